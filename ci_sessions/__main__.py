@@ -1,0 +1,71 @@
+"""``python -m ci_sessions plan|run``: the sessions' verbs, clean output and true exit codes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ci_sessions import __version__
+from ci_sessions.commands import plan_jobs, run_job, show_plan
+from ci_sessions.errors import CiSessionsError, InputError
+from ci_sessions.log import set_up
+from ci_sessions.options import parse_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+USAGE = """\
+usage: python -m ci_sessions plan [CONFIG] [options]     show what a job would run
+       python -m ci_sessions plan --jobs JOBS.jsonl      plan many, a JSON line each
+       python -m ci_sessions run [CONFIG] [options]      run a job
+Without CONFIG, TEST_CONFIG & co. name the job. `plan --help` lists the options.
+"""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run a verb and return its exit code; faults go to standard error, without a traceback."""
+    set_up()
+    verb, *rest = list(sys.argv[1:] if words is None else words) or ["--help"]
+    try:
+        return _act(verb, rest)
+    except CiSessionsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:  # the reader has seen enough
+        sys.stderr.close()
+        return 141
+
+
+def _act(verb: str, words: list[str]) -> int:
+    if verb in ("--help", "-h", "help"):
+        print(USAGE, end="")
+        return 0
+    if verb == "--version":
+        print(__version__)
+        return 0
+    if verb not in ("plan", "run"):
+        raise InputError(f"{verb!r} is no verb: say plan or run.")
+    options = parse_options(words, prog=f"python -m ci_sessions {verb}")
+    if options.jobs is not None:
+        return _jobs(options.jobs)
+    if verb == "plan" or options.dry_run:
+        return show_plan(options, sys.stdout)
+    repeat = ("python", "-m", "ci_sessions", "run", *([options.config] if options.config else []))
+    return run_job(options, sys.stdout, repeat=repeat)
+
+
+def _jobs(name: str) -> int:
+    if name == "-":
+        return plan_jobs(sys.stdin, sys.stdout)
+    try:
+        with Path(name).open(encoding="utf-8") as lines:
+            return plan_jobs(lines, sys.stdout)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--jobs is {name!r}, which cannot be read: {error}.") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

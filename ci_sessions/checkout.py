@@ -1,0 +1,118 @@
+"""Facts about a PyTorch tree that a plan depends on: where it is, its version, its own files.
+
+Reading a checkout starts no process and writes nothing. Where site-packages is, and what only the
+running machine can answer, is left to tokens (see ``tokens``).
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from ci_sessions.errors import CheckoutError
+
+__all__ = ["RECORDED", "Checkout", "find_checkout", "read_checkout", "sample_checkout"]
+
+SAMPLE_MARKER = ".ci-sessions-sample"
+_SPEEDUPS = "benchmarks/dynamo/expected_ci_speedup_inductor_torchbench_cpu.csv"
+_SPEEDUP_COLUMNS = 6
+SCRIPT_FOLDERS = (".ci/pytorch", ".jenkins/pytorch")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkout:
+    """A PyTorch tree. ``root`` is None for the one on which the traces were recorded.
+
+    ``speedups`` are the rows of the CPU smoke test's target file: model, backend, data type,
+    shape, wrapper, target. ``script_folder`` is where test.sh lies; ``is_sample`` marks the
+    miniature tree of this project, which has neither torch nor anything to install.
+    """
+
+    root: Path | None = None
+    version: str = ""
+    script_folder: str = SCRIPT_FOLDERS[0]
+    is_sample: bool = False
+    is_x86: bool = True
+    has_hf_cache: bool = False
+    speedups: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def script(self) -> str:
+        """The shell script that this tree's CI runs, relative to its root."""
+        return f"{self.script_folder}/test.sh"
+
+    def describe(self) -> str:
+        """Return where the tree is and what it is."""
+        what = "the sample checkout" if self.is_sample else "PyTorch"
+        return f"{self.root or 'recorded'} ({what} {self.version or 'of unknown version'})"
+
+
+RECORDED = Checkout(speedups=(("resnet50", "inductor", "float32", "static", "default", "2.0"),))
+"""The tree and machine on which the traces were recorded."""
+
+
+def is_checkout(folder: Path) -> bool:
+    """Tell whether a folder is a PyTorch tree: it has test/run_test.py."""
+    return (folder / "test" / "run_test.py").is_file()
+
+
+def sample_checkout() -> Path:
+    """Return the sample checkout: beside the package in a clone, inside it when installed."""
+    package = Path(__file__).resolve().parent
+    beside = package.parent / "examples" / "checkout"
+    return beside if is_checkout(beside) else package / "resources" / "checkout"
+
+
+def find_checkout(named: str | None, start: Path) -> Path:
+    """Return the tree that was named, or the one around ``start``, or the sample.
+
+    Raises ``CheckoutError`` when the named folder is no PyTorch tree.
+    """
+    if named is not None:
+        folder = Path(named).expanduser()
+        if not folder.is_dir():
+            raise CheckoutError(
+                f"--checkout is {named!r}, and there is no such folder: give the root of a "
+                "PyTorch tree, or leave it out to use the sample checkout."
+            )
+        if not is_checkout(folder):
+            raise CheckoutError(
+                f"--checkout is {named!r}, which has no test/run_test.py: give the root of a "
+                "PyTorch tree."
+            )
+        return folder.resolve()
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        if is_checkout(folder):
+            return folder
+    return sample_checkout()
+
+
+def read_checkout(root: Path, *, machine: str, hf_cache: str = "") -> Checkout:
+    """Read the facts of the tree at ``root`` for a machine (``x86_64``, ``aarch64``)."""
+    version_file = root / "version.txt"
+    folders = [name for name in SCRIPT_FOLDERS if (root / name / "test.sh").is_file()]
+    return Checkout(
+        root=root,
+        version=version_file.read_text(encoding="utf-8").strip() if version_file.is_file() else "",
+        script_folder=folders[0] if folders else SCRIPT_FOLDERS[0],
+        is_sample=(root / SAMPLE_MARKER).is_file(),
+        is_x86=machine != "aarch64",
+        has_hf_cache=bool(hf_cache) and Path(hf_cache).is_dir(),
+        speedups=_read_speedups(root / _SPEEDUPS),
+    )
+
+
+def _read_speedups(path: Path) -> tuple[tuple[str, ...], ...]:
+    if not path.is_file():
+        return ()
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rows = csv.reader(line for line in lines if line.strip() and not line.lstrip().startswith("#"))
+    found = tuple(tuple(row) for row in rows)
+    for row in found:
+        if len(row) < _SPEEDUP_COLUMNS:
+            raise CheckoutError(
+                f"{path} has a row with {len(row)} of {_SPEEDUP_COLUMNS} columns: {','.join(row)}"
+            )
+    return found

@@ -1,0 +1,288 @@
+"""The verbs, without nox: plan a job, plan many, run one. Sessions and ``__main__`` call these."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from ci_sessions.checkout import RECORDED, Checkout, find_checkout, read_checkout
+from ci_sessions.dispatch import config_fault, plan_job
+from ci_sessions.environment import Environment, process_environment
+from ci_sessions.errors import (
+    CheckoutError,
+    CiSessionsError,
+    HardwareError,
+    InputError,
+    NoTestError,
+)
+from ci_sessions.job import Job, parse_shard
+from ci_sessions.log import Redactor, logger
+from ci_sessions.plan import Kind, Plan, Step, job_dict
+from ci_sessions.records import RunRecord
+from ci_sessions.report.console import (
+    ConsoleScreen,
+    describe_plan,
+    describe_run,
+    repeat_command,
+)
+from ci_sessions.run import clock
+from ci_sessions.run.executor import Executor, Limits
+from ci_sessions.run.machine import Machine, count_devices, missing_script, pin_plan, place_plan
+from ci_sessions.store import FOLDER, open_journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ci_sessions.options import Options
+
+__all__ = ["plan_jobs", "read_job", "run_job", "show_plan"]
+
+_REPEATED = (
+    *("TESTS_TO_INCLUDE", "TESTS_TO_EXCLUDE", "PYTHON_TEST_EXTRA_OPTION", "DASHBOARD_TAG"),
+    *("OP_BENCHMARK_TESTS", "EXPORT_PROFILER_TRACE", "IN_WHEEL_TEST", "USE_ARC"),
+)
+"""Inputs that a repro line must hand over, since they come from the environment only."""
+
+
+def local_label() -> str:
+    """Return the BUILD_ENVIRONMENT of this machine, where nobody named one: a plain CPU build."""
+    machine = {"x86_64": "", "arm64": "aarch64-"}.get(platform.machine(), f"{platform.machine()}-")
+    return f"linux-{machine}py{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def with_options(environment: Environment, options: Options) -> Environment:
+    """Lay the options over the environment, and a label for this machine below it."""
+    if "BUILD_ENVIRONMENT" not in environment:
+        environment = environment.with_values("this machine", BUILD_ENVIRONMENT=local_label())
+    number, total = parse_shard(options.shard) if options.shard is not None else (None, None)
+    environment = environment.with_values("--shard", SHARD_NUMBER=number, NUM_TEST_SHARDS=total)
+    environment = environment.with_values("--config", TEST_CONFIG=options.config)
+    return environment.with_values(
+        "--build-environment", BUILD_ENVIRONMENT=options.build_environment
+    )
+
+
+def read_job(options: Options, environment: Environment) -> Job:
+    """Return the job that options and environment name; raise one error with all faults."""
+    faults: list[str] = []
+    if options.shard is not None:
+        try:
+            parse_shard(options.shard)
+        except InputError as error:
+            faults += error.faults
+            options = replace(options, shard=None)
+    try:
+        job = Job.from_environment(with_options(environment, options), check_config=config_fault)
+    except InputError as error:
+        raise InputError(*faults, *error.faults) from error
+    if faults:
+        raise InputError(*faults)
+    return replace(job, keep_going=job.keep_going or options.keep_going)
+
+
+def _prepare(
+    options: Options, environment: Environment
+) -> tuple[Plan, Checkout, Machine, Environment]:
+    """Plan the job for the checkout, and open the machine that will answer for it."""
+    faults: list[str] = []
+    root = Path()
+    try:
+        root = find_checkout(options.checkout, Path.cwd())
+    except CheckoutError as error:
+        faults.append(str(error.args[0]))
+    try:
+        job = read_job(options, environment)
+    except InputError as error:
+        if faults:
+            raise InputError(*faults, *error.faults) from error
+        raise
+    if faults:
+        raise CheckoutError(*faults)
+    hf_cache = environment.get("HF_CACHE")
+    checkout = read_checkout(root, machine=platform.machine(), hf_cache=hf_cache)
+    plan = plan_job(job, checkout)
+    if not options.added:
+        plan = plan.without_added()
+    if options.test:
+        plan = plan.select(options.test, options.step)
+    if not options.install:
+        plan = _without_installs(plan)
+    machine = Machine(root, environment.as_variables())
+    return plan, checkout, machine, environment
+
+
+def _without_installs(plan: Plan) -> Plan:
+    def kept(step: Step) -> Step:
+        is_install = step.kind is Kind.INSTALL
+        return replace(step, skipped="--no-install") if is_install else step
+
+    tests = [replace(test, items=tuple(map(kept, test.steps))) for test in plan.tests]
+    return replace(plan, setup=tuple(map(kept, plan.setup)), tests=tuple(tests))
+
+
+def show_plan(options: Options, out: TextIO, environment: Environment | None = None) -> int:
+    """Print what would run; start and install nothing but what finds torch."""
+    environment = environment or process_environment()
+    plan, checkout, machine, _ = _prepare(options, environment)
+    redact = Redactor(environment.as_variables())
+    if options.json:
+        placed = place_plan(plan, machine)
+        text = json.dumps({**placed.to_dict(), "checkout": str(checkout.root)}, indent=1)
+    else:
+        devices = count_devices(plan.job.build.device)
+        text = describe_plan(pin_plan(plan, machine), checkout, devices, machine.place)
+    print(redact(text), file=out)
+    return 0
+
+
+def run_job(
+    options: Options,
+    out: TextIO,
+    *,
+    repeat: tuple[str, ...],
+    environment: Environment | None = None,
+) -> int:
+    """Run the job that options and environment name; return the first failed child's exit code.
+
+    ``repeat`` is the command that a person would type to run this again, without options.
+    """
+    environment = environment or process_environment()
+    plan, checkout, machine, environment = _prepare(options, environment)
+    _check(plan, checkout, machine, options)
+    plan = place_plan(plan, machine)
+    if checkout.is_sample:
+        logger.info("no PyTorch checkout here: using the sample checkout, %s", checkout.root)
+    redact = Redactor(environment.as_variables())
+    on_github = environment.get("GITHUB_ACTIONS") == "true"
+    started = clock.stamp()
+    folder = Path(options.records) if options.records else Path.cwd() / FOLDER
+    journal = open_journal(folder, started, plan.job.config)
+    executor = Executor(
+        plan,
+        machine,
+        ConsoleScreen(out, on_github=on_github),
+        journal,
+        redact,
+        limits=Limits(job=options.timeout, step=options.step_timeout),
+        keep_going=plan.job.keep_going,
+        on_ci=bool(environment.get("CI")),
+    )
+    run = executor.run(
+        RunRecord(
+            id=f"{started}/{plan.job.id}",
+            job=job_dict(plan.job),
+            started=started,
+            checkout=str(checkout.root),
+        )
+    )
+    again = repeat_command(
+        plan,
+        run,
+        prefix="\0".join([*repeat, *_repeated_options(options, plan.job, environment)]),
+        checkout=checkout,
+        env=plan.env,
+    )
+    print(redact(describe_run(run, _with_inputs(again, environment), str(journal.path))), file=out)
+    out.flush()
+    return run.exit_code or 0
+
+
+def _check(plan: Plan, checkout: Checkout, machine: Machine, options: Options) -> None:
+    """Raise what makes a run pointless, before anything has run."""
+    if not plan.has_tests:
+        reasons = [*plan.notices, *(test.skipped for test in plan.tests if test.skipped)]
+        why = "; ".join(reasons) or "its plan is empty"
+        raise NoTestError(
+            f"{plan.job.config} on {plan.job.build.label} runs no test ({why}): choose another "
+            "build, or leave the job out."
+        )
+    if options.hardware_check and plan.devices:
+        here = count_devices(plan.job.build.device)
+        if here < plan.devices:
+            raise HardwareError(
+                f"{plan.job.config} on {plan.job.build.label} needs {plan.devices} "
+                f"{plan.job.build.device} device(s), and this machine has {here}: run it on one "
+                "that has them, or add --no-hardware-check if you know better."
+            )
+    if checkout.root is not None:
+        missing_script(plan, checkout.root)
+    machine.need("bash", "git", "python")
+
+
+def _repeated_options(options: Options, job: Job, environment: Environment) -> list[str]:
+    """Return the options that name the same job anywhere: label and shard are always said."""
+    words = ["--build-environment", job.build.label]
+    if job.shard.is_split:
+        words += ["--shard", f"{job.shard.number}/{job.shard.total}"]
+    if options.checkout is not None:
+        words += ["--checkout", str(Path(options.checkout).resolve())]
+    for is_set, word in (
+        (not options.hardware_check, "--no-hardware-check"),
+        (not options.install, "--no-install"),
+    ):
+        words += [word] if is_set else []
+    del environment
+    return words
+
+
+def _with_inputs(again: str, environment: Environment) -> str:
+    """Put the inputs that no option can give in front of the command."""
+    given = [name for name in _REPEATED if environment.get(name)]
+    if not again or not given:
+        return again
+    inputs = (f"{name}={shlex.quote(environment.get(name))}" for name in given)
+    return " ".join([*inputs, again])
+
+
+def plan_jobs(lines: Iterable[str], out: TextIO) -> int:
+    """Plan each job of a JSON Lines file as on the recording machine; print the referee's lines.
+
+    A job that cannot be planned gives a line with ``job`` and ``error``; the exit code is then 2.
+    """
+    code = 0
+    for job, plan in _plan_lines(lines):
+        if isinstance(plan, str):
+            code = 2
+            print(json.dumps({"job": job, "error": plan}), file=out)
+        else:
+            print(json.dumps(plan), file=out)
+    return code
+
+
+def _plan_lines(lines: Iterable[str]) -> Iterator[tuple[Any, dict[str, object] | str]]:
+    for line in lines:
+        if not line.strip():
+            continue
+        job: Any = line.strip()
+        try:
+            job = json.loads(line)
+            plan: dict[str, object] | str = plan_job(_job_of(job), RECORDED).trace_line(job)
+        except ValueError as error:
+            plan = f"the line is not JSON: {error}"
+        except CiSessionsError as error:
+            plan = str(error)
+        yield job, plan
+
+
+def _job_of(line: Any) -> Job:  # noqa: ANN401 - whatever JSON holds; this is the check of it
+    """Read a job object as the traces write it; a job is known by its line alone."""
+    if not isinstance(line, dict):
+        raise InputError(f"a job is {line!r}: give an object with config and build_environment.")
+    extra = line.get("env") or {}
+    if not isinstance(extra, dict):
+        raise InputError(f"a job's env is {extra!r}: give an object of names and texts.")
+    names = {
+        "TEST_CONFIG": "config",
+        "BUILD_ENVIRONMENT": "build_environment",
+        "SHARD_NUMBER": "shard",
+        "NUM_TEST_SHARDS": "num_shards",
+    }
+    given = {name: str(line[key]) for name, key in names.items() if key in line}
+    variables = {name: str(value) for name, value in extra.items()}
+    environment = Environment.of({**variables, **given}, "the job's line")
+    return Job.from_environment(environment, check_config=config_fault)

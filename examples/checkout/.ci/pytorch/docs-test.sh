@@ -1,0 +1,9 @@
+#!/bin/bash
+# Builds the documentation's table of contents; fails on a page without a title.
+set -e
+cd "$(dirname "${BASH_SOURCE[0]}")/../../docs"
+for page in *.md; do
+  title=$(head -n 1 "$page")
+  [[ "$title" == "# "* ]] || { echo "$page has no title"; exit 1; }
+  echo "$page: ${title#\# }"
+done

@@ -1,0 +1,5 @@
+"""See _check.py."""
+
+from _check import main
+
+main("accuracy")

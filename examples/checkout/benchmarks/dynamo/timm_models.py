@@ -1,0 +1,5 @@
+"""See _models.py."""
+
+from _models import main
+
+main()

@@ -1,0 +1,59 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["nox>=2025.2.9", "packaging>=24.0", "filelock>=3.16", "colorlog>=6.8"]
+# ///
+"""PyTorch's CI test configurations, and this project's own sessions.
+
+Dry run: nox -s "ci(config='jit_legacy')" -- --dry-run
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import nox
+
+# The nox command does not look beside the noxfile for packages.
+sys.path.insert(0, str(Path(__file__).parent))
+
+import ci_sessions.sessions  # noqa: F401 - defines the ci sessions
+
+nox.options.sessions = ["tests", "lint", "types"]
+nox.options.default_venv_backend = "venv"
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install the project and its dependency groups into the session's environment."""
+    session.install("-e", ".", *nox.project.dependency_groups(PROJECT, *groups))
+
+
+@nox.session(reuse_venv=True)
+def tests(session: nox.Session) -> None:
+    """Run the tests, with branch coverage."""
+    install(session, "test")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "combine", silent=True)
+    session.run("coverage", "report")
+
+
+@nox.session(reuse_venv=True)
+def lint(session: nox.Session) -> None:
+    """Check style, and that each room imports only those below it."""
+    install(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports")
+
+
+@nox.session(reuse_venv=True)
+def types(session: nox.Session) -> None:
+    """Check types."""
+    install(session, "types")
+    session.run("mypy")
+
+
+if __name__ == "__main__":
+    nox.main()
