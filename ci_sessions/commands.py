@@ -28,6 +28,7 @@ from ci_sessions.report.console import (
     ConsoleScreen,
     describe_plan,
     describe_run,
+    plan_script,
     repeat_command,
 )
 from ci_sessions.run import clock
@@ -133,6 +134,8 @@ def show_plan(options: Options, out: TextIO, environment: Environment | None = N
     if options.json:
         placed = place_plan(plan, machine)
         text = json.dumps({**placed.to_dict(), "checkout": str(checkout.root)}, indent=1)
+    elif options.shell:
+        text = plan_script(pin_plan(plan, machine), checkout, machine.place)
     else:
         devices = count_devices(plan.job.build.device)
         text = describe_plan(pin_plan(plan, machine), checkout, devices, machine.place)
@@ -156,7 +159,7 @@ def run_job(
     _check(plan, checkout, machine, options)
     plan = place_plan(plan, machine)
     if checkout.is_sample:
-        logger.info("no PyTorch checkout here: using the sample checkout, %s", checkout.root)
+        logger.info("using the sample checkout, %s: --checkout names a real one", checkout.root)
     redact = Redactor(environment.as_variables())
     on_github = environment.get("GITHUB_ACTIONS") == "true"
     started = clock.stamp()

@@ -190,10 +190,10 @@ class _Reader:
     def shard(self, *, zero_based: bool) -> Shard:
         total = self.number("NUM_TEST_SHARDS")
         number = self.number("SHARD_NUMBER")
-        if total is None or number is None:
-            return Shard()
-        if total < 1:
+        if total is not None and total < 1:
             self.faults.append(f"NUM_TEST_SHARDS is {total}: there is at least 1 shard.")
+            return Shard()
+        if total is None or number is None:
             return Shard()
         first = 0 if zero_based else 1
         if not first <= number <= total:

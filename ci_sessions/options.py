@@ -24,6 +24,7 @@ class Options:
     config: str | None = None
     dry_run: bool = False
     json: bool = False
+    shell: bool = False
     jobs: str | None = None
     checkout: str | None = None
     build_environment: str | None = None
@@ -62,6 +63,7 @@ def _parser(prog: str, *, named: bool) -> _Parser:
         add("--config", dest="config_option", metavar="NAME", help="the same")
         add("--jobs", metavar="FILE", help="plan each job of a JSON Lines file (- for stdin)")
     add("--dry-run", action="store_true", help="show what would run; run and install nothing")
+    add("--shell", action="store_true", help="print the dry run as a bash script")
     add("--json", action="store_true", help="print JSON on standard output")
     add(
         "--checkout", metavar="DIR", help="the PyTorch tree (else the one around here, or a sample)"

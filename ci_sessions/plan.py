@@ -393,7 +393,7 @@ def _step_dict(step: Step) -> dict[str, object]:
     return {**always, **extra, "shell": shell_line(step)}
 
 
-def shell_line(step: Step) -> str:
+def command_line(step: Step) -> str:
     """Return a step as one line for a shell in the root, folder and variables included."""
     unset = [word for name, value in step.env.items() if value is None for word in ("-u", name)]
     sets = [
@@ -403,6 +403,33 @@ def shell_line(step: Step) -> str:
     words = " ".join([*sets, step.as_shell()])
     line = env + words
     return line if step.cwd == "." else f"(cd {as_shell_word(step.cwd)} && {line})"
+
+
+def shell_line(step: Step) -> str:
+    """Return a step as a shell would run it: guarded, repeated and judged as the step says.
+
+    A step that is not run is a comment. What only this tool judges (a clean checkout, a text in
+    the output) is not in the line.
+    """
+    line = command_line(step)
+    if step.each:
+        patterns = " ".join(GLOBS[step.each].patterns)
+        folder = "." if step.cwd == "." else as_shell_word(step.cwd)
+        line = (
+            f"(cd {folder} && for each in {patterns}; do [ ! -x $each ] || {_for_each(step)}; done)"
+        )
+    if step.expect is Expect.FAILURE:
+        line = f"! {line}"
+    elif step.expect is Expect.ANYTHING:
+        line = f"{line} || true"
+    if step.when:
+        line = f"if {CONDITIONS[step.when].shell}; then {line}; fi"
+    return f"# {line}" if step.skipped else line
+
+
+def _for_each(step: Step) -> str:
+    words = (word.replace("{}", "$each").replace("{name}", "${each##*/}") for word in step.argv)
+    return " ".join(f'"{word}"' for word in words)
 
 
 def _recorded(steps: Iterable[Step]) -> list[dict[str, object]]:

@@ -12,18 +12,25 @@ from typing import TYPE_CHECKING, TextIO
 
 from colorlog.escape_codes import escape_codes
 
-from ci_sessions.plan import Expect, Kind, shell_line
+from ci_sessions.plan import Expect, Kind, command_line, shell_line
 from ci_sessions.records import Outcome
-from ci_sessions.tokens import CONDITIONS, GLOBS, as_shell_word
+from ci_sessions.tokens import as_shell_word
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from ci_sessions.checkout import Checkout
     from ci_sessions.plan import Plan, Step, Test, Variables
     from ci_sessions.records import Case, RunRecord, StepRecord
 
-__all__ = ["ConsoleScreen", "describe_plan", "describe_run", "duration", "repeat_command"]
+__all__ = [
+    "ConsoleScreen",
+    "describe_plan",
+    "describe_run",
+    "duration",
+    "plan_script",
+    "repeat_command",
+]
 
 _MARKS = {Outcome.PASSED: "✓", Outcome.SKIPPED: "-"}
 _COLORS = {Outcome.PASSED: "green", Outcome.SKIPPED: "thin_white"}
@@ -120,9 +127,7 @@ def _step(number: int, step: Step) -> Iterator[str]:
 
 def _notes(step: Step) -> Iterator[tuple[object, str]]:
     """Say what a shell line alone does not: when the step runs, and what makes it good."""
-    yield step.when, f"only if {step.when}: {CONDITIONS[step.when].shell if step.when else ''}"
-    patterns = " ".join(GLOBS[step.each].patterns) if step.each else ""
-    yield step.each, f"for each executable {{}} of {patterns}"
+    yield step.when, f"only if {step.when}"
     yield step.expect is not Expect.SUCCESS, _EXPECTED[step.expect]
     yield step.output, f"and print {step.output!r}"
     yield step.retry, f"up to {len(step.retry) + 1} tries"
@@ -148,6 +153,26 @@ def _needs(plan: Plan, devices: int) -> str:
     return (
         f"needs {plan.devices} {str(plan.job.build.device).upper()} {word} (this machine: {here})"
     )
+
+
+def plan_script(plan: Plan, checkout: Checkout, place: Callable[[str], str]) -> str:
+    """Write a plan as a bash script that stops at the first failure, as the run does."""
+    lines = ["#!/bin/bash", f"# {plan.job.describe()}", "set -e -o pipefail"]
+    lines += [f"cd {shlex.quote(str(checkout.root))}", *_strip(_places(plan, place))]
+    lines += _strip(_exports(plan))
+    for title, steps, skipped in (
+        ("set-up", plan.setup, None),
+        *((test.name, test.steps, test.skipped) for test in plan.tests),
+        ("clean-up", plan.cleanup, None),
+    ):
+        mark = "# " if skipped else ""
+        lines += ["", f"# {title}" + (f": skipped, {skipped}" if skipped else "")]
+        lines += [mark + shell_line(step) for step in steps]
+    return "\n".join(lines)
+
+
+def _strip(lines: Iterable[str]) -> list[str]:
+    return [line.strip() for line in lines]
 
 
 # --- a run
@@ -292,11 +317,12 @@ def _test_lines(steps: list[StepRecord]) -> list[str]:
     lines = []
     for step in bad:
         word = "" if step.outcome is Outcome.FAILED else f" ({step.outcome})"
-        head = f" ✗ {name:28} exit {step.code}{word}   {duration(step.wall):>12}"
+        code = f"exit {step.code}" if step.code else "failed"
+        head = f" ✗ {name:28} {code}{word}   {duration(step.wall):>12}"
         lines.append(head + _case_counts([step]))
         lines.append(f"     step {step.number}: {step.command}")
         lines += [f"     {line}" for line in step.note.splitlines()]
-        lines += [f"       {line}" for line in step.tail]
+        lines += [] if step.note else [f"       {line}" for line in step.tail]
         lines += _failed_cases(step)
     return lines
 
@@ -354,14 +380,14 @@ def repeat_command(
     lines = [" ".join(map(as_shell_word, options))]
     if step is not None and step.kind is not Kind.PROBE:
         folder = shlex.quote(str(checkout.root))
-        unset = "".join(f"-u {name} " for name, value in env.items() if value is None)
-        sets = " ".join(
+        words = [word for name, value in env.items() if value is None for word in ("-u", name)]
+        words += [
             _assign(name, value)
             for name, value in env.items()
             if value is not None and name not in _UNSHOWN
-        )
-        line = shell_line(step)
+        ]
+        line = command_line(step)
         if step.cwd != "." or any(value is None for value in step.env.values()):
             line = f"bash -c {shlex.quote(line)}"
-        lines.append(f"or without it: (cd {folder} && env {unset}{sets} {line})")
+        lines.append(f"or without it: (cd {folder} && {' '.join(['env', *words, line])})")
     return "\n".join(lines)

@@ -97,7 +97,8 @@ class CaseScanner:
         *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
             if match := _UNITTEST.match(line):
-                name = f"{match[3]}.{match[2]}".removesuffix(f".{match[2]}.{match[2]}")
+                # Python 3.11 and later print the case's name in the parentheses too.
+                name = match[3] if match[3].endswith(f".{match[2]}") else f"{match[3]}.{match[2]}"
                 self._add(name, match[1], "")
             elif match := _PYTEST.match(line):
                 self._add(match[2], match[1], match[3] or "")

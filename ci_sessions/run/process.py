@@ -86,7 +86,7 @@ class Captured:
 
 
 def capture(line: str, *, cwd: Path, env: Mapping[str, str], limit: float = 60.0) -> Captured:
-    """Run a line of bash and return what it prints, at most ``limit`` seconds."""
+    """Run a line of bash, at most ``limit`` seconds; return what it prints, as ``$(…)`` would."""
     try:
         done = subprocess.run(
             ["bash", "-c", line],  # noqa: S607 - bash from PATH is what the checkout's scripts use
@@ -102,7 +102,7 @@ def capture(line: str, *, cwd: Path, env: Mapping[str, str], limit: float = 60.0
         return Captured(TIMED_OUT, "")
     except FileNotFoundError:
         return Captured(NOT_FOUND, "")
-    return Captured(done.returncode, done.stdout.decode(errors="replace").strip())
+    return Captured(done.returncode, done.stdout.decode(errors="replace").rstrip("\n"))
 
 
 def stream(  # noqa: PLR0913 - a process has this many sides

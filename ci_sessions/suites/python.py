@@ -166,7 +166,7 @@ def vec256(job: Job, checkout: Checkout) -> list[Test]:
     """The vector instruction tests that were built, each on its own."""
     if job.build.is_rocm:
         return []
-    report = "--gtest_output=xml:test/test-reports/vec256/{name}.xml"
+    report = "--gtest_output=xml:test/test-reports/vec256/{}.xml"
     each = Step(kind=Kind.TEST, argv=("{}", report), cwd=BUILD_BIN, each="vec256 tests")
     folder = make_folder("test/test-reports/vec256")
     return [replaces("test_vec256", folder, each, assert_clean(job, checkout))]

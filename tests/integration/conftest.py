@@ -1,0 +1,92 @@
+"""Integration tests are made of real processes, in checkouts of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ci_sessions.checkout import sample_checkout
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch):
+    """Take away what a CI around these tests would say about its own job."""
+    names = (
+        "CI",
+        "GITHUB_ACTIONS",
+        "TEST_CONFIG",
+        "BUILD_ENVIRONMENT",
+        "SHARD_NUMBER",
+        "NUM_TEST_SHARDS",
+    )
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """Return a copy of the sample checkout, in a git repository of its own, with a space in its path."""
+    root = tmp_path / "py torch"
+    shutil.copytree(
+        sample_checkout(), root, ignore=shutil.ignore_patterns("test-reports", "__pycache__")
+    )
+    git(root, "init", "-q")
+    git(root, "add", "-A", "-f")
+    git(root, "commit", "-qm", "start")
+    return root
+
+
+def git(root, *words):
+    """Run git with an identity."""
+    who = ("-c", "user.name=t", "-c", "user.email=t@example.invalid")
+    subprocess.run(["git", *who, *words], cwd=root, check=True)
+
+
+def write_script(path: Path, text: str) -> Path:
+    """Write an executable file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+def ci(*words, cwd, env=None, check=None, timeout=120):
+    """Run ``python -m ci_sessions`` and return what it did."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ci_sessions", *map(str, words)],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout,
+        check=False,
+    )
+    if check is not None:
+        assert done.returncode == check, done.stdout + done.stderr
+    return done
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process lives; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def wait_for(condition, seconds=20.0):
+    """Wait until a condition holds, and fail if it never does."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError("waited in vain")

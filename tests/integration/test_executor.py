@@ -1,0 +1,339 @@
+"""The executor on real processes: order, clean-up, retries, kept variables, what makes a step good."""
+
+from __future__ import annotations
+
+import io
+import os
+
+import pytest
+from conftest import make_job
+from integration.conftest import write_script
+
+from ci_sessions import store
+from ci_sessions.log import Redactor
+from ci_sessions.plan import Expect, Export, Kind, Step, Test, plan_of
+from ci_sessions.records import Outcome, RunRecord
+from ci_sessions.report.console import ConsoleScreen
+from ci_sessions.run.executor import Executor, Limits
+from ci_sessions.run.machine import Machine
+
+
+def sh(line, kind=Kind.TEST, **more):
+    return Step(kind=kind, argv=("bash", "-c", line), **more)
+
+
+def replacing(name, *items):
+    return Test(name=name, items=items, replaces=(name,))
+
+
+def execute(root, *tests, setup=(), cleanup=(), env=None, journal=None, **more):
+    """Run tests made of steps in a folder and return the record and the screen's text."""
+    job = make_job(CONTINUE_THROUGH_ERROR="1" if more.get("keep_going") else "0")
+    plan = plan_of(
+        job, row="", suite="", phase="", env=env or {}, setup=setup, tests=tests, cleanup=cleanup
+    )
+    variables = {**os.environ, "MY_TOKEN": "hunter22"}
+    out = io.StringIO()
+    executor = Executor(
+        plan,
+        Machine(root, variables),
+        ConsoleScreen(out),
+        journal or store.open_journal(root / "records", "2026-01-01T00:00:00", "x"),
+        Redactor(variables),
+        **more,
+    )
+    run = executor.run(RunRecord(id="1", job={}, started=""))
+    return run, out.getvalue()
+
+
+def outcomes(run):
+    return [(step.test, step.number, str(step.outcome)) for step in run.steps]
+
+
+def test_the_first_failure_ends_the_job_with_the_childs_own_code(tmp_path):
+    run, _ = execute(
+        tmp_path,
+        replacing("a", sh("exit 0"), sh("exit 7"), sh("touch never")),
+        replacing("b", sh("touch never")),
+    )
+    assert (run.outcome, run.exit_code) == (Outcome.FAILED, 7)
+    assert outcomes(run) == [("a", 1, "passed"), ("a", 2, "failed")]
+    assert not (tmp_path / "never").exists()
+
+
+def test_keep_going_runs_the_rest_and_lists_all_that_failed(tmp_path):
+    run, _ = execute(
+        tmp_path,
+        replacing("a", sh("exit 7"), sh("touch on")),
+        replacing("b", sh("exit 8", kind=Kind.INSTALL), sh("touch never")),
+        replacing("c", sh("exit 9")),
+        keep_going=True,
+    )
+    assert [step.code for step in run.bad_steps] == [7, 8, 9]
+    assert run.exit_code == 7
+    assert (tmp_path / "on").exists()
+    assert not (tmp_path / "never").exists(), "tests whose install failed are not run"
+
+
+def test_an_added_test_stops_nothing_but_makes_the_job_red(tmp_path):
+    added = Test(name="mine", items=(sh("exit 5"),))
+    run, _ = execute(tmp_path, added, replacing("b", sh("touch on")))
+    assert (run.outcome, run.exit_code) == (Outcome.FAILED, 5)
+    assert (tmp_path / "on").exists()
+
+
+def test_clean_up_runs_after_a_failure_and_changes_no_verdict(tmp_path):
+    run, _ = execute(
+        tmp_path,
+        replacing(
+            "a",
+            sh("touch made"),
+            sh("exit 7"),
+            sh("rm made && exit 3", kind=Kind.FILE, always=True),
+        ),
+        cleanup=[sh("touch last", kind=Kind.PROBE)],
+    )
+    assert run.exit_code == 7
+    assert not (tmp_path / "made").exists()
+    assert (tmp_path / "last").exists()
+
+
+def test_clean_up_is_not_run_for_a_test_that_never_began(tmp_path):
+    run, _ = execute(
+        tmp_path,
+        replacing("a", sh("exit 7")),
+        replacing("b", sh("true"), sh("touch never", always=True)),
+    )
+    assert outcomes(run) == [("a", 1, "failed")]
+
+
+def test_a_failed_set_up_runs_no_test(tmp_path):
+    run, _ = execute(
+        tmp_path, replacing("a", sh("touch never")), setup=[sh("exit 4", kind=Kind.PREFLIGHT)]
+    )
+    assert run.exit_code == 4
+    assert not (tmp_path / "never").exists()
+
+
+def test_a_held_failure_counts_after_the_next_step(tmp_path):
+    run, _ = execute(
+        tmp_path, replacing("a", sh("exit 4", holds=True), sh("touch second"), sh("touch third"))
+    )
+    assert run.exit_code == 4
+    assert (tmp_path / "second").exists()
+    assert not (tmp_path / "third").exists()
+
+
+def test_a_step_is_tried_again(tmp_path):
+    line = "echo x >> tries; [ $(wc -l < tries) = 3 ]"
+    run, _ = execute(
+        tmp_path, replacing("a", sh(line, kind=Kind.INSTALL, retry=(0.0, 0.0)), sh("true"))
+    )
+    assert run.outcome is Outcome.PASSED
+    assert len(run.steps) == 2
+    run, _ = execute(tmp_path, replacing("a", sh("exit 3", retry=(0.0,))))
+    assert run.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "more", "outcome", "note"),
+    [
+        ("exit 1", {"expect": Expect.FAILURE}, "passed", ""),
+        ("exit 0", {"expect": Expect.FAILURE}, "failed", "it was expected to fail, and did not"),
+        ("echo it: x; exit 1", {"expect": Expect.FAILURE, "output": "it: x"}, "passed", ""),
+        (
+            "exit 1",
+            {"expect": Expect.FAILURE, "output": "x"},
+            "failed",
+            "it failed as expected, but without 'x' in what it printed",
+        ),
+        ("exit 1", {"expect": Expect.ANYTHING}, "passed", ""),
+        ("true", {"expect": Expect.NO_OUTPUT}, "passed", ""),
+        ("echo a", {"expect": Expect.NO_OUTPUT}, "failed", "not empty:\na"),
+    ],
+)
+def test_what_makes_a_step_good(tmp_path, line, more, outcome, note):
+    run, _ = execute(tmp_path, replacing("a", sh(line, **more), sh("true")))
+    assert (str(run.steps[0].outcome), run.steps[0].note) == (outcome, note)
+
+
+CLEAN = Step(kind=Kind.PROBE, argv=("git", "status", "--porcelain"), expect=Expect.CLEAN_CHECKOUT)
+
+
+def test_a_checkout_left_dirty_is_a_failure(checkout):
+    run, _ = execute(
+        checkout, replacing("a", sh("mkdir third_party; touch new third_party/x"), CLEAN)
+    )
+    assert run.outcome is Outcome.FAILED
+    assert run.steps[-1].note == "the checkout was left dirty:\n?? new"
+
+
+def test_a_developers_own_edits_are_no_fault_but_ci_is_strict(checkout):
+    (checkout / "mine").write_text("")
+    assert execute(checkout, replacing("a", sh("true"), CLEAN))[0].outcome is Outcome.PASSED
+    assert (
+        execute(checkout, replacing("a", sh("true"), CLEAN), on_ci=True)[0].outcome
+        is Outcome.FAILED
+    )
+
+
+def test_records_do_not_dirty_the_checkout(checkout):
+    journal = store.open_journal(checkout / ".ci-sessions", "2026-01-01T00:00:00", "x")
+    run, _ = execute(checkout, replacing("a", sh("true"), CLEAN), journal=journal, on_ci=True)
+    assert run.outcome is Outcome.PASSED
+
+
+def test_outside_a_repository_there_is_nothing_to_compare(tmp_path):
+    assert execute(tmp_path, replacing("a", sh("true"), CLEAN))[0].outcome is Outcome.PASSED
+
+
+def test_steps_that_do_not_run_say_why(tmp_path):
+    (tmp_path / "torchtitan").mkdir()
+    run, text = execute(
+        tmp_path,
+        replacing(
+            "a",
+            sh("exit 1", skipped="because"),
+            sh("exit 1", when="torchtitan is not cloned"),
+            Step(kind=Kind.TEST, argv=("{}",), each="vec256 tests", cwd="."),
+            sh("true"),
+        ),
+        Test(name="b", items=(sh("exit 1"),), skipped="no GPU"),
+    )
+    assert [step.note for step in run.steps] == [
+        "because", "not so here: torchtitan is not cloned", "no executable matches ./vec256_test*", "", "no GPU",
+    ]  # fmt: skip
+    assert "skipped: no GPU" in text
+    assert run.outcome is Outcome.PASSED
+
+
+def test_nothing_goes_green_without_a_test(tmp_path):
+    run, _ = execute(tmp_path, replacing("a", sh("true", skipped="no"), sh("true", kind=Kind.FILE)))
+    assert (run.outcome, run.exit_code) == (Outcome.NO_TEST, 2)
+
+
+def test_each_executable_is_a_step_of_its_own(tmp_path):
+    for name in ("vec256_test_a", "vec256_test_b"):
+        write_script(
+            tmp_path / "bin" / name,
+            f"#!/bin/sh\necho {name} $1 >> out\n[ {name} = vec256_test_a ]\n",
+        )
+    (tmp_path / "bin" / "vec256_test_c").write_text("not executable")
+    step = Step(kind=Kind.TEST, argv=("{}", "{name}"), each="vec256 tests", cwd="bin")
+    run, _ = execute(tmp_path, replacing("a", step))
+    assert [step.id.rpartition(".")[2] for step in run.steps] == ["vec256_test_a", "vec256_test_b"]
+    assert run.outcome is Outcome.FAILED
+    assert (tmp_path / "bin" / "out").read_text().splitlines()[0] == "vec256_test_a vec256_test_a"
+
+
+def test_exports_and_sourced_variables_reach_later_steps(tmp_path):
+    (tmp_path / "vars.sh").write_text("export FROM_FILE=1; unset GONE\n")
+    (tmp_path / "lib.sh").write_text("setup() { export FROM_FUNCTION=$1; }\n")
+    check = 'echo "$FLAG $EXPORTED $FROM_FILE $FROM_FUNCTION [$GONE]" > seen'
+    run, _ = execute(
+        tmp_path,
+        replacing(
+            "a",
+            Step(kind=Kind.SOURCE, argv=("source", "./vars.sh"), keeps_env=True),
+            Step(
+                kind=Kind.HELPER, argv=("setup", "two words"), sources=("./lib.sh",), keeps_env=True
+            ),
+            Export({"EXPORTED": "yes"}),
+            sh(check),
+        ),
+        env={"FLAG": "on", "GONE": "here"},
+    )
+    assert run.outcome is Outcome.PASSED, run
+    assert (tmp_path / "seen").read_text() == "on yes 1 two words []\n"
+
+
+def test_a_missing_helper_is_a_red_step(tmp_path):
+    helper = Step(kind=Kind.HELPER, argv=("nope",), sources=("./none.sh",), keeps_env=True)
+    run, _ = execute(tmp_path, replacing("a", helper, sh("true")))
+    assert (run.outcome, run.exit_code) == (Outcome.FAILED, 127)
+
+
+def test_wildcards_are_expanded_and_missing_libraries_are_no_fault(tmp_path):
+    for name in ("liba.so", "libb.so"):
+        (tmp_path / "lib" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "lib" / name).write_text("")
+    (tmp_path / "bin").mkdir()
+    link = Step(kind=Kind.FILE, argv=("ln", "-sf", f"{tmp_path}/lib/lib*", "bin"), expands=True)
+    none = Step(kind=Kind.FILE, argv=("ln", "-sf", "lib/none*", "bin"), expands=True)
+    copy = Step(kind=Kind.FILE, argv=("cp", "lib/lib*.so", "bin"), expands=True, cwd=".")
+    run, _ = execute(tmp_path, replacing("a", link, none, sh("true")))
+    assert sorted(path.name for path in (tmp_path / "bin").iterdir()) == ["liba.so", "libb.so"]
+    assert run.steps[1].note == "no library matches the pattern"
+    run, _ = execute(
+        tmp_path,
+        replacing(
+            "a", Step(kind=Kind.FILE, argv=("rm", "bin/liba.so", "bin/libb.so")), copy, sh("true")
+        ),
+    )
+    assert run.outcome is Outcome.PASSED
+
+
+def test_a_step_limit_and_a_job_limit(tmp_path):
+    run, _ = execute(tmp_path, replacing("a", sh("sleep 60")), limits=Limits(step=0.3))
+    assert (run.steps[0].outcome, run.exit_code) == (Outcome.TIMED_OUT, 124)
+    assert "its time limit" in run.steps[0].note
+    run, _ = execute(
+        tmp_path,
+        replacing("a", sh("sleep 60")),
+        replacing("b", sh("touch never")),
+        cleanup=[sh("touch cleaned", kind=Kind.PROBE)],
+        limits=Limits(job=0.5),
+        keep_going=True,
+    )
+    assert run.exit_code == 124
+    assert not (tmp_path / "never").exists()
+    assert (tmp_path / "cleaned").exists()
+
+
+def test_secrets_reach_neither_screen_nor_record(tmp_path):
+    journal = store.open_journal(tmp_path / "records", "2026-01-01T00:00:00", "x")
+    line = 'echo "all $MY_TOKEN"; printf hun; sleep 0.6; echo ter22; echo "FAILED a::b - $MY_TOKEN"; exit 1'
+    run, text = execute(tmp_path, replacing("a", sh(line), sh("echo hunter22")), journal=journal)
+    recorded = journal.path.read_text()
+    assert run.steps[0].cases.failed[0].message == "***"
+    assert "hunter22" not in text + recorded
+    assert "all ***" in text
+
+
+def test_a_question_is_asked_just_before_it_is_needed(tmp_path):
+    run, _ = execute(
+        tmp_path,
+        replacing("a", sh('[ "$OMP" = "$(n=$(( $(nproc) / 4 )); echo $(( n < 4 ? 4 : n )))" ]')),
+        env={"OMP": "${ask:quarter_of_cpus}"},
+    )
+    assert run.outcome is Outcome.PASSED
+
+
+def test_an_optional_question_without_an_answer_leaves_the_callers_value(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "9.0")
+    write_script(tmp_path / "bin" / "nvidia-smi", "#!/bin/sh\nexit 9\n")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    run, _ = execute(
+        tmp_path,
+        replacing("a", sh('[ "$TORCH_CUDA_ARCH_LIST" = 9.0 ]')),
+        env={"TORCH_CUDA_ARCH_LIST": "${ask:cuda_arch}"},
+    )
+    assert run.outcome is Outcome.PASSED
+
+
+def test_a_fault_of_ours_cleans_up_and_is_recorded(tmp_path, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("ours, with hunter22")
+
+    monkeypatch.setattr(Machine, "environment", broken)
+    run, _ = execute(tmp_path, replacing("a", sh("true")))
+    assert (run.outcome, run.exit_code) == (Outcome.RUNNER_ERROR, 70)
+    assert run.note == "ZeroDivisionError: ours, with ***"
+
+
+def test_the_record_reads_back_as_it_was(tmp_path):
+    journal = store.open_journal(tmp_path / "records", "2026-01-01T00:00:00", "x")
+    run, _ = execute(tmp_path, replacing("a", sh("true"), sh("exit 3")), journal=journal)
+    assert store.read_run(journal.path) == run
+    assert run.steps[0].wall > 0
+    assert run.steps[0].peak > 0

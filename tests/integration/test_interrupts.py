@@ -1,0 +1,113 @@
+"""A run that is ended from outside leaves no process, cleans up, and says so in its record."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from integration.conftest import is_alive, wait_for, write_script
+
+from ci_sessions.store import read_runs
+
+SLOW = """#!/bin/bash
+# A test with a child and a grandchild, one of which left the process group.
+bash -c 'sleep 300 & echo $! >> pids; wait' &
+setsid sleep 300 &
+echo $! >> pids
+echo $$ >> pids
+wait
+"""
+
+
+@pytest.fixture
+def site(tmp_path):
+    """An installed torch, as far as a wheel test looks at it."""
+    (tmp_path / "site" / "torch" / "test").mkdir(parents=True)
+    (tmp_path / "site" / "torch" / "__init__.py").write_text("")
+    return tmp_path / "site"
+
+
+def slow_checkout(checkout):
+    """Make ATen's test slow and its build folder hidden, so that there is something to restore."""
+    with (checkout / ".gitignore").open("a") as ignored:
+        ignored.write("pids\n")
+    write_script(checkout / "aten" / "tools" / "run_tests.sh", SLOW)
+    return checkout
+
+
+def pids(checkout):
+    path = checkout / "pids"
+    return [int(word) for word in path.read_text().split()] if path.exists() else []
+
+
+def end(process, signum, checkout):
+    wait_for(lambda: len(pids(checkout)) == 3)
+    assert (checkout / "build_renamed").exists()
+    os.kill(process.pid, signum)
+    out, _ = process.communicate(timeout=60)
+    assert not [pid for pid in pids(checkout) if is_alive(pid)], "something survived"
+    assert (checkout / "build").exists(), "clean-up did not run"
+    assert not (checkout / "build_renamed").exists()
+    return out
+
+
+def start(words, cwd, site):
+    env = {**os.environ, "IN_WHEEL_TEST": "1", "PYTHONPATH": str(site)}
+    return subprocess.Popen(
+        words, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
+)
+def test_a_signal_to_the_command(checkout, site, signum, code):
+    slow_checkout(checkout)
+    process = start([sys.executable, "-m", "ci_sessions", "run", "python"], checkout, site)
+    out = end(process, signum, checkout)
+    assert process.returncode == code
+    assert "INTERRUPTED  python" in out
+    (run,) = read_runs(checkout / ".ci-sessions")
+    assert (str(run.outcome), run.exit_code) == ("interrupted", code)
+    assert [str(step.outcome) for step in run.bad_steps] == ["interrupted"]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_nox(checkout, site, signum):
+    slow_checkout(checkout)
+    (checkout / "noxfile.py").write_text("import ci_sessions.sessions\n")
+    process = start([sys.executable, "-m", "nox", "-s", "ci(config='python')"], checkout, site)
+    end(process, signum, checkout)
+    assert process.returncode != 0
+    (run,) = read_runs(checkout / ".ci-sessions")
+    assert str(run.outcome) == "interrupted"
+
+
+def test_a_killed_run_reads_as_aborted(checkout, site):
+    slow_checkout(checkout)
+    process = start([sys.executable, "-m", "ci_sessions", "run", "python"], checkout, site)
+    try:
+        wait_for(lambda: len(pids(checkout)) == 3)
+        process.kill()
+        process.communicate(timeout=30)
+        (run,) = read_runs(checkout / ".ci-sessions")
+        assert str(run.outcome) == "aborted"
+        assert str(run.steps[-1].outcome) == "aborted"
+    finally:
+        for pid in pids(checkout):
+            if is_alive(pid):
+                os.kill(pid, signal.SIGKILL)
+
+
+def test_a_job_limit_cleans_up_too(checkout, site):
+    slow_checkout(checkout)
+    process = start(
+        [sys.executable, "-m", "ci_sessions", "run", "python", "--timeout", "3"], checkout, site
+    )
+    process.communicate(timeout=60)
+    assert process.returncode == 124
+    assert (checkout / "build").exists()
+    assert not [pid for pid in pids(checkout) if is_alive(pid)]

@@ -1,0 +1,21 @@
+"""Unit tests cannot do the real thing: no process starts and the environment is empty."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def closed_world(monkeypatch):
+    """Make processes impossible and the environment empty."""
+
+    def refuse(*args, **_):
+        raise AssertionError(f"a unit test started a process: {args}")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    for name in list(os.environ):
+        if not name.startswith(("PYTEST_", "COVERAGE_", "COV_")):
+            monkeypatch.delenv(name)
