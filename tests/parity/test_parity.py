@@ -53,7 +53,8 @@ def commands(common, steps, kind):
             continue
         env = {**common, **step.get("env", {})}
         env = {k: value(v) for k, v in env.items() if k not in OURS}
-        cwd = step.get("cwd", ".").replace("$ROOT/", "").replace("$ROOT", ".")
+        # The recorded checkout lay directly below $TMP.
+        cwd = step.get("cwd", ".").replace("$TMP", "..").replace("$ROOT/", "").replace("$ROOT", ".")
         found.append((step["argv"], cwd, env if kind == "test" else None))
     return found
 
