@@ -34,7 +34,7 @@ def tests(session: nox.Session) -> None:
     """Run the tests, with branch coverage."""
     install(session, "test")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "run", "-m", "pytest", "-n", "auto", *session.posargs)
     session.run("coverage", "combine", silent=True)
     session.run("coverage", "report")
 
@@ -53,6 +53,13 @@ def types(session: nox.Session) -> None:
     """Check types."""
     install(session, "types")
     session.run("mypy")
+
+
+@nox.session(reuse_venv=True, default=False)
+def e2e(session: nox.Session) -> None:
+    """Run jobs on a real PyTorch 1.13.1, from Debian 12's packages (apt and root)."""
+    install(session, "test")
+    session.run("pytest", "tests/e2e", "-rA", "--show-capture=stdout", *session.posargs)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,12 @@ SAMPLE_MARKER = ".ci-sessions-sample"
 _SPEEDUPS = "benchmarks/dynamo/expected_ci_speedup_inductor_torchbench_cpu.csv"
 _SPEEDUP_COLUMNS = 6
 SCRIPT_FOLDERS = (".ci/pytorch", ".jenkins/pytorch")
+NEWER = {
+    "--upload-artifacts-while-running": "test/run_test.py",
+    "--exclude-quantization-tests": "test/run_test.py",
+    "_crash_if_debug_asserts_fail": "{script}",
+}
+"""Words that only newer trees know, and the file that tells: an older tree's plan goes without."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,7 +31,8 @@ class Checkout:
     """A PyTorch tree. ``root`` is None for the one on which the traces were recorded.
 
     ``speedups`` are the rows of the CPU smoke test's target file: model, backend, data type,
-    shape, wrapper, target. ``script_folder`` is where test.sh lies; ``is_sample`` marks the
+    shape, wrapper, target. ``lacks``: the words of ``NEWER`` that the tree's own files do not know.
+    ``script_folder`` is where test.sh lies; ``is_sample`` marks the
     miniature tree of this project, which has neither torch nor anything to install.
     """
 
@@ -36,6 +43,7 @@ class Checkout:
     is_x86: bool = True
     has_hf_cache: bool = False
     speedups: tuple[tuple[str, ...], ...] = ()
+    lacks: frozenset[str] = frozenset()
 
     @property
     def script(self) -> str:
@@ -101,6 +109,19 @@ def read_checkout(root: Path, *, machine: str, hf_cache: str = "") -> Checkout:
         is_x86=machine != "aarch64",
         has_hf_cache=bool(hf_cache) and Path(hf_cache).is_dir(),
         speedups=_read_speedups(root / _SPEEDUPS),
+        lacks=_read_lacks(root, f"{folders[0]}/test.sh" if folders else ""),
+    )
+
+
+def _read_lacks(root: Path, script: str) -> frozenset[str]:
+    """Return the newer words that a tree's own files do not have; a missing file tells nothing."""
+    if (root / SAMPLE_MARKER).is_file():
+        return frozenset()
+    paths = {word: root / name.format(script=script) for word, name in NEWER.items()}
+    return frozenset(
+        word
+        for word, path in paths.items()
+        if path.is_file() and word not in path.read_text(encoding="utf-8", errors="replace")
     )
 
 

@@ -16,7 +16,7 @@ from ci_sessions.checkout import SCRIPT_FOLDERS, Checkout
 from ci_sessions.errors import UnknownConfigError
 from ci_sessions.flags import cleanup_steps, job_flags, setup_steps
 from ci_sessions.job import Job
-from ci_sessions.plan import Kind, Plan, Step, Test, plan_of
+from ci_sessions.plan import Item, Kind, Plan, Step, Test, plan_of
 from ci_sessions.steps import command, replaces, rnn_benchmarks
 from ci_sessions.suites import (
     benchmarks,
@@ -371,11 +371,10 @@ def _devices(job: Job, found: Row) -> int:
 
 
 def _fit(test: Test, checkout: Checkout) -> Test:
-    items = tuple(
-        _for_checkout([item], checkout)[0] if isinstance(item, Step) else item
-        for item in test.items
-    )
-    return replace(test, items=items)
+    items: list[Item] = []
+    for item in test.items:
+        items += _for_checkout([item], checkout) if isinstance(item, Step) else [item]
+    return replace(test, items=tuple(items))
 
 
 def _for_checkout(steps: list[Step], checkout: Checkout) -> list[Step]:
@@ -383,6 +382,7 @@ def _for_checkout(steps: list[Step], checkout: Checkout) -> list[Step]:
 
     The sample checkout has no torch: its installs and checks of torch are shown, not run.
     """
+    steps = [_without(step, checkout.lacks) for step in steps if not _is_newer(step, checkout)]
     if checkout.script_folder != SCRIPT_FOLDERS[0]:
         steps = [_moved(step, checkout.script_folder) for step in steps]
     if not checkout.is_sample:
@@ -390,6 +390,20 @@ def _for_checkout(steps: list[Step], checkout: Checkout) -> list[Step]:
     reason = "the sample checkout has no torch and installs nothing"
     skipped = (Kind.INSTALL, Kind.PREFLIGHT)
     return [replace(step, skipped=reason) if step.kind in skipped else step for step in steps]
+
+
+def _is_newer(step: Step, checkout: Checkout) -> bool:
+    """Tell whether a step checks something that the tree does not have yet."""
+    return step.kind is Kind.PREFLIGHT and any(
+        word in argument for word in checkout.lacks for argument in step.argv
+    )
+
+
+def _without(step: Step, words: frozenset[str]) -> Step:
+    """Return a step without the options that the tree's run_test.py does not know yet."""
+    if not words.intersection(step.argv):
+        return step
+    return replace(step, argv=tuple(word for word in step.argv if word not in words))
 
 
 def _moved(step: Step, folder: str) -> Step:

@@ -10,6 +10,7 @@ from ci_sessions.run.cases import CaseScanner, read_cases, reports_below
 XML = """<testsuites><testsuite>
 <testcase classname="jit.A" name="test_ok"/>
 <testcase classname="jit.A" name="test_skip"><skipped/></testcase>
+<testcase classname="jit.A" name="test_xfail"><skipped type="XFAIL" message="expected failure"/></testcase>
 <testcase classname="jit.A" name="test_bad"><failure message="first&#10;AssertionError: 1 != 2"/></testcase>
 <testcase classname="jit.A" name="test_err"><error>Traceback
 OSError: no such file</error></testcase>
@@ -27,7 +28,7 @@ def test_cases_are_counted_and_failed_ones_named(tmp_path, reports):
     before = reports_below(tmp_path)
     (reports / "a.xml").write_text(XML)
     cases = read_cases(tmp_path, before)
-    assert (cases.total, cases.failures, cases.errors, cases.skipped) == (4, 1, 1, 1)
+    assert (cases.total, cases.failures, cases.errors, cases.skipped) == (5, 1, 1, 1)
     assert cases.failed == (
         Case("jit.A.test_bad", "failure", "AssertionError: 1 != 2"),
         Case("jit.A.test_err", "error", "OSError: no such file"),
@@ -47,7 +48,7 @@ def test_a_case_that_ran_again_counts_once_by_its_last_run(tmp_path, reports):
     )
     os.utime(reports / "a.xml", (1, 1))
     cases = read_cases(tmp_path, {})
-    assert (cases.total, cases.failures, cases.errors) == (4, 0, 1)
+    assert (cases.total, cases.failures, cases.errors) == (5, 0, 1)
 
 
 def test_a_report_cut_off_is_passed_over(tmp_path, reports):

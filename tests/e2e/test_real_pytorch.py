@@ -1,0 +1,72 @@
+"""Jobs on a real PyTorch: one that is red for a known reason, and two that are green."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ci_sessions.store import read_runs
+
+GREEN = "test_complex test_comparison_utils test_function_schema test_show_pickle test_logging"
+
+
+@pytest.fixture
+def run(pytorch, tmp_path):
+    """Run a configuration, with reports as CI has them, and return output and record."""
+
+    def run(*words, **variables):
+        env = {**os.environ, "PATH": pytorch.path, "CI": "1", **variables}
+        env.pop("GITHUB_ACTIONS", None)
+        done = subprocess.run(
+            [sys.executable, "-m", "ci_sessions", "run", *words, "--checkout", str(pytorch.root)],
+            cwd=tmp_path, env=env, capture_output=True, text=True, errors="replace", check=False,
+        )  # fmt: skip
+        return done, read_runs(tmp_path / ".ci-sessions")[-1]
+
+    return run
+
+
+def test_the_legacy_jit_is_red_for_the_libraries_that_debian_leaves_out(run):
+    done, record = run(
+        "jit_legacy", "--test", "test_jit_legacy", "--build-environment", "linux-jammy-py3.10-gcc11"
+    )
+    end = done.stdout[done.stdout.index("\nFAILED  jit_legacy") :]
+    print(end)
+    assert done.returncode == record.exit_code == 1
+    assert "Ran 2643 tests" in done.stdout
+    assert "Ran 50 tests" in done.stdout
+    assert "2,693 cases: 35 errors, 199 skipped" in end
+    cases = record.bad_steps[0].cases
+    assert (cases.total, cases.errors, cases.failures, len(cases.failed)) == (2693, 35, 0, 35)
+    names = {case.name for case in cases.failed}
+    assert "jit.test_torchbind.TestTorchbind.test_torchbind_tracing_nested" in names
+    missing = [case for case in cases.failed if "cannot open shared object file" in case.message]
+    assert len(missing) == 34
+    assert "--test test_jit_legacy --step 1" in end
+    assert len(end.splitlines()) <= 30
+
+
+def test_a_green_python_job(run):
+    done, record = run("python", "--test", "test_python", TESTS_TO_INCLUDE=GREEN)
+    print(done.stdout[-800:])
+    assert done.returncode == record.exit_code == 0
+    (step,) = [step for step in record.steps if step.cases]
+    assert step.cases.total > 0
+    assert (step.cases.errors, step.cases.failures) == (0, 0)
+    assert step.peak > 50 * 2**20
+    assert step.cpu > 1
+
+
+def test_the_aten_binaries(run):
+    """A build by clang 9 goes without valgrind, which finds faults in Debian's libraries."""
+    done, record = run(
+        "python", "--test", "test_aten", "--build-environment", "linux-bookworm-py3.11-clang9"
+    )
+    print(done.stdout[-800:])
+    assert done.returncode == record.exit_code == 0
+    for binary in ("basic", "atest", "native_test", "Dimname_test", "operators_test"):
+        assert f"+ ./{binary}" in done.stdout
+    assert "[  PASSED  ]" in done.stdout
