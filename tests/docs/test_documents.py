@@ -53,6 +53,12 @@ def clone(tmp_path_factory):
     return folder
 
 
+def plain_environment():
+    """Say nothing of a CI around this test; a copy of the project is not measured for coverage."""
+    left_out = ("CI", "GITHUB_ACTIONS", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
+    return {name: value for name, value in os.environ.items() if name not in left_out}
+
+
 def pattern(output):
     """Turn shown output into a pattern: ``…`` is anything, alone on a line any lines."""
     lines = [re.escape(line.rstrip()) for line in output.strip("\n").splitlines()]
@@ -68,7 +74,7 @@ def test_there_are_examples():
 
 @pytest.mark.parametrize(("command", "output"), EXAMPLES)
 def test_a_command_prints_what_is_shown(clone, command, output):
-    env = {k: v for k, v in os.environ.items() if k not in ("CI", "GITHUB_ACTIONS")}
+    env = plain_environment()
     env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
     done = subprocess.run(
         ["bash", "-c", command.removeprefix(SET_UP)],
@@ -109,7 +115,7 @@ def test_the_configuration_of_the_page_can_be_added(clone, tmp_path):
     table.write_text(table.read_text().replace(first, row + first, 1))
     tests = folder / "tests" / "unit" / "test_dispatch.py"
     tests.write_text(tests.read_text() + "\n\n" + test)
-    env = {**os.environ, "PYTHONPATH": str(folder)}
+    env = {**plain_environment(), "PYTHONPATH": str(folder)}
     words = [
         sys.executable,
         "-m",
