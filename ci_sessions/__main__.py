@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci_sessions import __version__
-from ci_sessions.commands import plan_jobs, run_job, show_plan
+from ci_sessions.commands import explain_job, plan_jobs, run_job, show_matrix, show_plan
 from ci_sessions.errors import CiSessionsError, InputError
 from ci_sessions.log import set_up
 from ci_sessions.options import parse_options
@@ -21,6 +21,8 @@ USAGE = """\
 usage: python -m ci_sessions plan [CONFIG] [options]     show what a job would run
        python -m ci_sessions plan --jobs JOBS.jsonl      plan many, a JSON line each
        python -m ci_sessions run [CONFIG] [options]      run a job
+       python -m ci_sessions explain [CONFIG] [options]  why it runs that, and what would change it
+       python -m ci_sessions matrix [--workflow NAME]    the scheduled jobs, for fromJSON
 Without CONFIG, TEST_CONFIG & co. name the job. `plan --help` lists the options.
 """
 
@@ -46,13 +48,15 @@ def _act(verb: str, words: list[str]) -> int:
     if verb == "--version":
         print(__version__)
         return 0
-    if verb not in ("plan", "run"):
-        raise InputError(f"{verb!r} is no verb: say plan or run.")
+    if verb not in ("plan", "run", "explain", "matrix"):
+        raise InputError(f"{verb!r} is no verb: say plan, run, explain or matrix.")
     options = parse_options(words, prog=f"python -m ci_sessions {verb}")
     if options.jobs is not None:
         return _jobs(options.jobs)
-    if verb == "plan" or options.dry_run:
-        return show_plan(options, sys.stdout)
+    shows = {"explain": explain_job, "matrix": show_matrix, "plan": show_plan}
+    show = show_plan if options.dry_run else shows.get(verb)
+    if show is not None:
+        return show(options, sys.stdout)
     repeat = ("python", "-m", "ci_sessions", "run", *([options.config] if options.config else []))
     return run_job(options, sys.stdout, repeat=repeat)
 

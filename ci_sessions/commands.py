@@ -20,8 +20,10 @@ from ci_sessions.errors import (
     InputError,
     NoTestError,
 )
+from ci_sessions.explain import explain
 from ci_sessions.job import Job, parse_shard
 from ci_sessions.log import Redactor, logger
+from ci_sessions.matrix import as_github_matrix, of_workflow, scheduled
 from ci_sessions.plan import Kind, Plan, Step, job_dict
 from ci_sessions.records import RunRecord
 from ci_sessions.report.console import (
@@ -31,6 +33,7 @@ from ci_sessions.report.console import (
     plan_script,
     repeat_command,
 )
+from ci_sessions.report.explanation import describe_explanation
 from ci_sessions.run import clock
 from ci_sessions.run.executor import Executor, Limits
 from ci_sessions.run.machine import Machine, count_devices, missing_script, pin_plan, place_plan
@@ -41,7 +44,7 @@ if TYPE_CHECKING:
 
     from ci_sessions.options import Options
 
-__all__ = ["plan_jobs", "read_job", "run_job", "show_plan"]
+__all__ = ["explain_job", "plan_jobs", "read_job", "run_job", "show_matrix", "show_plan"]
 
 _REPEATED = (
     *("TESTS_TO_INCLUDE", "TESTS_TO_EXCLUDE", "PYTHON_TEST_EXTRA_OPTION", "DASHBOARD_TAG"),
@@ -140,6 +143,30 @@ def show_plan(options: Options, out: TextIO, environment: Environment | None = N
         devices = count_devices(plan.job.build.device)
         text = describe_plan(pin_plan(plan, machine), checkout, devices, machine.place)
     print(redact(text), file=out)
+    return 0
+
+
+def explain_job(options: Options, out: TextIO, environment: Environment | None = None) -> int:
+    """Print why a job runs what it runs, and what another shard or build would change."""
+    environment = environment or process_environment()
+    _, checkout, _, _ = _prepare(options, environment)
+    print(describe_explanation(explain(read_job(options, environment), checkout)), file=out)
+    return 0
+
+
+def show_matrix(options: Options, out: TextIO) -> int:
+    """Print the scheduled jobs as the JSON that GitHub's fromJSON takes.
+
+    All of them, those of ``--workflow``, or those of one configuration.
+    """
+    matrices = of_workflow(options.workflow) if options.workflow else scheduled()
+    if options.config:
+        fault = config_fault(options.config)
+        matrices = [matrix for matrix in matrices if matrix.config == options.config]
+        if not matrices:
+            where = options.workflow or "any workflow"
+            raise InputError(fault or f"{options.config!r} is not scheduled by {where}.")
+    print(json.dumps(as_github_matrix(matrices)), file=out)
     return 0
 
 

@@ -265,6 +265,16 @@ _silently_sharded = Condition(
     "the config's row is for undivided jobs",
     lambda job: job.config in UNDIVIDED and job.shard.is_split,
 )
+
+
+def _is_idle_dashboard(job: Job) -> bool:
+    """Tell whether a benchmark for the dashboard was asked for nothing at all."""
+    suites = find_row(job).name in ("huggingface", "timm", "torchbench")
+    other = any(job.has(word) for word in ("perf_compare", "smoketest", "unbacked_parity"))
+    return suites and not other and not benchmarks.dashboard_cells(job)
+
+
+_idle_dashboard = Condition("nothing asked for", _is_idle_dashboard)
 DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         "unknown-config",
@@ -284,6 +294,13 @@ DIFFERENCES: tuple[Difference, ...] = (
         build_has("libtorch")
         & Condition("nothing runs", lambda job: find_row(job).name == "libtorch"),
         "test.sh runs no test for a libtorch build and goes green",
+        refuses=False,
+    ),
+    Difference(
+        "dashboard-no-op",
+        config_has("perf") & _idle_dashboard,
+        "test.sh runs no benchmark for a dashboard job whose DASHBOARD_TAG asks for no mode or "
+        "no row of the dashboard, and goes green",
         refuses=False,
     ),
     Difference(

@@ -181,6 +181,6 @@ def _preflight(job: Job) -> Iterator[Step]:
         "torch._C._crash_if_debug_asserts_fail(424242)",
         Expect.FAILURE if job.build.is_debug else Expect.SUCCESS,
     )
-    if not job.build.has("libtorch"):
+    if not job.build.has("libtorch") and not job.has("pr_time_benchmarks"):
         yield python("print(torch.__config__.show())")
         yield python("print(torch.__config__.parallel_info())")

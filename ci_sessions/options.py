@@ -38,6 +38,7 @@ class Options:
     added: bool = True
     install: bool = True
     records: str | None = None
+    workflow: str | None = None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -61,6 +62,7 @@ def _parser(prog: str, *, named: bool) -> _Parser:
     if not named:
         add("config", nargs="?", help="the configuration; else TEST_CONFIG")
         add("--config", dest="config_option", metavar="NAME", help="the same")
+        add("--workflow", metavar="NAME", help="the jobs of this workflow, such as pull.yml")
         add("--jobs", metavar="FILE", help="plan each job of a JSON Lines file (- for stdin)")
     add("--dry-run", action="store_true", help="show what would run; run and install nothing")
     add("--shell", action="store_true", help="print the dry run as a bash script")

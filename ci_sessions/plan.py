@@ -81,7 +81,8 @@ class Step:
     has run too. ``output``: a text that must stand in what it prints. ``retry``: seconds to wait
     before each further try. ``keeps_env``: what it exports holds for the steps after it.
     ``expands``: wildcards in argv are file patterns. ``sources``: shell files to read first;
-    ``writes``: the file that takes a shell function's output.
+    ``writes``: the file that takes a shell function's output. ``verdict``: a good exit code is not
+    enough, its output is judged, and judged again on further runs (``run/verdicts.py``).
     """
 
     kind: Kind
@@ -95,6 +96,7 @@ class Step:
     retry: tuple[float, ...] = ()
     sources: tuple[str, ...] = ()
     writes: str | None = None
+    verdict: Literal["unbacked parity"] | None = None
     always: bool = False
     holds: bool = False
     keeps_env: bool = False
@@ -115,6 +117,12 @@ class Step:
         name = path.rpartition("/")[2]
         argv = tuple(word.replace("{}", path).replace("{name}", name) for word in self.argv)
         return dataclasses.replace(self, argv=argv, each=None)
+
+    @property
+    def is_test(self) -> bool:
+        """Tell whether the step itself tests: also a sourced script or another project's runner."""
+        is_script = self.kind is Kind.SOURCE and not self.keeps_env
+        return self.kind is Kind.TEST or is_script or self.argv[0] == "run_torch_xla_tests"
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -206,7 +214,7 @@ class Plan:
     def has_tests(self) -> bool:
         """Tell whether anything would be tested; a plan without a test is never run green."""
         return any(
-            step.kind in (Kind.TEST, Kind.HELPER, Kind.SOURCE) and step.skipped is None
+            step.is_test and step.skipped is None
             for test in self.tests
             if test.skipped is None
             for step in test.steps

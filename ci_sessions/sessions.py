@@ -9,17 +9,24 @@ from __future__ import annotations
 
 import re
 import sys
+from typing import TYPE_CHECKING
 
 import nox
 
 from ci_sessions.build_environment import BuildEnvironment
 from ci_sessions.checkout import RECORDED
-from ci_sessions.commands import run_job, show_plan
+from ci_sessions.commands import explain_job, run_job, show_matrix, show_plan
 from ci_sessions.dispatch import CONFIGURATIONS, config_fault, find_row, plan_job
-from ci_sessions.errors import CiSessionsError, InputError
+from ci_sessions.errors import CiSessionsError
 from ci_sessions.job import Job
 from ci_sessions.log import set_up
 from ci_sessions.options import parse_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TextIO
+
+    from ci_sessions.options import Options
 
 __all__ = ["register"]
 
@@ -84,22 +91,34 @@ for _config in _asked_for(sys.argv):
         register(_config, "other")
 
 
+def _verb(session: nox.Session, verb: Callable[[Options, TextIO], int]) -> None:
+    """Call a verb with the session's options; its faults are the session's."""
+    set_up()
+    try:
+        verb(parse_options(session.posargs, prog=f"nox -s {session.name} --"), sys.stdout)
+    except CiSessionsError as error:
+        session.error(str(error))
+
+
 @nox.session(venv_backend="none", default=False)
 def ci(session: nox.Session) -> None:
     """Any configuration: the one that --config or TEST_CONFIG names."""
-    try:
-        config = parse_options(session.posargs, prog="nox -s ci --").config
-    except InputError as error:
-        session.error(str(error))
-    del config
     _act(session, None)
 
 
 @nox.session(venv_backend="none", default=False)
 def plan(session: nox.Session) -> None:
     """Show what a job would run, and run nothing."""
-    set_up()
-    try:
-        show_plan(parse_options(session.posargs, prog="nox -s plan --"), sys.stdout)
-    except CiSessionsError as error:
-        session.error(str(error))
+    _verb(session, show_plan)
+
+
+@nox.session(venv_backend="none", default=False)
+def explain(session: nox.Session) -> None:
+    """Say why a job runs what it runs, and what another shard or build would change."""
+    _verb(session, explain_job)
+
+
+@nox.session(venv_backend="none", default=False)
+def matrix(session: nox.Session) -> None:
+    """Print the scheduled jobs, all or of one --workflow, for GitHub's fromJSON."""
+    _verb(session, show_matrix)

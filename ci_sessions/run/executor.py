@@ -26,6 +26,7 @@ from ci_sessions.records import (
 )
 from ci_sessions.run import clock, process
 from ci_sessions.run.cases import CaseScanner, read_cases, reports_below
+from ci_sessions.run.verdicts import MAJORITY, RUNS, failed_models, slower_models
 from ci_sessions.tokens import GLOBS
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class Executor:
     _dirty: frozenset[str] = frozenset()
     _began: float = 0.0
     _has_tested: bool = False
+    _heard: str = ""
 
     def run(self, run: RunRecord) -> RunRecord:
         """Run the plan and return its record. Signals end the run, not this function."""
@@ -251,6 +253,8 @@ class Executor:
 
     def _try(self, record: StepRecord, step: Step) -> Outcome:
         """Run a step, again after each wait of its ``retry`` while it fails."""
+        if step.verdict is not None:
+            return self._by_majority(record, step)
         waits = iter((*step.retry, None))
         while True:
             outcome = self._once(record, step)
@@ -261,6 +265,24 @@ class Executor:
             self.steps.pop()
             clock.sleep(wait)
 
+    def _by_majority(self, record: StepRecord, step: Step) -> Outcome:
+        """Run a comparison until its output is clear: none is slower, or most runs say one is."""
+        slow: list[str] = []
+        for number in range(1, RUNS + 1):
+            outcome = self._once(replace(record, id=f"{record.id}.run{number}"), step)
+            if outcome.is_bad:
+                return outcome
+            models = ", ".join(slower_models(self._heard))
+            slow += [models] if models else []
+            if not slow:
+                return outcome  # a first run without fault settles it
+            if len(slow) >= MAJORITY:
+                note = f"slower in {len(slow)} of {number} runs: {models}"
+                self._finish(replace(record, outcome=Outcome.FAILED, code=1, note=note))
+                return Outcome.FAILED
+            logger.warning("%s: slower in %d of %d runs", record.id, len(slow), number)
+        return Outcome.PASSED
+
     def _once(self, record: StepRecord, step: Step) -> Outcome:
         env = self.machine.environment(self.plan.env, self._kept, step.env)
         argv = self.machine.argv(step)
@@ -270,7 +292,7 @@ class Executor:
         self.journal.append(step_started_event(started))
         self.screen.begin(started, self._total())
         reports = reports_below(self.machine.root) if step.kind is Kind.TEST else {}
-        heard = _Heard(self.screen, self.redact, keeps=step.output is not None or _is_quiet(step))
+        heard = _Heard(self.screen, self.redact, keeps=_is_judged_by_output(step))
         with self._kept_environment(step, argv, env) as asked:
             try:
                 ended = process.stream(
@@ -287,7 +309,8 @@ class Executor:
                 self._finish(replace(started, outcome=Outcome.INTERRUPTED, code=code))
                 raise
         heard.flush()
-        self._has_tested = self._has_tested or step.kind is Kind.TEST or _hands_on(step)
+        self._has_tested = self._has_tested or step.is_test
+        self._heard = heard.text
         outcome, note = self._judge(step, ended, heard.text)
         cases = None
         if step.kind is Kind.TEST:
@@ -327,6 +350,8 @@ class Executor:
         note = f"{ended.left_behind} processes left behind: ended" if ended.left_behind else ""
         if ended.reason == "timeout":
             return Outcome.TIMED_OUT, f"ended after {ended.wall:.0f} s, its time limit"
+        if step.verdict is not None and (models := failed_models(text)):
+            return Outcome.FAILED, f"failed without backing: {', '.join(models)}"
         verdict = _verdict(step, ended.code, text, self._dirty)
         if verdict is None:
             return Outcome.PASSED, note
@@ -349,13 +374,9 @@ class Executor:
                 self._kept.update(_changed(env, path.read_bytes()))
 
 
-def _is_quiet(step: Step) -> bool:
-    return step.expect in (Expect.CLEAN_CHECKOUT, Expect.NO_OUTPUT)
-
-
-def _hands_on(step: Step) -> bool:
-    """Tell whether a helper or sourced file does the testing itself."""
-    return step.argv[0] in ("run_torch_xla_tests", "source")
+def _is_judged_by_output(step: Step) -> bool:
+    by_text = step.output is not None or step.verdict is not None
+    return by_text or step.expect in (Expect.CLEAN_CHECKOUT, Expect.NO_OUTPUT)
 
 
 def _changed(before: dict[str, str], after: bytes) -> dict[str, str | None]:

@@ -411,16 +411,21 @@ def _trace(job: Job, name: str) -> list[str]:
 def _dashboard(job: Job, checkout: Checkout, suite: str, extra: list[str]) -> list[Item]:
     """Accuracy and speed for each row of the dashboard that DASHBOARD_TAG asks for."""
     shared = [*_mode_flags(job), *extra, *_partition(job)]
+    runs = [_dashboard_run(job, suite, shared, *cell) for cell in dashboard_cells(job)]
+    if not job.has("cpu"):
+        return [*_report_folders(job), *runs]
+    return [*_report_folders(job), cpu_affinity(checkout), *map(_on_own_cpus, runs)]
+
+
+def dashboard_cells(job: Job) -> list[tuple[Variant, str, str]]:
+    """Give the cells that DASHBOARD_TAG asks for: variant, mode, target."""
     modes = [mode for mode in ("training", "inference") if f"{mode}-true" in job.dashboard_tag]
-    runs = [
-        _dashboard_run(job, suite, shared, variant, (mode, target))
+    return [
+        (variant, mode, target)
         for mode in modes
         for target in ("accuracy", "performance")
         for variant in _asked_for(job, mode, target)
     ]
-    if not job.has("cpu"):
-        return [*_report_folders(job), *runs]
-    return [*_report_folders(job), cpu_affinity(checkout), *map(_on_own_cpus, runs)]
 
 
 def _asked_for(job: Job, mode: str, target: str) -> Iterator[Variant]:
@@ -434,11 +439,10 @@ def _asked_for(job: Job, mode: str, target: str) -> Iterator[Variant]:
         yield variant
 
 
-def _dashboard_run(
-    job: Job, suite: str, shared: list[str], variant: Variant, what: tuple[str, str]
+def _dashboard_run(  # noqa: PLR0913, PLR0917 - a cell is named by what it is made of
+    job: Job, suite: str, shared: list[str], variant: Variant, mode: str, target: str
 ) -> Step:
     """One cell of the dashboard: a variant in a mode (training, inference) for a target."""
-    mode, target = what
     device = _dashboard_device(job)
     half = "amp" if device == "cpu_x86" else "bfloat16"
     precision = half if mode == "inference" else "amp"
@@ -533,7 +537,7 @@ def _unbacked_parity(job: Job) -> Test:
     """
     how = ("--compare-backed-unbacked", "--performance", "--inference", "--inductor")
     words = (*how, "--device", "cuda", "--filter", PARITY_MODELS)
-    compare = benchmark("huggingface", *words)
+    compare = replace(benchmark("huggingface", *words), verdict="unbacked parity")
     return replaces(
         "test_unbacked_parity_smoketest",
         install_torchvision(job),

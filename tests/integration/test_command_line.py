@@ -328,7 +328,7 @@ BAD = [
     ),
     ({}, ["run", "distributed", "--test", "test_c10d_nccl"], "runs no test (NCCL needs CUDA"),
     ({}, ["plan", "--jobs", "/nope.jsonl"], "--jobs is '/nope.jsonl', which cannot be read"),
-    ({}, ["fly"], "'fly' is no verb: say plan or run"),
+    ({}, ["fly"], "'fly' is no verb: say plan, run, explain or matrix"),
 ]
 
 
@@ -412,3 +412,26 @@ def test_a_reader_that_stops_early_is_no_fault(tmp_path):
         ["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert "Traceback" not in done.stderr
+
+
+def test_a_matrix_of_one_configuration(tmp_path):
+    data = json.loads(ci("matrix", "jit_legacy", cwd=tmp_path, check=0).stdout)
+    assert {job["config"] for job in data["include"]} == {"jit_legacy"}
+    assert (
+        "not scheduled by pull.yml"
+        in ci("matrix", "smoke", "--workflow", "pull.yml", cwd=tmp_path, check=2).stderr
+    )
+    assert "did you mean jit_legacy" in ci("matrix", "jit_legcy", cwd=tmp_path, check=2).stderr
+
+
+def test_an_explanation(tmp_path):
+    done = ci("explain", "inductor_distributed", cwd=tmp_path, check=0)
+    assert "would match too, were they first: config has inductor\n" in done.stdout
+
+
+def test_a_reset_of_the_checkout_is_refused_on_a_dirty_tree(checkout):
+    """The backwards compatibility job would throw away what is not committed."""
+    (checkout / "version.txt").write_text("mine\n")
+    done = ci("run", "backwards_compat", cwd=checkout, check=1)
+    assert "not empty:" in done.stdout
+    assert (checkout / "version.txt").read_text() == "mine\n"

@@ -337,3 +337,32 @@ def test_the_record_reads_back_as_it_was(tmp_path):
     assert store.read_run(journal.path) == run
     assert run.steps[0].wall > 0
     assert run.steps[0].peak > 0
+
+
+@pytest.mark.parametrize(
+    ("slow_runs", "outcome", "runs"),
+    [
+        ("", "passed", 1),
+        ("1", "passed", 3),
+        ("1 2", "failed", 2),
+        ("1 3", "failed", 3),
+        ("2 3", "passed", 1),
+    ],
+)
+def test_a_regression_counts_when_most_runs_say_so(tmp_path, slow_runs, outcome, runs):
+    line = (
+        "n=$(( $(cat n 2>/dev/null || echo 0) + 1 )); echo $n > n; "
+        f"for slow in {slow_runs}; do [ $slow != $n ] || echo '  T5Small  10.0  10.9  +9.0%'; done"
+    )
+    run, _ = execute(tmp_path, replacing("a", sh(line, verdict="unbacked parity")))
+    assert str(run.outcome) == outcome
+    assert (tmp_path / "n").read_text().strip() == str(runs)
+
+
+def test_a_model_that_fails_unbacked_is_a_failure(tmp_path):
+    run, _ = execute(
+        tmp_path,
+        replacing("a", sh("echo '--- M ---'; echo 'unbacked FAILED'", verdict="unbacked parity")),
+    )
+    assert run.steps[0].note == "failed without backing: M"
+    assert run.outcome is Outcome.FAILED

@@ -98,3 +98,25 @@ def test_what_cannot_be_is_an_error_without_a_traceback(tree, words):
     done = nox(*words, cwd=tree)
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
+
+
+def test_every_scheduled_configuration_has_its_session(tree):
+    from ci_sessions.matrix import scheduled  # noqa: PLC0415 - the list is this test's alone
+
+    configs = sorted({matrix.config for matrix in scheduled()})
+    names = [f"ci(config='{config}')" for config in configs]
+    done = nox("-l", "-s", *names, cwd=tree)
+    assert done.returncode == 0, done.stderr
+    assert [name for name in names if f"* {name} " not in done.stdout] == []
+    assert len(configs) > 90
+    assert len(nox("-l", cwd=tree).stdout.splitlines()) < 25, "the plain list stays readable"
+
+
+def test_explaining_and_the_matrix(tree):
+    done = nox("-s", "explain", "--", "torchbench", cwd=tree)
+    assert "decides: torchbench (config has torchbench)" in done.stdout
+    data = json.loads(nox("-s", "matrix", "--", "--workflow", "trunk.yml", cwd=tree).stdout)
+    assert {"config", "build_environment", "shard", "num_shards", "runner"} <= set(
+        data["include"][0]
+    )
+    assert nox("-s", "matrix", "--", "--workflow", "none", cwd=tree).returncode == 1

@@ -1,0 +1,1 @@
+"""Facts that change often, as data."""
