@@ -1,6 +1,12 @@
 # /// script
 # requires-python = ">=3.10"
-# dependencies = ["nox>=2025.2.9", "packaging>=24.0", "filelock>=3.16", "colorlog>=6.8"]
+# dependencies = [
+#   "nox>=2025.2.9",
+#   "packaging>=24.0",
+#   "filelock>=3.16",
+#   "colorlog>=6.8",
+#   "tomli>=2.0; python_version < '3.11'",
+# ]
 # ///
 """PyTorch's CI test configurations, and this project's own sessions.
 

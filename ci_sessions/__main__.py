@@ -7,10 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci_sessions import __version__
-from ci_sessions.commands import explain_job, plan_jobs, run_job, show_matrix, show_plan
+from ci_sessions.commands import (
+    explain_job,
+    plan_jobs,
+    run_job,
+    show_matrix,
+    show_plan,
+    show_rollout,
+)
 from ci_sessions.errors import CiSessionsError, InputError
 from ci_sessions.log import set_up
 from ci_sessions.options import parse_options
+from ci_sessions.routing import dispatch_job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +29,8 @@ USAGE = """\
 usage: python -m ci_sessions plan [CONFIG] [options]     show what a job would run
        python -m ci_sessions plan --jobs JOBS.jsonl      plan many, a JSON line each
        python -m ci_sessions run [CONFIG] [options]      run a job
+       python -m ci_sessions dispatch [options]          run it in Python or by the shell
+       python -m ci_sessions rollout [--apply]           evidence and verdicts
        python -m ci_sessions explain [CONFIG] [options]  why it runs that, and what would change it
        python -m ci_sessions matrix [--workflow NAME]    the scheduled jobs, for fromJSON
 Without CONFIG, TEST_CONFIG & co. name the job. `plan --help` lists the options.
@@ -48,15 +58,24 @@ def _act(verb: str, words: list[str]) -> int:
     if verb == "--version":
         print(__version__)
         return 0
-    if verb not in ("plan", "run", "explain", "matrix"):
-        raise InputError(f"{verb!r} is no verb: say plan, run, explain or matrix.")
+    if verb not in ("plan", "run", "dispatch", "explain", "matrix", "rollout"):
+        raise InputError(
+            f"{verb!r} is no verb: say plan, run, dispatch, explain, matrix or rollout."
+        )
     options = parse_options(words, prog=f"python -m ci_sessions {verb}")
     if options.jobs is not None:
         return _jobs(options.jobs)
-    shows = {"explain": explain_job, "matrix": show_matrix, "plan": show_plan}
+    shows = {
+        "explain": explain_job,
+        "matrix": show_matrix,
+        "plan": show_plan,
+        "rollout": show_rollout,
+    }
     show = show_plan if options.dry_run else shows.get(verb)
     if show is not None:
         return show(options, sys.stdout)
+    if verb == "dispatch":
+        return dispatch_job(options, sys.stdout)
     repeat = ("python", "-m", "ci_sessions", "run", *([options.config] if options.config else []))
     return run_job(options, sys.stdout, repeat=repeat)
 

@@ -40,6 +40,7 @@ class Checkout:
     version: str = ""
     script_folder: str = SCRIPT_FOLDERS[0]
     is_sample: bool = False
+    has_onnx_script: bool = False
     is_x86: bool = True
     has_hf_cache: bool = False
     speedups: tuple[tuple[str, ...], ...] = ()
@@ -106,6 +107,7 @@ def read_checkout(root: Path, *, machine: str, hf_cache: str = "") -> Checkout:
         version=version_file.read_text(encoding="utf-8").strip() if version_file.is_file() else "",
         script_folder=folders[0] if folders else SCRIPT_FOLDERS[0],
         is_sample=(root / SAMPLE_MARKER).is_file(),
+        has_onnx_script=(root / ".ci" / "onnx" / "test.sh").is_file(),
         is_x86=machine != "aarch64",
         has_hf_cache=bool(hf_cache) and Path(hf_cache).is_dir(),
         speedups=_read_speedups(root / _SPEEDUPS),

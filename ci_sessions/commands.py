@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import platform
+import secrets
 import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from ci_sessions.checkout import RECORDED, Checkout, find_checkout, read_checkout
 from ci_sessions.dispatch import config_fault, plan_job
@@ -20,6 +22,7 @@ from ci_sessions.errors import (
     InputError,
     NoTestError,
 )
+from ci_sessions.evidence import Action, Evidence, collect, judge, read_summaries
 from ci_sessions.explain import explain
 from ci_sessions.job import Job, parse_shard
 from ci_sessions.log import Redactor, logger
@@ -33,18 +36,33 @@ from ci_sessions.report.console import (
     plan_script,
     repeat_command,
 )
+from ci_sessions.report.evidence import describe_rollout, rollout_dict
 from ci_sessions.report.explanation import describe_explanation
+from ci_sessions.rollout import read_rollout, with_share
 from ci_sessions.run import clock
 from ci_sessions.run.executor import Executor, Limits
 from ci_sessions.run.machine import Machine, count_devices, missing_script, pin_plan, place_plan
 from ci_sessions.store import FOLDER, open_journal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from ci_sessions.evidence import Verdict
     from ci_sessions.options import Options
+    from ci_sessions.rollout import Rollout
 
-__all__ = ["explain_job", "plan_jobs", "read_job", "run_job", "show_matrix", "show_plan"]
+__all__ = [
+    "Prepared",
+    "execute",
+    "explain_job",
+    "plan_jobs",
+    "prepare_run",
+    "read_job",
+    "run_job",
+    "show_matrix",
+    "show_plan",
+    "show_rollout",
+]
 
 _REPEATED = (
     *("TESTS_TO_INCLUDE", "TESTS_TO_EXCLUDE", "PYTHON_TEST_EXTRA_OPTION", "DASHBOARD_TAG"),
@@ -89,9 +107,65 @@ def read_job(options: Options, environment: Environment) -> Job:
     return replace(job, keep_going=job.keep_going or options.keep_going)
 
 
-def _prepare(
-    options: Options, environment: Environment
-) -> tuple[Plan, Checkout, Machine, Environment]:
+def show_rollout(options: Options, out: TextIO) -> int:
+    """Print the evidence and a verdict for each configuration; with ``--apply``, take one step.
+
+    The exit code is 1 when a roll-back is due (and was not applied), else 0.
+    """
+    path = Path(options.rollout) if options.rollout else None
+    rollout = read_rollout(path)
+    found = collect(read_summaries(record_files(options.records)))
+    evidence = {name: found.get(name, Evidence(name)) for name in rollout.configurations}
+    verdicts = {name: judge(item, rollout) for name, item in evidence.items()}
+    if options.json:
+        print(json.dumps(rollout_dict(rollout, evidence, verdicts), indent=1), file=out)
+    else:
+        print(describe_rollout(rollout, evidence, verdicts), file=out)
+    if options.apply:
+        return _apply(rollout, verdicts, path, out)
+    return int(any(item.action is Action.ROLL_BACK for item in verdicts.values()))
+
+
+def record_files(named: str | None) -> list[Path]:
+    """Return the record files below a folder, or that a pattern such as ``a/**/*.jsonl`` names."""
+    if named is None:
+        named = FOLDER
+    if any(char in named for char in "*?["):
+        return [Path(name) for name in sorted(glob.glob(named, recursive=True))]  # noqa: PTH207 - Path.glob takes no absolute pattern
+    return sorted(Path(named).rglob("*.jsonl"))
+
+
+def _apply(
+    rollout: Rollout, verdicts: Mapping[str, Verdict], path: Path | None, out: TextIO
+) -> int:
+    """Write the shares that the verdicts lead to, one step each, and say what was done."""
+    if path is None:
+        raise InputError("--apply changes a file: name yours with --rollout FILE.")
+    changed = False
+    for config, verdict in verdicts.items():
+        share = rollout.configurations[config].share
+        if verdict.share != share:
+            text = with_share(rollout, config, verdict.share)
+            rollout = replace(rollout, source=text)
+            print(f"applied: {config} {share} % → {verdict.share} % in {path}", file=out)
+            changed = True
+    if changed:
+        path.write_text(rollout.source, encoding="utf-8")
+    else:
+        print("applied: nothing to change", file=out)
+    return 0
+
+
+class Prepared(NamedTuple):
+    """A job that can be run: its plan, the tree, the machine, the caller's environment."""
+
+    plan: Plan
+    checkout: Checkout
+    machine: Machine
+    environment: Environment
+
+
+def _prepare(options: Options, environment: Environment) -> Prepared:
     """Plan the job for the checkout, and open the machine that will answer for it."""
     faults: list[str] = []
     root = Path()
@@ -117,7 +191,7 @@ def _prepare(
     if not options.install:
         plan = _without_installs(plan)
     machine = Machine(root, environment.as_variables())
-    return plan, checkout, machine, environment
+    return Prepared(plan, checkout, machine, environment)
 
 
 def _without_installs(plan: Plan) -> Plan:
@@ -181,45 +255,68 @@ def run_job(
 
     ``repeat`` is the command that a person would type to run this again, without options.
     """
-    environment = environment or process_environment()
-    plan, checkout, machine, environment = _prepare(options, environment)
-    _check(plan, checkout, machine, options)
-    plan = place_plan(plan, machine)
+    prepared = prepare_run(options, environment or process_environment())
+    run, _ = execute(prepared, options, out, repeat=repeat)
+    return run.exit_code or 0
+
+
+def prepare_run(options: Options, environment: Environment) -> Prepared:
+    """Plan a job and check that it can be run here; raise what makes a run pointless."""
+    prepared = _prepare(options, environment)
+    _check(prepared.plan, prepared.checkout, prepared.machine, options)
+    return prepared._replace(plan=place_plan(prepared.plan, prepared.machine))
+
+
+def execute(
+    prepared: Prepared,
+    options: Options,
+    out: TextIO,
+    *,
+    repeat: tuple[str, ...],
+    route: Mapping[str, Any] | None = None,
+) -> tuple[RunRecord, bool]:
+    """Run a plan, record it, print its end. Also tell whether a test had begun.
+
+    ``route`` is recorded: why this runner was chosen.
+    """
+    plan, checkout, machine, environment = prepared
     if checkout.is_sample:
         logger.info("using the sample checkout, %s: --checkout names a real one", checkout.root)
     redact = Redactor(environment.as_variables())
-    on_github = environment.get("GITHUB_ACTIONS") == "true"
     started = clock.stamp()
     folder = Path(options.records) if options.records else Path.cwd() / FOLDER
     journal = open_journal(folder, started, plan.job.config)
     executor = Executor(
         plan,
         machine,
-        ConsoleScreen(out, on_github=on_github),
+        ConsoleScreen(out, on_github=environment.get("GITHUB_ACTIONS") == "true"),
         journal,
         redact,
         limits=Limits(job=options.timeout, step=options.step_timeout),
         keep_going=plan.job.keep_going,
         on_ci=bool(environment.get("CI")),
     )
+    details = dict(route or {})
     run = executor.run(
         RunRecord(
-            id=f"{started}/{plan.job.id}",
+            id=f"{started}/{plan.job.id}/{secrets.token_hex(4)}",
             job=job_dict(plan.job),
             started=started,
             checkout=str(checkout.root),
+            runner=details.get("runner", "python"),
+            route=details,
         )
     )
     again = repeat_command(
         plan,
         run,
-        prefix="\0".join([*repeat, *_repeated_options(options, plan.job, environment)]),
+        prefix="\0".join([*repeat, *_repeated_options(options, plan.job)]),
         checkout=checkout,
         env=plan.env,
     )
     print(redact(describe_run(run, _with_inputs(again, environment), str(journal.path))), file=out)
     out.flush()
-    return run.exit_code or 0
+    return run, executor.has_tested
 
 
 def _check(plan: Plan, checkout: Checkout, machine: Machine, options: Options) -> None:
@@ -244,7 +341,7 @@ def _check(plan: Plan, checkout: Checkout, machine: Machine, options: Options) -
     machine.need("bash", "git", "python")
 
 
-def _repeated_options(options: Options, job: Job, environment: Environment) -> list[str]:
+def _repeated_options(options: Options, job: Job) -> list[str]:
     """Return the options that name the same job anywhere: label and shard are always said."""
     words = ["--build-environment", job.build.label]
     if job.shard.is_split:
@@ -256,7 +353,6 @@ def _repeated_options(options: Options, job: Job, environment: Environment) -> l
         (not options.install, "--no-install"),
     ):
         words += [word] if is_set else []
-    del environment
     return words
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "MissingToolError",
     "NoTestError",
     "RecordError",
+    "RolloutError",
     "UnknownConfigError",
 ]
 
@@ -85,6 +86,12 @@ class MissingToolError(CiSessionsError):
 
     exit_code = 2
     reference = "missing-tool"
+
+
+class RolloutError(InputError):
+    """The file that says which jobs run in Python cannot be read."""
+
+    reference = "bad-rollout"
 
 
 class RecordError(CiSessionsError):

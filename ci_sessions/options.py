@@ -36,6 +36,8 @@ class Options:
     step_timeout: float | None = None
     hardware_check: bool = True
     added: bool = True
+    rollout: str | None = None
+    apply: bool = False
     install: bool = True
     records: str | None = None
     workflow: str | None = None
@@ -56,12 +58,19 @@ def seconds(text: str) -> float:
     return float(match[1]) * _UNITS[match[2] or ""]
 
 
+def prog_runs_added(prog: str) -> bool:
+    """Tell whether a command runs added tests by default: all but what stands in for the script."""
+    return "dispatch" not in prog
+
+
 def _parser(prog: str, *, named: bool) -> _Parser:
     parser = _Parser(prog=prog, allow_abbrev=False, description=__doc__)
     add = parser.add_argument
     if not named:
         add("config", nargs="?", help="the configuration; else TEST_CONFIG")
         add("--config", dest="config_option", metavar="NAME", help="the same")
+        add("--rollout", metavar="FILE", help="the roll-out file (else the one that is shipped)")
+        add("--apply", action="store_true", help="rollout: change the file by one step")
         add("--workflow", metavar="NAME", help="the jobs of this workflow, such as pull.yml")
         add("--jobs", metavar="FILE", help="plan each job of a JSON Lines file (- for stdin)")
     add("--dry-run", action="store_true", help="show what would run; run and install nothing")
@@ -79,6 +88,8 @@ def _parser(prog: str, *, named: bool) -> _Parser:
     add("--step-timeout", metavar="TIME", help="limit of each step")
     add("--no-hardware-check", dest="hardware_check", action="store_false")
     add("--no-added", dest="added", action="store_false", help="only what test.sh has")
+    add("--added", dest="added", action="store_true", help="also tests that test.sh lacks")
+    parser.set_defaults(added=prog_runs_added(prog))
     add("--no-install", dest="install", action="store_false", help="skip installs")
     add("--records", metavar="DIR", help="where records go (else .ci-sessions)")
     return parser

@@ -87,13 +87,18 @@ class StepRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRecord:
-    """A run: the job, its steps, its end. ``exit_code`` is the first failed child's own."""
+    """A run: the job, its steps, its end. ``exit_code`` is the first failed child's own.
+
+    ``route`` says how it came to its ``runner``: reason, phase, commit, and for a shell run that
+    Python could not do, ``fallback`` (why) with the error and traceback.
+    """
 
     id: str
     job: Mapping[str, Any]
     started: str
     checkout: str = ""
     runner: str = "python"
+    route: Mapping[str, Any] = field(default_factory=dict)
     ended: str = ""
     wall: float = 0.0
     outcome: Outcome = Outcome.ABORTED
@@ -108,7 +113,7 @@ class RunRecord:
 
     def started_event(self) -> Event:
         """Return the first event."""
-        kept = ("id", "job", "started", "checkout", "runner")
+        kept = ("id", "job", "started", "checkout", "runner", "route")
         return {"event": "run started", "format": FORMAT, **{k: getattr(self, k) for k in kept}}
 
     def ended_event(self) -> Event:

@@ -104,7 +104,7 @@ def read_run(path: Path) -> RunRecord:
 def read_runs(folder: Path) -> list[RunRecord]:
     """Read all runs of a folder, oldest first; what cannot be read is named in a warning."""
     runs = (_try_read(path) for path in sorted((folder / "runs").glob("*.jsonl")))
-    return [run for run in runs if run is not None]
+    return sorted((run for run in runs if run is not None), key=lambda run: run.started)
 
 
 def _try_read(path: Path) -> RunRecord | None:

@@ -88,7 +88,7 @@ class Executor:
     _kept: dict[str, str | None] = field(default_factory=dict)
     _dirty: frozenset[str] = frozenset()
     _began: float = 0.0
-    _has_tested: bool = False
+    has_tested: bool = False
     _heard: str = ""
 
     def run(self, run: RunRecord) -> RunRecord:
@@ -128,7 +128,7 @@ class Executor:
             outcome, code = Outcome.RUNNER_ERROR, RUNNER_FAULT
         elif bad:
             outcome, code = Outcome.FAILED, bad[0].code or 1
-        elif not self._has_tested:
+        elif not self.has_tested:
             outcome, code = Outcome.NO_TEST, 2
         else:
             outcome, code = Outcome.PASSED, 0
@@ -288,6 +288,7 @@ class Executor:
         argv = self.machine.argv(step)
         if step.kind is Kind.FILE and "ln" in argv[:2] and any("*" in word for word in argv):
             return self._not_run(record, "no library matches the pattern")
+        self.has_tested = self.has_tested or step.is_test  # from here on, nothing may be rerun
         started = replace(record, started=clock.stamp(), outcome=Outcome.ABORTED)
         self.journal.append(step_started_event(started))
         self.screen.begin(started, self._total())
@@ -309,7 +310,6 @@ class Executor:
                 self._finish(replace(started, outcome=Outcome.INTERRUPTED, code=code))
                 raise
         heard.flush()
-        self._has_tested = self._has_tested or step.is_test
         self._heard = heard.text
         outcome, note = self._judge(step, ended, heard.text)
         cases = None

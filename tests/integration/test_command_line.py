@@ -328,7 +328,7 @@ BAD = [
     ),
     ({}, ["run", "distributed", "--test", "test_c10d_nccl"], "runs no test (NCCL needs CUDA"),
     ({}, ["plan", "--jobs", "/nope.jsonl"], "--jobs is '/nope.jsonl', which cannot be read"),
-    ({}, ["fly"], "'fly' is no verb: say plan, run, explain or matrix"),
+    ({}, ["fly"], "'fly' is no verb: say plan, run, dispatch, explain, matrix or rollout"),
 ]
 
 
