@@ -27,6 +27,7 @@ import ci_sessions.sessions  # noqa: F401 - defines the ci sessions
 
 nox.options.sessions = ["tests", "lint", "types"]
 nox.options.default_venv_backend = "venv"
+WORKFLOWS, EXAMPLES = Path(".github/workflows"), Path("examples/workflows")
 PROJECT = nox.project.load_toml("pyproject.toml")
 
 
@@ -47,11 +48,14 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(reuse_venv=True)
 def lint(session: nox.Session) -> None:
-    """Check style, and that each room imports only those below it."""
+    """Check style, the import contracts, and the workflows."""
     install(session, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("lint-imports")
+    workflows = [*WORKFLOWS.glob("*.yml"), *EXAMPLES.glob("*.yml")]
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
+    session.run("zizmor", "--offline", "--quiet", *workflows)
 
 
 @nox.session(reuse_venv=True)

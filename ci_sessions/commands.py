@@ -38,6 +38,7 @@ from ci_sessions.report.console import (
 )
 from ci_sessions.report.evidence import describe_rollout, rollout_dict
 from ci_sessions.report.explanation import describe_explanation
+from ci_sessions.report.markdown import annotate, step_summary
 from ci_sessions.rollout import read_rollout, with_share
 from ci_sessions.run import clock
 from ci_sessions.run.executor import Executor, Limits
@@ -314,9 +315,25 @@ def execute(
         checkout=checkout,
         env=plan.env,
     )
-    print(redact(describe_run(run, _with_inputs(again, environment), str(journal.path))), file=out)
+    again = redact(_with_inputs(again, environment))
+    print(redact(describe_run(run, again, str(journal.path))), file=out)
+    if environment.get("GITHUB_ACTIONS") == "true":
+        for line in annotate(run):
+            print(redact(line), file=out)
+        _summarize(environment.get("GITHUB_STEP_SUMMARY"), redact(step_summary(run, again)))
     out.flush()
     return run, executor.has_tested
+
+
+def _summarize(path: str, text: str) -> None:
+    """Append to the job's summary; one that cannot be written changes nothing."""
+    if not path:
+        return
+    try:
+        with Path(path).open("a", encoding="utf-8") as out:
+            out.write(text)
+    except OSError as error:
+        logger.warning("the step summary is missing: %s", error)
 
 
 def _check(plan: Plan, checkout: Checkout, machine: Machine, options: Options) -> None:
