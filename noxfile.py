@@ -66,6 +66,13 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session(reuse_venv=True, default=False)
+def bench(session: nox.Session) -> None:
+    """Measure planning and reading records, as ratios to a plain baseline in the same run."""
+    install(session)
+    session.run("python", "tests/bench/bench.py", *session.posargs)
+
+
+@nox.session(reuse_venv=True, default=False)
 def e2e(session: nox.Session) -> None:
     """Run jobs on a real PyTorch 1.13.1, from Debian 12's packages (apt and root)."""
     install(session, "test")

@@ -43,7 +43,7 @@ from ci_sessions.rollout import read_rollout, with_share
 from ci_sessions.run import clock
 from ci_sessions.run.executor import Executor, Limits
 from ci_sessions.run.machine import Machine, count_devices, missing_script, pin_plan, place_plan
-from ci_sessions.store import FOLDER, open_journal
+from ci_sessions.store import FOLDER, open_journal, prune
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -286,6 +286,9 @@ def execute(
     redact = Redactor(environment.as_variables())
     started = clock.stamp()
     folder = Path(options.records) if options.records else Path.cwd() / FOLDER
+    if options.keep_days is not None:
+        removed = prune(folder, options.keep_days, clock.now().timestamp())
+        logger.info("removed %d records older than %d days", len(removed), options.keep_days)
     journal = open_journal(folder, started, plan.job.config)
     executor = Executor(
         plan,

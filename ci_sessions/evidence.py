@@ -308,6 +308,8 @@ def judge(evidence: Evidence, rollout: Rollout) -> Verdict:
     bad = _outside(evidence, rollout.targets)
     if bad is not None:
         why, runs = bad
+        if entry.share == 0:
+            return Verdict(Action.HOLD, 0, why)
         share = max(below, default=0)
         return Verdict(Action.ROLL_BACK, share, why, tuple(run.id for run in runs))
     if entry.phase not in rollout.open_phases:

@@ -36,6 +36,7 @@ class Options:
     step_timeout: float | None = None
     hardware_check: bool = True
     added: bool = True
+    keep_days: int | None = None
     rollout: str | None = None
     apply: bool = False
     install: bool = True
@@ -91,6 +92,7 @@ def _parser(prog: str, *, named: bool) -> _Parser:
     add("--added", dest="added", action="store_true", help="also tests that test.sh lacks")
     parser.set_defaults(added=prog_runs_added(prog))
     add("--no-install", dest="install", action="store_false", help="skip installs")
+    add("--keep-days", type=int, metavar="N", help="remove records older than N days first")
     add("--records", metavar="DIR", help="where records go (else .ci-sessions)")
     return parser
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["FOLDER", "Journal", "open_journal", "read_run", "read_runs"]
+__all__ = ["FOLDER", "Journal", "open_journal", "prune", "read_run", "read_runs"]
 
 FOLDER = ".ci-sessions"
 _LOCK_WAIT = 30.0  # seconds; a line takes microseconds to write
@@ -75,6 +76,18 @@ def open_journal(folder: Path, started: str, config: str) -> Journal:
         number += 1
         journal.path = runs / _file_name(started, f"{config}-{number}")
     return journal
+
+
+def prune(folder: Path, days: float, now: float) -> list[Path]:
+    """Remove the run files that were last written more than ``days`` before ``now`` (epoch)."""
+    oldest = now - days * 86400
+    removed = []
+    for path in sorted((folder / "runs").glob("*.jsonl")):
+        with suppress(OSError):
+            if path.stat().st_mtime < oldest:
+                path.unlink()
+                removed.append(path)
+    return removed
 
 
 def _file_name(started: str, config: str) -> str:

@@ -53,10 +53,14 @@ class Question(NamedTuple):
 
 
 class Condition(NamedTuple):
-    """A shell test that decides whether a step runs, and what the recording machine found."""
+    """A shell test that decides whether a step runs, and what the recording machine found.
+
+    ``is_fixed``: the answer is the machine's, the same all run long, so it is asked once.
+    """
 
     shell: str
     recorded: bool
+    is_fixed: bool = False
 
 
 _AFFINITY = "python -c 'import os; print({0}(os.sched_getaffinity(0)))'"
@@ -143,7 +147,9 @@ QUESTIONS: dict[str, Question] = {
 
 CONDITIONS: dict[str, Condition] = {
     "workspace is jenkins'": Condition(
-        "sudo -n true 2>/dev/null && [ -d /var/lib/jenkins/workspace ]", recorded=True
+        "[ -d /var/lib/jenkins/workspace ] && sudo -n true 2>/dev/null",
+        recorded=True,
+        is_fixed=True,
     ),
     "numba.cuda is installed": Condition(
         "python -c 'import numba.cuda' 2>/dev/null", recorded=False
@@ -155,7 +161,9 @@ CONDITIONS: dict[str, Condition] = {
     "aot compiler test is built": Condition(
         "[ -f $SITE/torch/bin/aot_model_compiler_test ]", recorded=True
     ),
-    "mpiexec is installed": Condition("command -v mpiexec >/dev/null", recorded=True),
+    "mpiexec is installed": Condition(
+        "command -v mpiexec >/dev/null", recorded=True, is_fixed=True
+    ),
     "python is 3.12 or newer": Condition(
         "python3 -c 'import sys; sys.exit(sys.version_info < (3, 12))'", recorded=False
     ),

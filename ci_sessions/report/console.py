@@ -280,7 +280,7 @@ def describe_run(run: RunRecord, repeat: str, record: str) -> str:
     bad = list(dict.fromkeys(step.test for step in run.bad_steps))
     counts = f"{len(tests)} tests" if len(tests) != 1 else "1 test"
     counts += f", {len(bad)} failed" if bad else ""
-    lines = ["", f"{_verdict(run)}  {where} · {counts} · {duration(run.wall)}", ""]
+    lines = ["", f"{_verdict(run)}  {where} · {counts} · {duration(run.wall)}", *_route(run), ""]
     for name in dict.fromkeys(step.test for step in run.steps):
         lines += _test_lines([step for step in run.steps if step.test == name])
     if run.note:
@@ -290,6 +290,15 @@ def describe_run(run: RunRecord, repeat: str, record: str) -> str:
     if run.bad_steps and repeat:
         lines += ["", "Repeat just this step:", textwrap.indent(repeat, "  ")]
     return "\n".join([*lines, "", f"record: {record}", ""])
+
+
+def _route(run: RunRecord) -> list[str]:
+    """Say who ran the job and why, where the gate was asked."""
+    if not run.route:
+        return []
+    detail = f", {run.route['detail']}" if run.route.get("detail") else ""
+    back = f" (Python could not: {run.route['fallback']})" if run.route.get("fallback") else ""
+    return [f"route: {run.runner}: {run.route.get('reason')}{detail}{back}"]
 
 
 _NOT_TESTS = ("setup", "cleanup")

@@ -78,9 +78,13 @@ class Machine:
         return self._known[key]
 
     def holds(self, name: str) -> bool:
-        """Evaluate a condition of ``tokens.CONDITIONS``, each time anew."""
-        line = self.fill_places(CONDITIONS[name].shell)
-        return process.capture(line, cwd=self.root, env=self.variables).code == 0
+        """Evaluate a condition of ``tokens.CONDITIONS``: anew, unless it cannot change."""
+        key = f"if:{name}"
+        if not CONDITIONS[name].is_fixed or key not in self._known:
+            line = self.fill_places(CONDITIONS[name].shell)
+            code = process.capture(line, cwd=self.root, env=self.variables).code
+            self._known[key] = "" if code else "yes"
+        return bool(self._known[key])
 
     def found(self, name: str, cwd: str) -> list[str]:
         """List the executables of ``tokens.GLOBS``, as paths from the step's folder."""

@@ -171,7 +171,8 @@ def _follow(
             break
     output.finish()
     left = _group_size(child.pid)
-    _end_group(child, signal.SIGTERM)
+    if left:
+        _end_group(child, signal.SIGTERM)
     code = TIMED_OUT if reason == "timeout" else _shell_code(child.returncode)
     return Ended(
         code,

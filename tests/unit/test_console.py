@@ -137,6 +137,10 @@ def test_other_ends():
     assert describe_run(run(step(), outcome=Outcome.INTERRUPTED), "", "r").startswith(
         "\nINTERRUPTED"
     )
+    routed = run(
+        step(), route={"reason": "flag-on", "fallback": "bug", "detail": "d"}, runner="shell"
+    )
+    assert "route: shell: flag-on, d (Python could not: bug)" in describe_run(routed, "", "r")
     tail = step(outcome=Outcome.FAILED, code=1, tail=("Traceback", "Boom"))
     assert "       Boom\n" in describe_run(run(tail), "", "r")
 

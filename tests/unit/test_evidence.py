@@ -133,6 +133,12 @@ def test_bad_evidence_rolls_back_and_names_the_runs(runs, why):
     assert bool(found.runs) == ("takes" not in why)
 
 
+def test_what_runs_nothing_in_python_cannot_go_back_further():
+    found = verdict(history(500, slowdown=0.2), share=0)
+    assert (found.action, found.share) == ("hold", 0)
+    assert "takes at least" in found.why
+
+
 def test_the_boundary_is_the_intervals_edge_not_the_mean():
     """At 0 errors, 381 runs are the first whose upper edge is below 1 %."""
     assert wilson(0, 380).high >= 0.01 > wilson(0, 381).high

@@ -120,6 +120,16 @@ def test_a_full_disk_is_a_warning_and_the_run_goes_on(tmp_path, monkeypatch, cap
     assert caplog.text.count("the run's record is incomplete") == 1
 
 
+def test_old_runs_are_removed_when_asked(tmp_path):
+    old, new = (store.open_journal(tmp_path, RUN.started, name) for name in ("old", "new"))
+    for journal in (old, new):
+        journal.append(RUN.started_event())
+    os.utime(old.path, (1000, 1000))
+    now = new.path.stat().st_mtime
+    assert store.prune(tmp_path, 30, now) == [old.path]
+    assert [run.id for run in store.read_runs(tmp_path)] == ["1"]
+
+
 def test_no_folder_for_records_is_a_warning(tmp_path, caplog):
     (tmp_path / "file").write_text("")
     journal = store.open_journal(tmp_path / "file", RUN.started, "x")

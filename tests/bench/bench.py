@@ -1,0 +1,97 @@
+"""Measure what grows with a fleet. Each figure is also a ratio to plain work on the same data.
+
+Machines differ and are noisy: compare the ratios, of the best of a few rounds, never the seconds.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import lzma
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from ci_sessions import commands
+from ci_sessions.evidence import Evidence, collect, judge, read_summaries
+from ci_sessions.rollout import read_rollout
+
+TRACES = Path(__file__).parents[1] / "parity" / "traces.jsonl.xz"
+RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+ROUNDS = 3
+STEPS = 6  # steps of a run, each with two events that a summary passes over
+
+
+def best(work):
+    """Return the least seconds of a few rounds."""
+    times = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def plan_all(lines):
+    """Plan all recorded jobs and print their lines."""
+    commands.plan_jobs(lines, io.StringIO())
+
+
+def write_runs(folder):
+    """Write a generated history: RUNS runs in 100 files, as merged artifacts are."""
+    configs = list(read_rollout().configurations)
+    for part in range(100):
+        with (folder / f"{part}.jsonl").open("w") as out:
+            for n in range(part, RUNS, 100):
+                runner = "python" if n // 100 % 2 else "shell"
+                job = {"config": configs[n % len(configs)], "id": f"job-{n % 5000}"}
+                start = {
+                    "event": "run started", "format": 1, "id": str(n), "job": job, "started": f"{n:09}",
+                    "runner": runner, "route": {"intended": runner, "commit": f"c{n // 10000}"},
+                }  # fmt: skip
+                out.write(json.dumps(start) + "\n")
+                for step in range(2 * STEPS):
+                    out.write(
+                        json.dumps(
+                            {"event": "step ended", "id": f"{n}.{step}", "command": "x" * 120}
+                        )
+                        + "\n"
+                    )
+                end = {"event": "run ended", "id": str(n), "outcome": "passed", "wall": 100 + n % 7}
+                out.write(json.dumps(end) + "\n")
+
+
+def summarise(folder):
+    """Read all runs and judge each configuration."""
+    rollout = read_rollout()
+    found = collect(read_summaries(sorted(folder.glob("*.jsonl"))))
+    return [judge(found.get(name, Evidence(name)), rollout) for name in rollout.configurations]
+
+
+def main():
+    """Print each figure: seconds, and the ratio to its baseline."""
+    with lzma.open(TRACES, "rt") as text:
+        traces = text.read().splitlines()
+    lines = [json.dumps(json.loads(line)["job"]) for line in traces]
+    parse = best(lambda: [json.loads(line) for line in traces])
+    plan = best(lambda: plan_all(lines))
+    print(
+        f"plan {len(lines)} jobs             {plan:7.2f} s   {plan / parse:6.1f} x parsing their traces"
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_runs(folder)
+        size = sum(path.stat().st_size for path in folder.iterdir())
+        read = best(lambda: [path.read_text().splitlines() for path in folder.iterdir()])
+        took = best(lambda: summarise(folder))
+    print(
+        f"summarise {RUNS:,} runs    {took:7.2f} s   {took / read:6.1f} x reading the {size / 1e6:,.0f} MB"
+    )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"peak memory                {peak:7.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()
