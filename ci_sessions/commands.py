@@ -102,6 +102,8 @@ def read_job(options: Options, environment: Environment) -> Job:
     try:
         job = Job.from_environment(with_options(environment, options), check_config=config_fault)
     except InputError as error:
+        if not faults:
+            raise
         raise InputError(*faults, *error.faults) from error
     if faults:
         raise InputError(*faults)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from ci_sessions.build_environment import BuildEnvironment
 from ci_sessions.checkout import SCRIPT_FOLDERS, Checkout
-from ci_sessions.errors import UnknownConfigError
+from ci_sessions.errors import InputError, UndividedError, UnknownConfigError
 from ci_sessions.flags import cleanup_steps, job_flags, setup_steps
 from ci_sessions.job import Job
 from ci_sessions.plan import Item, Kind, Plan, Step, Test, plan_of
@@ -351,12 +351,12 @@ def config_fault(config: str) -> str | None:
 
 
 def plan_job(job: Job, checkout: Checkout) -> Plan:
-    """Plan a job. Raises ``UnknownConfigError`` where the script would silently run another."""
+    """Plan a job. Raises InputError where the script would silently run something else."""
     found = find_row(job)
     departures = [item for item in DIFFERENCES if item.applies.holds(job)]
     for item in departures:
         if item.refuses:
-            raise UnknownConfigError(_refusal(job, item))
+            raise _refusal(job, item)
     tests = [test for part in found.parts for test in part(job, checkout)]
     return plan_of(
         job,
@@ -372,10 +372,10 @@ def plan_job(job: Job, checkout: Checkout) -> Plan:
     )
 
 
-def _refusal(job: Job, difference: Difference) -> str:
+def _refusal(job: Job, difference: Difference) -> InputError:
     if difference.name == "unknown-config":
-        return config_fault(job.config) or difference.reason
-    return (
+        return UnknownConfigError(config_fault(job.config) or difference.reason)
+    return UndividedError(
         f"NUM_TEST_SHARDS is {job.shard.total}, but {job.config} cannot be divided: "
         f"{difference.reason}. Give it 1 shard."
     )

@@ -20,6 +20,7 @@ __all__ = [
     "NoTestError",
     "RecordError",
     "RolloutError",
+    "UndividedError",
     "UnknownConfigError",
 ]
 
@@ -59,6 +60,12 @@ class UnknownConfigError(InputError):
     """No row of the dispatch table is meant for this TEST_CONFIG."""
 
     reference = "unknown-config"
+
+
+class UndividedError(InputError):
+    """A configuration that test.sh knows for undivided jobs only was given several shards."""
+
+    reference = "undivided-config"
 
 
 class NoTestError(InputError):

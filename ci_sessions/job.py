@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ci_sessions.build_environment import BuildEnvironment, label_fault
-from ci_sessions.errors import InputError
+from ci_sessions.errors import InputError, UnknownConfigError
 
 if TYPE_CHECKING:
     from ci_sessions.environment import Environment
@@ -134,6 +134,7 @@ class _Reader:
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
         self.faults: list[str] = []
+        self.unknown: list[str] = []  # the fault of an unknown configuration, if there is one
 
     def job(self, check_config: ConfigCheck | None) -> Job:
         text = self.environment.get
@@ -165,6 +166,8 @@ class _Reader:
         )
         for name in ("NO_TEST_TIMEOUT", "VERBOSE_TEST_LOGS", "PYTORCH_TEST_CUDA_MEM_LEAK_CHECK"):
             self.flag(name)  # run_test.py reads these itself; junk in them is still a fault
+        if self.faults and self.faults == self.unknown:
+            raise UnknownConfigError(*self.faults)
         if self.faults:
             raise InputError(*self.faults)
         return job
@@ -177,6 +180,7 @@ class _Reader:
                 "TEST_CONFIG=jit_legacy or --config jit_legacy."
             )
         elif check is not None and (fault := check(config)) is not None:
+            self.unknown.append(fault)
             self.faults.append(fault)
         return config
 

@@ -116,8 +116,8 @@ def test_junk_in_the_flag_runs_nothing(tree):
 @pytest.mark.parametrize(
     ("config", "env", "reason"),
     [
-        ("no_such_config", {}, "bad-input"),
-        ("docs_test", {"SHARD_NUMBER": "2", "NUM_TEST_SHARDS": "3"}, "unknown-config"),
+        ("no_such_config", {}, "unknown-config"),
+        ("docs_test", {"SHARD_NUMBER": "2", "NUM_TEST_SHARDS": "3"}, "undivided-config"),
         ("jit_legacy", {"BUILD_ENVIRONMENT": "linux-cuda13.0-py3"}, "missing-device"),
         ("default", {"BUILD_ENVIRONMENT": "linux-libtorch"}, "no-test"),
         ("jit_legacy", {"SHARD_NUMBER": "0"}, "bad-input"),
@@ -192,7 +192,9 @@ def test_a_shadow_changes_nothing_and_says_what_it_cost(tree):
     assert last(tree).route["shadow"] == "planned"
     assert "shadow: the Python plan: planned (0." in done.stderr
     dispatch(tree, "no_such_config", check=0, USE_PYTHON_TEST_RUNNER="shadow")
-    assert last(tree).route["shadow"].startswith("InputError: TEST_CONFIG is 'no_such_config'")
+    assert (
+        last(tree).route["shadow"].startswith("UnknownConfigError: TEST_CONFIG is 'no_such_config'")
+    )
 
 
 def broken_package(tree, path, old, new):
