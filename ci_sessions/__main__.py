@@ -64,6 +64,8 @@ def _act(verb: str, words: list[str]) -> int:
         )
     options = parse_options(words, prog=f"python -m ci_sessions {verb}")
     if options.jobs is not None:
+        if verb != "plan":
+            raise InputError(f"--jobs is for plan, not for {verb}: a run takes one job.")
         return _jobs(options.jobs)
     shows = {
         "explain": explain_job,
@@ -71,11 +73,11 @@ def _act(verb: str, words: list[str]) -> int:
         "plan": show_plan,
         "rollout": show_rollout,
     }
-    show = show_plan if options.dry_run else shows.get(verb)
-    if show is not None:
-        return show(options, sys.stdout)
     if verb == "dispatch":
         return dispatch_job(options, sys.stdout)
+    show = show_plan if options.dry_run or options.shell else shows.get(verb)
+    if show is not None:
+        return show(options, sys.stdout)
     repeat = ("python", "-m", "ci_sessions", "run", *([options.config] if options.config else []))
     return run_job(options, sys.stdout, repeat=repeat)
 

@@ -22,10 +22,10 @@ from ci_sessions.errors import (
     InputError,
     NoTestError,
 )
-from ci_sessions.evidence import Action, Evidence, collect, judge, read_summaries
+from ci_sessions.evidence import Action, Evidence, collect, judge, read_summaries, relevant
 from ci_sessions.explain import explain
 from ci_sessions.job import Job, parse_shard
-from ci_sessions.log import Redactor, logger
+from ci_sessions.log import Redactor, hide, logger
 from ci_sessions.matrix import as_github_matrix, of_workflow, scheduled
 from ci_sessions.plan import Kind, Plan, Step, job_dict
 from ci_sessions.records import RunRecord
@@ -117,7 +117,7 @@ def show_rollout(options: Options, out: TextIO) -> int:
     """
     path = Path(options.rollout) if options.rollout else None
     rollout = read_rollout(path)
-    found = collect(read_summaries(record_files(options.records)))
+    found = collect(relevant(read_summaries(record_files(options.records)), rollout))
     evidence = {name: found.get(name, Evidence(name)) for name in rollout.configurations}
     verdicts = {name: judge(item, rollout) for name, item in evidence.items()}
     if options.json:
@@ -148,7 +148,7 @@ def _apply(
     for config, verdict in verdicts.items():
         share = rollout.configurations[config].share
         if verdict.share != share:
-            text = with_share(rollout, config, verdict.share)
+            text = with_share(rollout, config, verdict.share, clock.stamp())
             rollout = replace(rollout, source=text)
             print(f"applied: {config} {share} % → {verdict.share} % in {path}", file=out)
             changed = True
@@ -213,8 +213,10 @@ def show_plan(options: Options, out: TextIO, environment: Environment | None = N
     redact = Redactor(environment.as_variables())
     if options.json:
         placed = place_plan(plan, machine)
-        text = json.dumps({**placed.to_dict(), "checkout": str(checkout.root)}, indent=1)
-    elif options.shell:
+        data = {**placed.to_dict(), "checkout": str(checkout.root)}
+        print(json.dumps(redact.values(data), indent=1), file=out)
+        return 0
+    if options.shell:
         text = plan_script(pin_plan(plan, machine), checkout, machine.place)
     else:
         devices = count_devices(plan.job.build.device)
@@ -291,7 +293,8 @@ def execute(
     if options.keep_days is not None:
         removed = prune(folder, options.keep_days, clock.now().timestamp())
         logger.info("removed %d records older than %d days", len(removed), options.keep_days)
-    journal = open_journal(folder, started, plan.job.config)
+    journal = open_journal(folder, started, plan.job.config, redact)
+    hide(redact)
     executor = Executor(
         plan,
         machine,

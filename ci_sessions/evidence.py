@@ -35,12 +35,14 @@ __all__ = [
     "collect",
     "judge",
     "read_summaries",
+    "relevant",
     "wilson",
 ]
 
 _Z = 1.959963984540054  # 95 %, two-sided
 _RESAMPLES = 1000
 _MOST_PAIRS = 500  # the newest; more would only cost time
+_FEWEST_TO_ROLL_BACK = 20  # runs; below, a single fault says little
 _FEWEST_PAIRS = 10
 _FEWEST_SHADOWS = 20  # before a configuration's first job runs in Python
 _BUG_IN_RUN = "bug-in-run"
@@ -61,6 +63,8 @@ class Summary:
     wall: float
     fallback: str = ""
     shadow: str = ""
+    reason: str = "flag-on"
+    is_partial: bool = False
 
     @property
     def is_pass(self) -> bool:
@@ -119,6 +123,8 @@ def _summary(start: dict[str, Any], end: dict[str, Any]) -> Summary:
         wall=float(end.get("wall") or 0.0),
         fallback=route.get("fallback", ""),
         shadow=route.get("shadow", ""),
+        reason=route.get("reason", ""),
+        is_partial=bool(route.get("is_partial")),
     )
 
 
@@ -154,10 +160,14 @@ class Rate:
         """How many more runs at this rate until the upper edge is below ``target``; -1 is never."""
         if self.value >= target:
             return -1
-        total = max(self.total, 1)
-        while wilson(round(self.value * total), total).high >= target:
-            total = math.ceil(total * 1.02) + 1
-        return total - self.total
+        low, high = self.total, max(self.total, 1)
+        while wilson(round(self.value * high), high).high >= target:
+            low, high = high, high * 2
+        while high - low > 1:
+            middle = (low + high) // 2
+            is_enough = wilson(round(self.value * middle), middle).high < target
+            low, high = (low, middle) if is_enough else (middle, high)
+        return high - self.total
 
 
 def wilson(hits: int, total: int) -> Interval:
@@ -191,17 +201,22 @@ def bootstrap_median(values: Sequence[float], seed: int = 0) -> Interval:
 
 @dataclass(slots=True)
 class Evidence:
-    """One configuration's runs. ``ratios`` are Python's time over the shell's, of paired runs."""
+    """One configuration's runs. ``timed`` holds each green pair: when, and Python over shell."""
 
     config: str
     python: list[Summary] = field(default_factory=list)
     shell: list[Summary] = field(default_factory=list)
     fallbacks: list[Summary] = field(default_factory=list)
     disagreements: list[Summary] = field(default_factory=list)
-    ratios: list[float] = field(default_factory=list)
+    timed: list[tuple[str, float]] = field(default_factory=list)
     pairs: int = 0
     shadows: int = 0
     shadow_faults: list[Summary] = field(default_factory=list)
+
+    @property
+    def ratios(self) -> list[float]:
+        """Python's time over the shell's, of the newest pairs."""
+        return [ratio for _, ratio in sorted(self.timed)[-_MOST_PAIRS:]]
 
     @property
     def attempts(self) -> int:
@@ -234,6 +249,17 @@ class Evidence:
         """Its interval."""
         edges = bootstrap_median(self.ratios)
         return Interval(edges.low - 1, edges.high - 1)
+
+
+def relevant(runs: Iterable[Summary], rollout: Rollout) -> Iterator[Summary]:
+    """Keep the runs that say something of the roll-out as it stands.
+
+    Whole runs that the gate routed, since the configuration's share was last changed.
+    """
+    since = {config: entry.since for config, entry in rollout.configurations.items()}
+    for run in runs:
+        if run.reason and not run.is_partial and run.started >= since.get(run.config, ""):
+            yield run
 
 
 def collect(runs: Iterable[Summary]) -> dict[str, Evidence]:
@@ -271,8 +297,8 @@ def _compare(evidence: Evidence, python: list[Summary], shell: list[Summary]) ->
         evidence.pairs += 1
         if ours.is_pass != theirs.is_pass:
             evidence.disagreements.append(ours)
-        elif theirs.wall > 0 and len(evidence.ratios) < _MOST_PAIRS:
-            evidence.ratios.append(ours.wall / theirs.wall)
+        elif ours.is_pass and theirs.wall > 0:  # how fast a job fails says nothing
+            evidence.timed.append((ours.started, ours.wall / theirs.wall))
 
 
 # --- verdicts
@@ -330,7 +356,7 @@ def _outside(evidence: Evidence, targets: Targets) -> tuple[str, list[Summary]] 
         ("runner fails", evidence.error_rate, targets.errors, evidence.errors),
     )
     for what, rate, target, runs in rates:
-        if rate.interval.low >= target:
+        if rate.total >= _FEWEST_TO_ROLL_BACK and rate.interval.low >= target:
             low = f"{100 * rate.interval.low:.1f} %"
             return f"{what} in at least {low} of runs, target {100 * target:g} %", runs
     low_time = evidence.slowdown_interval.low if evidence.ratios else -1.0

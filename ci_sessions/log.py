@@ -9,22 +9,21 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Mapping
+from typing import Any, TextIO
 
 import colorlog
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-__all__ = ["Redactor", "is_secret_name", "logger", "set_up"]
+__all__ = ["Redactor", "hide", "is_secret_name", "logger", "set_up"]
 
 logger = logging.getLogger("ci_sessions")
 
 _SECRET_NAME = re.compile(
-    r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|^AWS_|(^|_)(API_?|ACCESS_?|PRIVATE_?)?KEY($|_)",
+    r"TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|^AWS_|(^|_)PAT($|_)|(^|_)(API_?|ACCESS_?|PRIVATE_?)?KEY($|_)",
     re.IGNORECASE,
 )
 _SHORTEST_SECRET = 4
+_NO_SECRET = frozenset({"true", "false", "none", "null", "json", "text", "auto", "default"})
 MASK = "***"
 
 
@@ -42,7 +41,7 @@ class Redactor:
             for name, value in environment.items()
             if is_secret_name(name)
             for line in (value, *value.splitlines())
-            if len(line) >= _SHORTEST_SECRET
+            if len(line) >= _SHORTEST_SECRET and line.lower() not in _NO_SECRET
         }
         # The longest first, so that a secret which contains another is hidden whole.
         ordered = sorted(values, key=len, reverse=True)
@@ -61,9 +60,26 @@ class Redactor:
                 return text[:-length], end
         return text, ""
 
-    def argv(self, words: Iterable[str]) -> tuple[str, ...]:
-        """Redact each word of a command."""
-        return tuple(map(self, words))
+    def values(self, data: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
+        """Redact every text in a value of JSON's kinds."""
+        if isinstance(data, str):
+            return self(data)
+        if isinstance(data, Mapping):
+            return {key: self.values(value) for key, value in data.items()}
+        if isinstance(data, (list, tuple)):
+            return [self.values(value) for value in data]
+        return data
+
+
+def hide(redact: Redactor) -> None:
+    """Keep secrets out of the log from here on."""
+
+    def hidden(record: logging.LogRecord) -> bool:
+        record.msg, record.args = redact(record.getMessage()), ()
+        return True
+
+    for handler in logger.handlers:
+        handler.filters[:] = [hidden]
 
 
 def set_up(*, verbose: bool = False, stream: TextIO | None = None) -> None:

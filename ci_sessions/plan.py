@@ -419,15 +419,11 @@ def shell_line(step: Step) -> str:
     A step that is not run is a comment. What only this tool judges (a clean checkout, a text in
     the output) is not in the line.
     """
-    line = command_line(step)
+    line = _in_this_shell(step) if step.keeps_env else command_line(step)
     if step.each:
-        patterns = " ".join(GLOBS[step.each].patterns)
-        folder = "." if step.cwd == "." else as_shell_word(step.cwd)
-        line = (
-            f"(cd {folder} && for each in {patterns}; do [ ! -x $each ] || {_for_each(step)}; done)"
-        )
+        line = _for_each(step)
     if step.expect is Expect.FAILURE:
-        line = f"! {line}"
+        line = f"if {line}; then echo 'this was expected to fail'; exit 1; fi"
     elif step.expect is Expect.ANYTHING:
         line = f"{line} || true"
     if step.when:
@@ -435,9 +431,26 @@ def shell_line(step: Step) -> str:
     return f"# {line}" if step.skipped else line
 
 
+def _in_this_shell(step: Step) -> str:
+    """Return a sourced file or shell function so that what it exports holds for the next lines."""
+    if step.kind is Kind.HELPER:
+        files = "".join(f". {as_shell_word(file)}; " for file in step.sources)
+        call = " ".join(map(as_shell_word, step.argv))
+        line = files + call + (f" > {as_shell_word(step.writes)}" if step.writes else "")
+    else:
+        line = " ".join([".", *map(as_shell_word, step.argv[1:])])
+    if step.cwd != ".":
+        line = f"pushd {as_shell_word(step.cwd)} >/dev/null; {line}; popd >/dev/null"
+    return line
+
+
 def _for_each(step: Step) -> str:
+    patterns = " ".join(GLOBS[step.each].patterns) if step.each else ""
+    folder = "." if step.cwd == "." else as_shell_word(step.cwd)
     words = (word.replace("{}", "$each").replace("{name}", "${each##*/}") for word in step.argv)
-    return " ".join(f'"{word}"' for word in words)
+    sets = [f"{name}={as_shell_word(value)} " for name, value in step.env.items() if value]
+    run = "".join(sets) + " ".join(f'"{word}"' for word in words)
+    return f"(cd {folder} && for each in {patterns}; do [ ! -x $each ] || {run}; done)"
 
 
 def _recorded(steps: Iterable[Step]) -> list[dict[str, object]]:

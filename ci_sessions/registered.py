@@ -40,7 +40,7 @@ def _act(session: nox.Session, config: str | None) -> None:
     name = f"ci(config={config!r})" if config else "ci"
     try:
         options = parse_options(session.posargs, prog=f"nox -s {name} --", config=config)
-        if options.dry_run:
+        if options.dry_run or options.shell:
             code = show_plan(options, sys.stdout)
         else:
             repeat = ("nox", "-s", f"ci(config={options.config or config!r})", "--")

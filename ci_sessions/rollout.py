@@ -28,10 +28,14 @@ BUCKETS = 100
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """A configuration's phase, and the percentage of its jobs that run in Python."""
+    """A configuration's phase, and the percentage of its jobs that run in Python.
+
+    ``since`` is when the share was last changed (ISO 8601, UTC): older runs say nothing of it.
+    """
 
     phase: str
     share: int
+    since: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,7 @@ def _parse(text: str, name: str) -> Rollout:
         targets=Targets(**{key: float(value) for key, value in data["targets"].items()}),
         open_phases=frozenset(name for name, phase in data["phases"].items() if phase["open"]),
         configurations={
-            config: Configuration(str(entry["phase"]), entry["share"])
+            config: Configuration(str(entry["phase"]), entry["share"], str(entry.get("since", "")))
             for config, entry in data["configurations"].items()
         },
         source=text,
@@ -133,13 +137,16 @@ def _faults(data: dict[str, Any]) -> list[str]:
     return faults
 
 
-def with_share(rollout: Rollout, config: str, share: int) -> str:
-    """Return the file's text with one share changed, and all else as it was."""
-    pattern = re.compile(rf"^({re.escape(config)}\s*=\s*\{{.*?\bshare\s*=\s*)\d+", re.MULTILINE)
-    text, number = pattern.subn(rf"\g<1>{share}", rollout.source)
-    if number != 1:
+def with_share(rollout: Rollout, config: str, share: int, since: str) -> str:
+    """Return the file's text with one share changed, and when, and all else as it was."""
+    rows = re.compile(rf"^{re.escape(config)}\s*=\s*\{{.*\}}", re.MULTILINE)
+    found = rows.findall(rollout.source)
+    if len(found) != 1 or "share" not in found[0]:
         raise RolloutError(
-            f"the rollout file has {number} lines `{config} = {{ … share = N }}`, not 1: "
+            f"the rollout file has {len(found)} lines `{config} = {{ … share = N }}`, not 1: "
             "edit it by hand."
         )
-    return text
+    row = re.sub(r"\bshare\s*=\s*\d+", f"share = {share}", found[0])
+    row = re.sub(r',\s*since\s*=\s*"[^"]*"', "", row)
+    row = re.sub(r"\s*\}$", f', since = "{since}" }}', row)
+    return rollout.source.replace(found[0], row)

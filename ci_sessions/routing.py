@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from ci_sessions.build_environment import BuildEnvironment
 from ci_sessions.checkout import Checkout, find_checkout, read_checkout
-from ci_sessions.commands import Prepared, execute, prepare_run, with_options
+from ci_sessions.commands import Prepared, execute, prepare_run, show_plan, with_options
 from ci_sessions.environment import Environment, process_environment
 from ci_sessions.errors import CheckoutError, CiSessionsError, InputError, InternalError
 from ci_sessions.gate import FLAG, Flag, Route, Runner, choose, read_flag
@@ -78,6 +78,14 @@ class _Dispatch:
             )
         )
 
+    def show(self) -> int:
+        """Print the route, and the plan of it; run nothing."""
+        print(f"route: {self.route.describe()}", file=self.out)
+        if self.route.runner is Runner.PYTHON:
+            return show_plan(self.options, self.out, self.environment)
+        print(f"  {self.route.script}", file=self.out)
+        return 0
+
     def details(self, **more: str | float) -> dict[str, Any]:
         """Return what a record says of the route."""
         return {
@@ -86,6 +94,7 @@ class _Dispatch:
             "reason": str(self.route.reason),
             "detail": self.route.detail,
             "phase": self.route.phase,
+            "is_partial": bool(self.options.test),
             "commit": self.environment.get("SHA1") or self.environment.get("GITHUB_SHA"),
             **more,
         }
@@ -99,9 +108,15 @@ class _Dispatch:
         except Exception as error:  # noqa: BLE001 - whatever is wrong with us, the script can run
             return _Fault("bug", f"{type(error).__name__}: {error}", traceback.format_exc())
         repeat = ("nox", "-s", f"ci(config={self.job.config!r})", "--")
-        run, has_tested = execute(
-            prepared, self.options, self.out, repeat=repeat, route=self.details()
-        )
+        try:
+            run, has_tested = execute(
+                prepared, self.options, self.out, repeat=repeat, route=self.details()
+            )
+        except CiSessionsError:
+            raise
+        except Exception as error:
+            # Whether a test has begun is not known any more, so nothing may run again.
+            raise InternalError(f"{type(error).__name__}: {error}") from error
         if run.outcome is Outcome.RUNNER_ERROR and not has_tested:
             return _Fault(BUG_IN_RUN, run.note)
         return run.exit_code or 0
@@ -161,6 +176,8 @@ def dispatch_job(options: Options, out: TextIO, environment: Environment | None 
     read when nothing may fall back; with a fallback the shell runs and the record says why.
     """
     environment = environment or process_environment()
+    if not options.dry_run:
+        _take_over(environment)  # a flag that says nothing is the caller's to mend, not to run past
     flag = read_flag(environment.get(FLAG) if FLAG in environment else None)
     no_fallback = environment.get("NO_SHELL_FALLBACK") == "1"
     root = find_checkout(options.checkout, Path.cwd())
@@ -175,12 +192,11 @@ def dispatch_job(options: Options, out: TextIO, environment: Environment | None 
         logger.warning("falling back to the shell: %s", error)
         route = choose(job, checkout, Flag.OFF, read_rollout)
         one = _Dispatch(options, out, environment, job, checkout, route)
-        _take_over(environment)
         details = one.details(intended="python", fallback=error.reference, error=str(error))
         return one.shell(details)
     logger.info("%s: %s", job.config or "no TEST_CONFIG", route.describe())
-    _take_over(environment)
-    return _Dispatch(options, out, environment, job, checkout, route).run()
+    one = _Dispatch(options, out, environment, job, checkout, route)
+    return one.show() if options.dry_run else one.run()
 
 
 def _take_over(environment: Environment) -> None:

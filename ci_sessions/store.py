@@ -11,13 +11,13 @@ import json
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
 from ci_sessions.errors import RecordError
-from ci_sessions.log import logger
+from ci_sessions.log import Redactor, logger
 from ci_sessions.records import Event, RunRecord, run_from_events
 
 if TYPE_CHECKING:
@@ -35,13 +35,14 @@ class Journal:
     """One run's file. A full disk or a lost folder is a warning: the job's result stands."""
 
     path: Path
+    redact: Redactor = field(default_factory=lambda: Redactor({}))
     is_working: bool = True
 
     def append(self, event: Event) -> None:
         """Add an event to the file."""
         if not self.is_working:
             return
-        line = json.dumps(event, ensure_ascii=False, default=list) + "\n"
+        line = json.dumps(self.redact.values(event), ensure_ascii=False, default=str) + "\n"
         try:
             with FileLock(self.path.parent.parent / "lock", timeout=_LOCK_WAIT):
                 _append(self.path, line.encode())
@@ -58,10 +59,12 @@ def _append(path: Path, data: bytes) -> None:
         os.close(handle)
 
 
-def open_journal(folder: Path, started: str, config: str) -> Journal:
+def open_journal(
+    folder: Path, started: str, config: str, redact: Redactor | None = None
+) -> Journal:
     """Make the file of a new run, named by time and configuration, never one that exists."""
     runs = folder / "runs"
-    journal = Journal(runs / _file_name(started, config))
+    journal = Journal(runs / _file_name(started, config), redact or Redactor({}))
     try:
         runs.mkdir(parents=True, exist_ok=True)
         ignore = folder / ".gitignore"

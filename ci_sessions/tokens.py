@@ -43,13 +43,15 @@ class Question(NamedTuple):
     """One line of shell whose standard output is the answer.
 
     ``is_list``: the answer is split into words at white space, maybe none. ``is_optional``: with an
-    empty answer, the variable that would hold it stays as the caller set it.
+    empty answer, the variable that would hold it stays as the caller set it. ``is_needed``: the run
+    ends if it cannot be answered.
     """
 
     shell: str
     recorded: str
     is_list: bool = False
     is_optional: bool = False
+    is_needed: bool = False
 
 
 class Condition(NamedTuple):
@@ -134,14 +136,15 @@ QUESTIONS: dict[str, Question] = {
     "rocm_version": Question(
         f"echo $({_ROCM_PART.format('MAJOR')}).$({_ROCM_PART.format('MINOR')})", "7.1"
     ),
-    "previous_commit": Question('git rev-parse "$SHA1^"', "1" * 40),
-    "merge_base": Question('git merge-base "$SHA1" "$BASE_SHA"', "1" * 40),
+    "previous_commit": Question('git rev-parse "$SHA1^"', "1" * 40, is_needed=True),
+    "merge_base": Question('git merge-base "$SHA1" "$BASE_SHA"', "1" * 40, is_needed=True),
     "wheel": Question("echo dist/*.whl", "dist/*.whl"),
     "head_commit": Question('echo "${SHA1:-$(git rev-parse HEAD)}"', "a" * 40),
     "gpu_indices": Question(
         'python -c \'import torch; n = torch.cuda.device_count(); assert n, "no GPU"; '
         'print(",".join(map(str, range(n))))\'',
         "",
+        is_needed=True,
     ),
 }
 

@@ -7,14 +7,14 @@ import shlex
 import shutil
 import textwrap
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TextIO
 
 from colorlog.escape_codes import escape_codes
 
 from ci_sessions.plan import Expect, Kind, command_line, shell_line
 from ci_sessions.records import Outcome
-from ci_sessions.tokens import as_shell_word
+from ci_sessions.tokens import QUESTIONS, as_shell_word, questions_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -90,13 +90,19 @@ def _places(plan: Plan, place: Callable[[str], str]) -> Iterator[str]:
 
 
 def _exports(plan: Plan) -> list[str]:
-    lines = [
-        f"  unset {name}" if value is None else f"  export {_assign(name, value)}"
-        for name, value in plan.env.items()
-    ]
+    lines = [f"  {_export(name, value)}" for name, value in plan.env.items()]
     if plan.drops_core_dumps:
         lines.append("  ulimit -c 0")
     return lines
+
+
+def _export(name: str, value: str | None) -> str:
+    if value is None:
+        return f"unset {name}"
+    asked = questions_in(value)
+    if asked and QUESTIONS[asked[0]].is_optional:  # without an answer, the caller's value stays
+        return f'{name}_="$({QUESTIONS[asked[0]].shell})"; export {name}="${{{name}_:-${name}}}"'
+    return f"export {_assign(name, value)}"
 
 
 def _assign(name: str, value: str) -> str:
@@ -156,8 +162,14 @@ def _needs(plan: Plan, devices: int) -> str:
 
 
 def plan_script(plan: Plan, checkout: Checkout, place: Callable[[str], str]) -> str:
-    """Write a plan as a bash script that stops at the first failure, as the run does."""
-    lines = ["#!/bin/bash", f"# {plan.job.describe()}", "set -e -o pipefail"]
+    """Write a plan as a bash script that stops at the first failure.
+
+    What only the runner does is not in it: further tries, clean-up after a failure, and looking
+    into output.
+    """
+    lines = ["#!/bin/bash", f"# {plan.job.describe()}"]
+    lines += ["# Tries, clean-up after a failure and looking into output are the runner's."]
+    lines += ["set -e -o pipefail"]
     lines += [f"cd {shlex.quote(str(checkout.root))}", *_strip(_places(plan, place))]
     lines += _strip(_exports(plan))
     for title, steps, skipped in (
@@ -194,6 +206,7 @@ class ConsoleScreen:
     _mark: str = ""
     _status: str = ""
     _at_line_start: bool = True
+    _is_gone: bool = False
     _colors: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -216,9 +229,8 @@ class ConsoleScreen:
     def write(self, text: str) -> None:
         """Show output of the step."""
         self._clear()
-        self.stream.write(text)
+        self._put(text)
         self._at_line_start = text.endswith("\n")
-        self.stream.flush()
 
     def tick(self, elapsed: float) -> None:
         """Keep the last line of a terminal up to date."""
@@ -228,8 +240,7 @@ class ConsoleScreen:
         status = f"{self._name}  {duration(int(elapsed))}"[:width]
         if status != self._status:
             self._clear()
-            self.stream.write(status)
-            self.stream.flush()
+            self._put(status)
             self._status = status
 
     def end(self, step: StepRecord) -> None:
@@ -251,16 +262,23 @@ class ConsoleScreen:
         self._line(self._paint(color, text))
 
     def _line(self, text: str) -> None:
-        if not self._at_line_start:
-            self.stream.write("\n")
-        self.stream.write(text + "\n")
-        self.stream.flush()
+        self._put(("" if self._at_line_start else "\n") + text + "\n")
         self._at_line_start = True
 
     def _clear(self) -> None:
         if self._status:
-            self.stream.write("\r\x1b[K")
+            self._put("\r\x1b[K")
             self._status = ""
+
+    def _put(self, text: str) -> None:
+        """Write, until the reader has gone: the run goes on, and so does its record."""
+        if self._is_gone:
+            return
+        try:
+            self.stream.write(text)
+            self.stream.flush()
+        except OSError:
+            self._is_gone = True
 
     def _paint(self, color: str, text: str) -> str:
         if not self._colors:
@@ -331,7 +349,7 @@ def _test_lines(steps: list[StepRecord]) -> list[str]:
         lines.append(head + _case_counts([step]))
         lines.append(f"     step {step.number}: {step.command}")
         lines += [f"     {line}" for line in step.note.splitlines()]
-        lines += [] if step.note else [f"       {line}" for line in step.tail]
+        lines += [f"       {line}" for line in step.tail if line.strip() not in step.note]
         lines += _failed_cases(step)
     return lines
 
@@ -384,8 +402,10 @@ def repeat_command(
     test = next((test for test in plan.tests if test.name == bad.test), None)
     if test is not None:
         options += ["--test", test.name, "--step", str(bad.number)]
-    steps = test.steps if test is not None else plan.setup
+    steps = plan.cleanup if bad.test == "cleanup" else test.steps if test else plan.setup
     step = steps[bad.number - 1] if 0 < bad.number <= len(steps) else None
+    if step is not None and step.each:  # the executable that failed, of several
+        step = replace(step, argv=tuple(shlex.split(bad.command)), each=None)
     lines = [" ".join(map(as_shell_word, options))]
     if step is not None and step.kind is not Kind.PROBE:
         folder = shlex.quote(str(checkout.root))

@@ -16,7 +16,7 @@ __all__ = ["CaseScanner", "read_cases", "reports_below"]
 
 REPORTS = "test/test-reports"
 _MOST = 500  # failed cases kept in a record
-_LONGEST = 300  # characters of a message kept
+_LONGEST = 4000  # characters of a message taken; the record keeps fewer, after redaction
 
 _UNITTEST = re.compile(r"^(ERROR|FAIL): (?:test )?(\S+) \((\S+)\)")
 _PYTEST = re.compile(r"^(ERROR|FAILED) (\S+::\S+)(?: - (.*))?$")
@@ -38,10 +38,11 @@ def read_cases(root: Path, before: dict[Path, int]) -> Cases | None:
         (path for path, written in now.items() if before.get(path) != written),
         key=lambda path: now[path],
     )
-    seen: dict[str, tuple[str, Case | None]] = {}
+    # The same class runs in several test files, each of which reports to a folder of its own.
+    seen: dict[tuple[Path, str], tuple[str, Case | None]] = {}
     for path in files:
         for name, verdict, case in _cases_in(path):
-            seen[name] = (verdict, case)
+            seen[path.parent, name] = (verdict, case)
     if not seen:
         return None
     verdicts = [verdict for verdict, _ in seen.values()]

@@ -40,6 +40,7 @@ __all__ = ["Executor", "Limits", "Screen"]
 RUNNER_FAULT = 70
 _TAIL = 8  # lines of output kept of a step that failed without saying which case
 _WIDEST = 300
+_RESTORE = 600.0  # seconds that a clean-up step may take, whatever is left of the job's limit
 _OURS = frozenset({"_", "SHLVL", "PWD", "OLDPWD", "CI_SESSIONS_ENV"})
 _UNTRACKED_THIRD_PARTY = "?? third_party"
 
@@ -90,6 +91,8 @@ class Executor:
     _began: float = 0.0
     has_tested: bool = False
     _heard: str = ""
+    _is_restoring: bool = False
+    _restore_fault: str = ""
 
     def run(self, run: RunRecord) -> RunRecord:
         """Run the plan and return its record. Signals end the run, not this function."""
@@ -112,11 +115,11 @@ class Executor:
                 fault = f"{type(error).__name__}: {error}"
                 logger.error("the runner failed: %s\n%s", error, traceback.format_exc())
             try:
-                self._clean_up()
+                self._restore(None, list(enumerate(self.plan.cleanup, 1)))
             except process.Interrupted as signal:
                 stopped = stopped or signal
         process.end_descendants(before)
-        ended = self._ended(run, stopped, fault)
+        ended = self._ended(run, stopped, fault or self._restore_fault)
         self.journal.append(ended.ended_event())
         return ended
 
@@ -179,9 +182,8 @@ class Executor:
                 for number, step in enumerate(test.steps, 1)
                 if step.always and number not in ran
             ]
-            if ran:
-                for number, step in missed:
-                    self._step(test, number, step)
+            if any(step.outcome is Outcome.PASSED for step in self.steps[done:]):
+                self._restore(test, missed)  # else nothing was changed that could be put back
 
     def _sequence(self, test: Test | None, steps: Sequence[Step]) -> bool:
         """Run steps until one fails; a held failure counts after the next step."""
@@ -206,9 +208,24 @@ class Executor:
     def _elapsed(self) -> float:
         return clock.seconds() - self._began
 
-    def _clean_up(self) -> None:
-        for number, step in enumerate(self.plan.cleanup, 1):
-            self._step(None, number, step, name="cleanup")
+    def _restore(self, test: Test | None, steps: list[tuple[int, Step]]) -> None:
+        """Put things back, all of them.
+
+        The job's time limit does not hold here, a fault in one step does not keep the next from
+        running, and a first signal waits until all are done.
+        """
+        self._is_restoring = True
+        with process.holding_signals():
+            for number, step in steps:
+                self._try_to_restore(test, number, step)
+        self._is_restoring = False
+
+    def _try_to_restore(self, test: Test | None, number: int, step: Step) -> None:
+        try:
+            self._step(test, number, step, name="cleanup")
+        except Exception as error:  # noqa: BLE001 - the other steps must still run
+            self._restore_fault = f"clean-up: {type(error).__name__}: {error}"
+            logger.error("clean-up failed: %s\n%s", error, traceback.format_exc())
 
     def _step(self, test: Test | None, number: int, step: Step, name: str = "setup") -> Outcome:
         record = self._record(test, number, step, name)
@@ -223,10 +240,15 @@ class Executor:
             where = ", ".join(GLOBS[step.each].patterns)
             return self._not_run(record, f"no executable matches {where}")
         outcomes = [
-            self._try(replace(record, id=f"{record.id}.{path.rpartition('/')[2]}"), one)
+            self._try(self._one_of(record, path, one), one)
             for path, one in ((path, step.for_each(path)) for path in found)
         ]
         return next((outcome for outcome in outcomes if outcome.is_bad), Outcome.PASSED)
+
+    def _one_of(self, record: StepRecord, path: str, one: Step) -> StepRecord:
+        """Return the record of one executable of several."""
+        name = f"{record.id}.{path.rpartition('/')[2]}"
+        return replace(record, id=name, command=self.redact(one.as_shell()))
 
     def _record(self, test: Test | None, number: int, step: Step, name: str) -> StepRecord:
         label = test.name if test else name
@@ -325,7 +347,7 @@ class Executor:
                 peak=ended.peak,
                 note=note,
                 cases=self._redacted(cases),
-                tail=heard.tail() if outcome.is_bad and not cases else (),
+                tail=heard.tail() if outcome.is_bad and not (cases and cases.failed) else (),
             )
         )
         return outcome
@@ -333,7 +355,14 @@ class Executor:
     def _redacted(self, cases: Cases | None) -> Cases | None:
         if cases is None:
             return None
-        failed = tuple(replace(case, message=self.redact(case.message)) for case in cases.failed)
+        failed = tuple(
+            replace(
+                case,
+                name=self.redact(case.name),
+                message=self.redact(case.message)[:_WIDEST],  # cut what is redacted, not before
+            )
+            for case in cases.failed
+        )
         return replace(cases, failed=failed)
 
     def _total(self) -> int:
@@ -342,6 +371,8 @@ class Executor:
 
     def _limit(self) -> float | None:
         """The seconds that the next step may take: its own limit, or what is left of the job's."""
+        if self._is_restoring:
+            return self.limits.step or _RESTORE
         left = None if self.limits.job is None else max(0.0, self.limits.job - self._elapsed())
         return min((limit for limit in (left, self.limits.step) if limit is not None), default=None)
 

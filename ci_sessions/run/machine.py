@@ -72,8 +72,8 @@ class Machine:
         if key not in self._known:
             line = self.fill_places(QUESTIONS[name].shell)
             asked = process.capture(line, cwd=self.root, env=self.variables)
-            if asked.code == process.TIMED_OUT:
-                raise InternalError(f"no answer within a minute to {name!r}: {line}")
+            if asked.code == process.TIMED_OUT or (asked.code and QUESTIONS[name].is_needed):
+                raise InternalError(f"no answer to {name!r} (exit {asked.code}): {line}")
             self._known[key] = asked.text
         return self._known[key]
 

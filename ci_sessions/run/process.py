@@ -32,6 +32,7 @@ __all__ = [
     "adopt_orphans",
     "capture",
     "end_descendants",
+    "holding_signals",
     "no_core_dumps",
     "raising_on_signals",
     "stream",
@@ -39,7 +40,7 @@ __all__ = [
 
 _TICK = 0.1  # seconds between looks at the child and its limits
 _DRAIN = 1.0  # seconds that output may trail a child's end, held open by a grandchild
-_QUIET = 0.3  # seconds after which a half line is passed on
+_QUIET = 0.3  # seconds that a half line waits for its end
 _GRACE = 5.0  # seconds between asking a group to end and killing it
 _CHUNK = 65536
 _PR_SET_CHILD_SUBREAPER = 36
@@ -197,7 +198,7 @@ class _Output:
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._emit = emit
         self._held = ""
-        self._last = clock.seconds()
+        self._since = clock.seconds()
         self._is_open = True
 
     def read(self, wait: float) -> bool:
@@ -209,14 +210,15 @@ class _Output:
             data = os.read(self._file.fileno(), _CHUNK)
             self._is_open = bool(data)
             self._take(self._decoder.decode(data, final=not data))
-        elif self._held and clock.seconds() - self._last > _QUIET:
+        if self._held and clock.seconds() - self._since > _QUIET:
             self._pass_on(self._held)
             self._held = ""
         return self._is_open
 
     def _take(self, text: str) -> None:
-        self._last = clock.seconds()
         whole, newline, rest = (self._held + text).rpartition("\n")
+        if newline or not self._held:
+            self._since = clock.seconds()  # a half line begins
         self._held = rest
         if newline:
             self._pass_on(whole + newline)
@@ -347,15 +349,38 @@ def raising_on_signals() -> Iterator[None]:
     def stop(signum: int, _frame: FrameType | None) -> None:
         raise Interrupted(signum)
 
-    names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    with _handling(stop):
+        yield
+
+
+@contextmanager
+def holding_signals() -> Iterator[None]:
+    """Let a first signal wait until the end, as ``Interrupted``; a second one cuts at once."""
+    held: list[int] = []
+
+    def hold(signum: int, _frame: FrameType | None) -> None:
+        held.append(signum)
+        if len(held) > 1:
+            raise Interrupted(signum)
+
+    with _handling(hold):
+        yield
+    if held:
+        raise Interrupted(held[0])
+
+
+@contextmanager
+def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Handle the signals that end a process, but for those that the caller has ignored (nohup)."""
     before = {}
     try:
-        for name in names:
-            before[name] = signal.signal(name, stop)
+        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(name) is not signal.SIG_IGN:
+                before[name] = signal.signal(name, handler)
     except ValueError:  # not the main thread: signals are somebody else's
         before = {}
     try:
         yield
     finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)
+        for name, former in before.items():
+            signal.signal(name, former)

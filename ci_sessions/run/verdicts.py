@@ -1,8 +1,8 @@
 """Verdicts that are read off a step's output, where its exit code is not enough.
 
 Unbacked parity: the benchmark prints a section a model and a table of times. A model that fails is
-a failure. A model that is slower by more than ``SLOWER`` percent is noise until most of ``RUNS``
-runs say so.
+a failure. That some model is slower by more than ``SLOWER`` percent is noise until most of
+``RUNS`` runs say so, of the same model or not: the script counts runs.
 """
 
 from __future__ import annotations

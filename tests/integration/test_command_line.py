@@ -435,3 +435,53 @@ def test_a_reset_of_the_checkout_is_refused_on_a_dirty_tree(checkout):
     done = ci("run", "backwards_compat", cwd=checkout, check=1)
     assert "not empty:" in done.stdout
     assert (checkout / "version.txt").read_text() == "mine\n"
+
+
+def test_a_failing_executable_of_several_has_a_command_of_its_own(checkout):
+    write_script(checkout / "build" / "bin" / "vec256_test_sample", "#!/bin/sh\nexit 9\n")
+    done = ci("run", "python", "--test", "test_vec256", cwd=checkout, check=9)
+    assert (
+        "   $ ./vec256_test_sample --gtest_output=xml:test/test-reports/vec256/./vec256_test_sample.xml"
+        in done.stdout
+    )
+    plain = done.stdout.split("or without it: ")[1].splitlines()[0]
+    assert subprocess.run(plain, shell=True, cwd="/", check=False).returncode == 9
+
+
+def test_settings_that_look_like_secrets_do_not_break_a_dry_run(checkout):
+    env = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_REGION": "python"}
+    data = json.loads(ci("plan", "python", "--json", cwd=checkout, env=env, check=0).stdout)
+    assert data["setup"]
+    script = ci(
+        "plan",
+        "smoke_xpu",
+        "--build-environment",
+        "linux-noble-xpu",
+        "--shell",
+        cwd=checkout,
+        check=0,
+    ).stdout
+    assert "\n. /opt/intel/oneapi/compiler/latest/env/vars.sh\n" in script
+    assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
+
+
+def test_every_scheduled_plan_is_a_script_that_bash_can_read(checkout):
+    from ci_sessions.checkout import read_checkout  # noqa: PLC0415
+    from ci_sessions.commands import _job_of  # noqa: PLC0415
+    from ci_sessions.dispatch import plan_job  # noqa: PLC0415
+    from ci_sessions.matrix import scheduled  # noqa: PLC0415
+    from ci_sessions.report.console import plan_script  # noqa: PLC0415
+
+    tree = read_checkout(checkout, machine="x86_64")
+    jobs = {(m.config, m.build_environment): m.jobs()[0] for m in scheduled()}
+    for job in jobs.values():
+        script = plan_script(plan_job(_job_of(job), tree), tree, str)
+        done = subprocess.run(
+            ["bash", "-n"], input=script, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, ""), job
+
+
+def test_a_run_takes_one_job(tmp_path):
+    done = ci("run", "--jobs", "x", cwd=tmp_path, check=2)
+    assert "--jobs is for plan, not for run" in done.stderr

@@ -149,6 +149,14 @@ def test_without_a_fallback_the_fault_is_the_result(tree):
     assert ran(tree) == []
 
 
+def test_a_dry_run_shows_the_route_and_runs_nothing(tree):
+    done = dispatch(tree, "jit_legacy", "--dry-run", check=0)
+    assert done.stdout == "route: shell: flag-unset\n  .ci/pytorch/test.sh\n"
+    done = dispatch(tree, "jit_legacy", "--dry-run", check=0, USE_PYTHON_TEST_RUNNER="1")
+    assert done.stdout.startswith("route: python: flag-on\njit_legacy · shard 1 of 1")
+    assert ran(tree) == []
+
+
 def test_a_broken_rollout_file_goes_to_the_shell(tree):
     path = tree / "broken"
     path.mkdir()
@@ -328,6 +336,28 @@ def test_the_callers_line_does_not_rerun_a_red_test(tree, path_with):
     done = call(tree, env, "bash", "-c", CALLER)
     assert done.returncode == 1
     assert ran(tree) == ["python"]
+
+
+def test_the_callers_line_does_not_run_past_a_flag_that_says_nothing(tree, path_with):
+    env = {
+        **os.environ,
+        "TEST_CONFIG": "jit_legacy",
+        "USE_PYTHON_TEST_RUNNER": "yes",
+        "PATH": path_with(REAL_NOX),
+    }
+    done = call(tree, env, "bash", "-c", CALLER)
+    assert done.returncode == 1
+    assert "USE_PYTHON_TEST_RUNNER is 'yes'" in done.stderr
+    assert ran(tree) == []
+
+
+def test_a_broken_package_keeps_the_special_cases_and_counts_only_what_was_asked_for(tree):
+    env = broken_package(tree, *IMPORT_ERROR)
+    write_script(tree / ".ci" / "onnx" / "test.sh", SCRIPT.replace("shell", "onnx"))
+    env |= {"BUILD_ENVIRONMENT": f"{CPU}-onnx", "USE_PYTHON_TEST_RUNNER": "0"}
+    assert call(tree, env, sys.executable, "-m", "nox", "-s", "dispatch").returncode == 0
+    assert ran(tree)[0].startswith("onnx ")
+    assert "fallback" not in last(tree).route
 
 
 def test_the_documented_line_is_the_tested_one():

@@ -366,3 +366,97 @@ def test_a_model_that_fails_unbacked_is_a_failure(tmp_path):
     )
     assert run.steps[0].note == "failed without backing: M"
     assert run.outcome is Outcome.FAILED
+
+
+def test_the_jobs_limit_does_not_cut_clean_up(tmp_path):
+    run, _ = execute(
+        tmp_path,
+        replacing(
+            "a",
+            sh("true"),
+            sh("sleep 60"),
+            sh("sleep 0.5; touch back", kind=Kind.FILE, always=True),
+        ),
+        cleanup=[sh("sleep 0.5; touch cleaned", kind=Kind.PROBE)],
+        limits=Limits(job=1.0),
+    )
+    assert run.exit_code == 124
+    assert (tmp_path / "back").exists()
+    assert (tmp_path / "cleaned").exists()
+
+
+def test_nothing_is_put_back_that_was_never_changed(tmp_path):
+    run, _ = execute(tmp_path, replacing("a", sh("exit 3"), sh("touch back", always=True)))
+    assert outcomes(run) == [("a", 1, "failed")]
+
+
+def test_a_fault_in_one_clean_up_step_does_not_keep_the_next(tmp_path, monkeypatch, caplog):
+    real = Machine.argv
+
+    def broken(self, step):
+        if "broken" in step.argv:
+            raise ZeroDivisionError
+        return real(self, step)
+
+    test = replacing(
+        "a",
+        sh("true"),
+        Step(kind=Kind.FILE, argv=("broken",), always=True),
+        sh("touch next", always=True),
+    )
+    monkeypatch.setattr(Machine, "argv", broken)
+    run, _ = execute(tmp_path, test)
+    assert str(run.outcome) == "runner error"
+    assert (tmp_path / "next").exists()
+
+
+def test_a_crash_after_some_reports_still_shows_its_last_words(tmp_path):
+    report = tmp_path / "test" / "test-reports"
+    line = f"mkdir -p '{report}'; echo '<s><testcase classname=\"A\" name=\"ok\"/></s>' > '{report}/a.xml'; echo THE REASON; exit 139"
+    run, _ = execute(tmp_path, replacing("a", sh(line)))
+    assert run.steps[0].cases.total == 1
+    assert run.steps[0].tail == ("THE REASON",)
+
+
+def test_the_same_class_in_two_test_files_is_two_cases(tmp_path):
+    report = "test/test-reports"
+    line = (
+        f"mkdir -p {report}/one {report}/two; cd {report}; "
+        'echo \'<s><testcase classname="T" name="a"><failure message="no"/></testcase></s>\' > one/x.xml; '
+        'echo \'<s><testcase classname="T" name="a"/></s>\' > two/x.xml; exit 1'
+    )
+    run, _ = execute(tmp_path, replacing("a", sh(line)))
+    assert (run.steps[0].cases.total, run.steps[0].cases.failures) == (2, 1)
+
+
+def test_secrets_in_names_and_at_the_edge_of_a_message_are_hidden(tmp_path):
+    journal = store.open_journal(
+        tmp_path / "records", "2026-01-01T00:00:00", "x", Redactor({"MY_TOKEN": "hunter22"})
+    )
+    line = "printf 'FAILED a::b[%s] - %0295d%s\\n' $MY_TOKEN 0 $MY_TOKEN; exit 1"
+    execute(tmp_path, replacing("a", sh(line)), journal=journal)
+    recorded = journal.path.read_text()
+    assert "a::b[***]" in recorded
+    assert "hunt" not in recorded
+
+
+def test_a_question_that_must_be_answered_ends_the_run(tmp_path):
+    run, _ = execute(tmp_path, replacing("a", sh("true", env={"X": "${ask:previous_commit}"})))
+    assert str(run.outcome) == "runner error"
+    assert "no answer to 'previous_commit'" in run.note
+
+
+def test_a_fault_in_the_jobs_clean_up_is_not_green(tmp_path, monkeypatch):
+    real = Machine.environment
+    monkeypatch.setattr(
+        Machine,
+        "environment",
+        lambda self, *layers: 1 / 0 if "CLEAN" in layers[-1] else real(self, *layers),
+    )
+    run, _ = execute(
+        tmp_path,
+        replacing("a", sh("true")),
+        cleanup=[sh("true", kind=Kind.PROBE, env={"CLEAN": "1"})],
+    )
+    assert (str(run.outcome), run.exit_code) == ("runner error", 70)
+    assert run.note == "clean-up: ZeroDivisionError: division by zero"

@@ -111,3 +111,46 @@ def test_a_job_limit_cleans_up_too(checkout, site):
     assert process.returncode == 124
     assert (checkout / "build").exists()
     assert not [pid for pid in pids(checkout) if is_alive(pid)]
+
+
+def test_a_second_signal_waits_for_clean_up(checkout, site):
+    """A CI that cancels a job sends SIGINT, and SIGTERM soon after."""
+    slow_checkout(checkout)
+    write_script(
+        checkout / "bin" / "mv", '#!/bin/sh\n[ "$1" = build ] || sleep 2\nexec /bin/mv "$@"\n'
+    )
+    os.environ["PATH"], before = f"{checkout / 'bin'}:{os.environ['PATH']}", os.environ["PATH"]
+    try:
+        process = start([sys.executable, "-m", "ci_sessions", "run", "python"], checkout, site)
+    finally:
+        os.environ["PATH"] = before
+    wait_for(lambda: len(pids(checkout)) == 3)
+    process.send_signal(signal.SIGINT)
+    wait_for(lambda: not [pid for pid in pids(checkout) if is_alive(pid)])
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert (checkout / "build").exists()
+    assert not (checkout / "build_renamed").exists()
+
+
+def test_a_signal_that_the_caller_ignores_stays_ignored(checkout, site):
+    slow_checkout(checkout)
+    words = ["nohup", sys.executable, "-m", "ci_sessions", "run", "python"]
+    process = start(words, checkout, site)
+    wait_for(lambda: len(pids(checkout)) == 3)
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=1)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+
+
+def test_a_reader_that_leaves_does_not_stop_the_run_or_its_clean_up(checkout, site):
+    line = f"{sys.executable} -m ci_sessions run python --test test_aten | head -n 1"
+    for name in ("basic", "scalar_test"):
+        write_script(site / "torch" / "test" / name, "#!/bin/sh\nsleep 0.3\n")
+    start(["bash", "-c", line], checkout, site).communicate(timeout=60)
+    (run,) = read_runs(checkout / ".ci-sessions")
+    assert str(run.outcome) == "passed"
+    assert (checkout / "build").exists()

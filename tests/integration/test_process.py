@@ -159,3 +159,10 @@ def test_short_questions(tmp_path):
     assert capture("echo a; exit 3", cwd=tmp_path, env=env) == process.Captured(3, "a")
     assert capture("sleep 9", cwd=tmp_path, env=env, limit=0.2).code == 124
     assert capture("echo", cwd=tmp_path, env={"PATH": str(Path("/none"))}).code in (0, 127)
+
+
+def test_a_line_that_grows_slowly_is_seen_as_it_grows(tmp_path):
+    code = "import sys,time\nfor _ in range(12): sys.stdout.write('.'); sys.stdout.flush(); time.sleep(.1)"
+    _, pieces = run(tmp_path, *python(code))
+    assert len(pieces) >= 3
+    assert "".join(pieces) == "." * 12

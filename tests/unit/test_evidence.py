@@ -18,6 +18,7 @@ from ci_sessions.evidence import (
     collect,
     judge,
     read_summaries,
+    relevant,
     wilson,
 )
 from ci_sessions.options import parse_options
@@ -149,6 +150,33 @@ def test_the_boundary_is_the_intervals_edge_not_the_mean():
     assert Rate(5, 100).needs(0.05) == -1
 
 
+def test_one_fault_of_one_run_holds_and_does_not_roll_back():
+    found = verdict(history(1, fallbacks=1, pairs=0))
+    assert (found.action, found.share) == ("hold", 25)
+
+
+def test_only_whole_routed_runs_since_the_last_change_count():
+    state = replace(STATE, configurations={"docs_test": Configuration("2A", 25, "000100")})
+    runs = [run(n) for n in range(200)]
+    assert len(list(relevant(runs, state))) == 100
+    assert list(relevant([run(150, reason=""), run(151, is_partial=True)], state)) == []
+
+
+def test_the_newest_pairs_are_those_that_count():
+    def pair(number, ratio, outcome="passed"):
+        return [
+            run(number, wall=100 * ratio, outcome=outcome),
+            run(number, "shell", outcome=outcome),
+        ]
+
+    old = [item for n in range(500) for item in pair(n, 1.0)]
+    new = [item for n in range(500, 1000) for item in pair(n, 3.0)]
+    assert collect(old + new)["docs_test"].slowdown == 2.0
+    red = [item for n in range(20) for item in pair(n, 0.01, "failed")]
+    found = collect(red)["docs_test"]
+    assert (found.pairs, found.ratios) == (20, [])
+
+
 def test_a_fault_in_a_run_is_counted_once_though_two_records_tell_of_it():
     runs = [run(1, outcome="runner error"), run(2, "shell", fallback="bug-in-run")]
     found = collect(runs)["docs_test"]
@@ -179,7 +207,7 @@ def write_history(folder, runs):
             start = {
                 "event": "run started", "format": 1, "id": item.id, "job": {"config": item.config, "id": item.job},
                 "started": item.started, "runner": item.runner,
-                "route": {"intended": item.intended, "commit": item.commit, "fallback": item.fallback},
+                "route": {"intended": item.intended, "commit": item.commit, "fallback": item.fallback, "reason": "split-in"},
             }  # fmt: skip
             end = {"event": "run ended", "id": item.id, "outcome": item.outcome, "wall": item.wall}
             out.write(json.dumps(start) + "\n")
@@ -241,6 +269,9 @@ def test_a_step_is_applied_once_and_said(tmp_path):
     assert commands.show_rollout(options(tmp_path, "--apply"), out) == 0
     assert "applied: docs_test 25 % → 50 % in" in out.getvalue()
     assert read_rollout(tmp_path / "rollout.toml").configurations["docs_test"].share == 50
+    out = io.StringIO()
+    assert commands.show_rollout(options(tmp_path, "--apply"), out) == 0
+    assert "applied: nothing to change" in out.getvalue(), "the same evidence does not count twice"
     with pytest.raises(InputError, match="name yours with --rollout FILE"):
         commands.show_rollout(
             parse_options(["--apply", "--records", str(tmp_path)], prog="x rollout"), out

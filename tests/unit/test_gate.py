@@ -149,9 +149,17 @@ def test_a_broken_file_is_named_with_what_is_wrong(tmp_path, old, new, said):
 
 def test_an_edit_changes_one_share_and_keeps_the_comments(tmp_path):
     state = read_rollout()
-    text = with_share(state, "jit_legacy", 25)
+    text = with_share(state, "jit_legacy", 25, "2026-01-02T03:04:05Z")
+    changed = 'jit_legacy = { phase = "2B", share = 25, since = "2026-01-02T03:04:05Z" }'
     assert [line for line in text.splitlines() if line not in state.source.splitlines()] == [
-        'jit_legacy = { phase = "2B", share = 25 }'
+        changed
     ]
+    path = tmp_path / "rollout.toml"
+    path.write_text(text)
+    again = with_share(read_rollout(path), "jit_legacy", 50, "2027-01-01T00:00:00Z")
+    assert (
+        changed.replace("25,", "50,").replace("2026-01-02T03:04:05Z", "2027-01-01T00:00:00Z")
+        in again
+    )
     with pytest.raises(RolloutError, match="0 lines"):
-        with_share(state, "nothing", 1)
+        with_share(state, "nothing", 1, "")

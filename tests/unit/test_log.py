@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from ci_sessions.log import Redactor, is_secret_name, logger, set_up
+from ci_sessions.log import Redactor, hide, is_secret_name, logger, set_up
 
 
 @pytest.mark.parametrize(
@@ -13,7 +13,7 @@ from ci_sessions.log import Redactor, is_secret_name, logger, set_up
     [
         ("HUGGING_FACE_HUB_TOKEN", True), ("SCRIBE_GRAPHQL_ACCESS_TOKEN", True), ("AWS_REGION", True),
         ("DB_PASSWORD", True), ("MY_SECRET", True), ("API_KEY", True), ("SSH_PRIVATE_KEY", True), ("KEY", True),
-        ("KEYBOARD", False), ("MONKEY", False), ("TEST_CONFIG", False), ("LAWS_X", False),
+        ("GITHUB_PAT", True), ("GPG_PASSPHRASE", True), ("PATH", False), ("KEYBOARD", False), ("MONKEY", False), ("TEST_CONFIG", False), ("LAWS_X", False),
     ],
 )  # fmt: skip
 def test_secrets_are_known_by_their_names(name, is_secret):
@@ -23,7 +23,26 @@ def test_secrets_are_known_by_their_names(name, is_secret):
 def test_values_are_masked_the_longest_first_and_short_ones_not():
     redact = Redactor({"A_TOKEN": "abcd", "B_TOKEN": "abcdef", "C_TOKEN": "1", "D": "plain"})
     assert redact("x abcdef y abcd z 1 plain") == "x *** y *** z 1 plain"
-    assert redact.argv(["--t=abcd", "ok"]) == ("--t=***", "ok")
+    assert redact.values({"a": ["--t=abcd", 1], "b": None}) == {"a": ["--t=***", 1], "b": None}
+
+
+def test_settings_that_are_no_secrets_stay_readable():
+    redact = Redactor(
+        {"AWS_EC2_METADATA_DISABLED": "true", "AWS_OUTPUT": "json", "AWS_ID": "AKIA1234"}
+    )
+    assert redact("|| true; json AKIA1234") == "|| true; json ***"
+
+
+def test_the_log_hides_secrets_too():
+    stream = io.StringIO()
+    try:
+        set_up(stream=stream)
+        hide(Redactor({"A_TOKEN": "hunter22"}))
+        logger.warning("it is %s", "hunter22")
+        assert "it is ***" in stream.getvalue()
+    finally:
+        logger.handlers.clear()
+        logger.propagate = True
 
 
 def test_each_line_of_a_secret_is_one():

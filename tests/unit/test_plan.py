@@ -127,7 +127,10 @@ def test_a_plan_has_tests_only_if_one_would_run():
 def test_lines_for_a_shell():
     here = step("python", "a b.py", cwd="$ROOT/test", env={"X": "1 2", "Y": None})
     assert command_line(here) == "(cd \"$ROOT\"/test && env -u Y X='1 2' python 'a b.py')"
-    assert shell_line(step("x", expect=Expect.FAILURE)) == "! x"
+    assert (
+        shell_line(step("x", expect=Expect.FAILURE))
+        == "if x; then echo 'this was expected to fail'; exit 1; fi"
+    )
     assert shell_line(step("x", expect=Expect.ANYTHING)) == "x || true"
     assert shell_line(step("x", skipped="no")) == "# x"
     assert shell_line(step("x", when="xla is not cloned")) == "if [ ! -d ./xla ]; then x; fi"
