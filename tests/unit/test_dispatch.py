@@ -139,6 +139,8 @@ def test_an_unknown_config_is_refused_with_what_is_near():
     )
     assert config_fault("zzzz").endswith("`nox -l` lists those that are.")
     assert config_fault("default_retry_experiment") is None
+    assert config_fault("nogpu_AVX10") is None
+    assert config_fault("py_crossref") is None
     assert config_fault("inductor_timm_perf_new_chip") is None
 
 
