@@ -182,3 +182,36 @@ def test_the_validation_workflow_dry_runs_the_first_release(actions):
     for path in actions.checkout.glob("*.json"):
         assert json.loads(path.read_text())["tests"]
     assert shutil.which("bash")
+
+
+HANDED_OVER = (
+    "BUILD_ENVIRONMENT TEST_CONFIG SHARD_NUMBER NUM_TEST_SHARDS EXTRA_FLAGS OP_BENCHMARK_TESTS TESTS_TO_INCLUDE "
+    "TESTS_TO_EXCLUDE DASHBOARD_TAG ENABLE_TORCH_TRACE REENABLED_ISSUES CONTINUE_THROUGH_ERROR NO_TEST_TIMEOUT NO_TD "
+    "PYTORCH_TEST_RERUN_DISABLED_TESTS PYTORCH_TEST_CUDA_MEM_LEAK_CHECK PR_NUMBER SHA1 BASE_SHA BRANCH JOB_NAME HF_CACHE"
+)
+
+
+def test_the_scripts_variables_are_handed_over_and_tokens_to_one_step_only():
+    job = load(REUSABLE)["jobs"]["test"]
+    assert [name for name in HANDED_OVER.split() if name not in job["env"]] == []
+    assert [name for name in job["env"] if "TOKEN" in name] == []
+    with_tokens = [
+        step["name"]
+        for step in job["steps"]
+        if any("TOKEN" in name for name in step.get("env", {}))
+    ]
+    assert with_tokens == ["Run the job"]
+
+
+def test_variables_that_are_empty_are_as_good_as_unset(actions):
+    """Actions hands over an empty text where an input or a matrix entry has nothing."""
+    commit(actions.checkout)
+    empty = dict.fromkeys(HANDED_OVER.split()[4:], "")
+    names = {
+        "TEST_CONFIG": "docs_test",
+        "BUILD_ENVIRONMENT": "linux-py3",
+        "SHARD_NUMBER": "1",
+        "NUM_TEST_SHARDS": "1",
+    }
+    done = actions(job_line(), USE_PYTHON_TEST_RUNNER="1", NO_SHELL_FALLBACK="1", **empty, **names)
+    assert done.returncode == 0, done.stderr
