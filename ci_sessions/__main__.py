@@ -62,7 +62,7 @@ def _act(verb: str, words: list[str]) -> int:
         raise InputError(
             f"{verb!r} is no verb: say plan, run, dispatch, explain, matrix or rollout."
         )
-    options = parse_options(words, prog=f"python -m ci_sessions {verb}")
+    options = parse_options(words, prog=f"python -m ci_sessions {verb}", added=verb != "dispatch")
     if options.jobs is not None:
         if verb != "plan":
             raise InputError(f"--jobs is for plan, not for {verb}: a run takes one job.")

@@ -7,12 +7,12 @@ running machine can answer, is left to tokens (see ``tokens``).
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ci_sessions.errors import CheckoutError
 
-__all__ = ["RECORDED", "Checkout", "find_checkout", "read_checkout", "sample_checkout"]
+__all__ = ["RECORDED", "Checkout", "find_checkout", "look_at", "read_checkout", "sample_checkout"]
 
 SAMPLE_MARKER = ".ci-sessions-sample"
 _SPEEDUPS = "benchmarks/dynamo/expected_ci_speedup_inductor_torchbench_cpu.csv"
@@ -98,20 +98,31 @@ def find_checkout(named: str | None, start: Path) -> Path:
     return sample_checkout()
 
 
-def read_checkout(root: Path, *, machine: str, hf_cache: str = "") -> Checkout:
-    """Read the facts of the tree at ``root`` for a machine (``x86_64``, ``aarch64``)."""
-    version_file = root / "version.txt"
+def look_at(root: Path) -> Checkout:
+    """Return where the scripts of the tree at ``root`` lie: all that the shell's route needs.
+
+    No file is read, so nothing in a tree can keep a job from its own script.
+    """
     folders = [name for name in SCRIPT_FOLDERS if (root / name / "test.sh").is_file()]
     return Checkout(
         root=root,
-        version=version_file.read_text(encoding="utf-8").strip() if version_file.is_file() else "",
         script_folder=folders[0] if folders else SCRIPT_FOLDERS[0],
         is_sample=(root / SAMPLE_MARKER).is_file(),
         has_onnx_script=(root / ".ci" / "onnx" / "test.sh").is_file(),
+    )
+
+
+def read_checkout(root: Path, *, machine: str, hf_cache: str = "") -> Checkout:
+    """Read the facts of the tree at ``root`` for a machine (``x86_64``, ``aarch64``)."""
+    version_file = root / "version.txt"
+    seen = look_at(root)
+    return replace(
+        seen,
+        version=version_file.read_text(encoding="utf-8").strip() if version_file.is_file() else "",
         is_x86=machine != "aarch64",
         has_hf_cache=bool(hf_cache) and Path(hf_cache).is_dir(),
         speedups=_read_speedups(root / _SPEEDUPS),
-        lacks=_read_lacks(root, f"{folders[0]}/test.sh" if folders else ""),
+        lacks=_read_lacks(root, seen.script),
     )
 
 

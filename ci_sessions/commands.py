@@ -6,7 +6,6 @@ import glob
 import json
 import platform
 import secrets
-import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -228,8 +227,8 @@ def show_plan(options: Options, out: TextIO, environment: Environment | None = N
 def explain_job(options: Options, out: TextIO, environment: Environment | None = None) -> int:
     """Print why a job runs what it runs, and what another shard or build would change."""
     environment = environment or process_environment()
-    _, checkout, _, _ = _prepare(options, environment)
-    print(describe_explanation(explain(read_job(options, environment), checkout)), file=out)
+    plan, checkout, _, _ = _prepare(options, environment)
+    print(describe_explanation(explain(plan.job, checkout)), file=out)
     return 0
 
 
@@ -316,14 +315,14 @@ def execute(
             route=details,
         )
     )
-    again = repeat_command(
-        plan,
-        run,
-        prefix="\0".join([*repeat, *_repeated_options(options, plan.job)]),
-        checkout=checkout,
-        env=plan.env,
-    )
-    again = redact(_with_inputs(again, environment))
+    inputs = {name: environment.get(name) for name in _REPEATED if environment.get(name)}
+    if repeat:
+        words = (*repeat, *_repeated_options(options, plan.job))
+        again = repeat_command(plan, run, words, checkout=checkout, env=plan.env, inputs=inputs)
+    else:  # the script itself: the job's names are its options
+        names = {**plan.job.variables(), **inputs}
+        again = repeat_command(plan, run, (), checkout=checkout, env=names)
+    again = redact(again)
     print(redact(describe_run(run, again, str(journal.path))), file=out)
     if environment.get("GITHUB_ACTIONS") == "true":
         for line in annotate(run):
@@ -379,15 +378,6 @@ def _repeated_options(options: Options, job: Job) -> list[str]:
     ):
         words += [word] if is_set else []
     return words
-
-
-def _with_inputs(again: str, environment: Environment) -> str:
-    """Put the inputs that no option can give in front of the command."""
-    given = [name for name in _REPEATED if environment.get(name)]
-    if not again or not given:
-        return again
-    inputs = (f"{name}={shlex.quote(environment.get(name))}" for name in given)
-    return " ".join([*inputs, again])
 
 
 def plan_jobs(lines: Iterable[str], out: TextIO) -> int:

@@ -26,6 +26,9 @@ def define(error: BaseException) -> None:
         """Run the job by the checkout's own script: ci_sessions cannot be imported."""
         if os.environ.get("NO_SHELL_FALLBACK") == "1":  # noqa: TID251 - the reader may be what is broken
             session.error(f"ci_sessions cannot be imported: {error}")
+        if "--dry-run" in session.posargs:
+            session.log(f"would run {_script()}: ci_sessions cannot be imported: {error}")
+            return
         session.warn(f"ci_sessions cannot be imported, falling back to the shell: {error}")
         marker = os.environ.get("CI_SESSIONS_STARTED")  # noqa: TID251
         if marker:

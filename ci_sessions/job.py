@@ -110,6 +110,15 @@ class Job:
         """What test.sh adds to most run_test.py lines: PYTHON_TEST_EXTRA_OPTION, which XPU sets."""
         return ("--xpu",) if self.build.is_xpu else self.extra_options
 
+    def variables(self) -> dict[str, str]:
+        """Return the four names by which the script knows the job."""
+        return {
+            "TEST_CONFIG": self.config,
+            "BUILD_ENVIRONMENT": self.build.label,
+            "SHARD_NUMBER": str(self.shard.number),
+            "NUM_TEST_SHARDS": str(self.shard.total),
+        }
+
     def inherit(self, name: str) -> str:
         """Return what the caller had set for a loader variable."""
         return dict(self.inherited).get(name, "")

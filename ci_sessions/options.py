@@ -59,12 +59,7 @@ def seconds(text: str) -> float:
     return float(match[1]) * _UNITS[match[2] or ""]
 
 
-def prog_runs_added(prog: str) -> bool:
-    """Tell whether a command runs added tests by default: all but what stands in for the script."""
-    return "dispatch" not in prog
-
-
-def _parser(prog: str, *, named: bool) -> _Parser:
+def _parser(prog: str, *, named: bool, added: bool) -> _Parser:
     parser = _Parser(prog=prog, allow_abbrev=False, description=__doc__)
     add = parser.add_argument
     if not named:
@@ -90,16 +85,23 @@ def _parser(prog: str, *, named: bool) -> _Parser:
     add("--no-hardware-check", dest="hardware_check", action="store_false")
     add("--no-added", dest="added", action="store_false", help="only what test.sh has")
     add("--added", dest="added", action="store_true", help="also tests that test.sh lacks")
-    parser.set_defaults(added=prog_runs_added(prog))
+    parser.set_defaults(added=added)
     add("--no-install", dest="install", action="store_false", help="skip installs")
     add("--keep-days", type=int, metavar="N", help="remove records older than N days first")
     add("--records", metavar="DIR", help="where records go (else .ci-sessions)")
     return parser
 
 
-def parse_options(words: Sequence[str], *, prog: str = "ci", config: str | None = None) -> Options:
-    """Parse options; with ``config``, it is given and cannot be said again."""
-    parsed = vars(_parser(prog, named=config is not None).parse_args(list(words)))
+def parse_options(
+    words: Sequence[str], *, prog: str = "ci", config: str | None = None, added: bool = True
+) -> Options:
+    """Parse options; with ``config``, it is given and cannot be said again.
+
+    ``added``: whether tests that test.sh lacks run unless told otherwise; not where a command
+    stands in for the script.
+    """
+    parser = _parser(prog, named=config is not None, added=added)
+    parsed = vars(parser.parse_args(list(words)))
     option = parsed.pop("config_option", None)
     parsed["config"] = config or option or parsed.get("config")
     parsed["test"] = tuple(parsed["test"])

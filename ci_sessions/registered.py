@@ -142,7 +142,7 @@ def dispatch(session: nox.Session) -> None:
     """Run the job named by TEST_CONFIG & co.: Python or shell, as the gate says."""
     set_up()
     try:
-        options = parse_options(session.posargs, prog="nox -s dispatch --")
+        options = parse_options(session.posargs, prog="nox -s dispatch --", added=False)
         code = dispatch_job(options, sys.stdout)
     except CiSessionsError as error:
         session.error(str(error))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ci_sessions.build_environment import BuildEnvironment
-from ci_sessions.checkout import Checkout, find_checkout, read_checkout
+from ci_sessions.checkout import Checkout, find_checkout, look_at
 from ci_sessions.commands import Prepared, execute, prepare_run, show_plan, with_options
 from ci_sessions.environment import Environment, process_environment
 from ci_sessions.errors import CheckoutError, CiSessionsError, InputError, InternalError
@@ -60,6 +60,7 @@ class _Dispatch:
     job: Job
     checkout: Checkout
     route: Route
+    more: Mapping[str, str]  # what else the record says of the route
 
     def run(self) -> int:
         if self.route.runner is Runner.SHELL:
@@ -96,6 +97,7 @@ class _Dispatch:
             "phase": self.route.phase,
             "is_partial": bool(self.options.test),
             "commit": self.environment.get("SHA1") or self.environment.get("GITHUB_SHA"),
+            **self.more,
             **more,
         }
 
@@ -123,12 +125,9 @@ class _Dispatch:
 
     def shell(self, details: Mapping[str, Any]) -> int:
         """Run the checkout's own script, its environment untouched."""
-        variables = self.environment.as_variables()
-        asked = with_options(self.environment, self.options).as_variables()
-        own = {name: asked[name] for name in _NAMES if asked.get(name) != variables.get(name)}
-        if "BUILD_ENVIRONMENT" not in variables and not self.options.build_environment:
-            own.pop("BUILD_ENVIRONMENT", None)
-        machine = Machine(_root(self.checkout), variables)
+        asked = with_options(self.environment, self.options)
+        own = {name: asked.get(name) for name in _NAMES if asked.source(name).startswith("--")}
+        machine = Machine(_root(self.checkout), self.environment.as_variables())
         plan = shell_plan(self.job, self.route, own)
         prepared = Prepared(plan, self.checkout, machine, self.environment)
         options = replace(self.options, step_timeout=None)
@@ -176,14 +175,16 @@ def dispatch_job(options: Options, out: TextIO, environment: Environment | None 
     read when nothing may fall back; with a fallback the shell runs and the record says why.
     """
     environment = environment or process_environment()
-    if not options.dry_run:
-        _take_over(environment)  # a flag that says nothing is the caller's to mend, not to run past
-    flag = read_flag(environment.get(FLAG) if FLAG in environment else None)
+    try:
+        flag = read_flag(environment.get(FLAG))
+    except InputError:
+        _take_over(environment)  # it is the caller's to mend, not to run past
+        raise
     no_fallback = environment.get("NO_SHELL_FALLBACK") == "1"
-    root = find_checkout(options.checkout, Path.cwd())
-    checkout = read_checkout(root, machine="x86_64")
+    checkout = look_at(find_checkout(options.checkout, Path.cwd()))
     job = _lenient_job(with_options(environment, options))
     path = Path(options.rollout) if options.rollout else None
+    more: dict[str, str] = {}
     try:
         route = choose(job, checkout, flag, lambda: read_rollout(path), no_fallback=no_fallback)
     except InputError as error:
@@ -191,12 +192,13 @@ def dispatch_job(options: Options, out: TextIO, environment: Environment | None 
             raise
         logger.warning("falling back to the shell: %s", error)
         route = choose(job, checkout, Flag.OFF, read_rollout)
-        one = _Dispatch(options, out, environment, job, checkout, route)
-        details = one.details(intended="python", fallback=error.reference, error=str(error))
-        return one.shell(details)
+        more = {"intended": "python", "fallback": error.reference, "error": str(error)}
     logger.info("%s: %s", job.config or "no TEST_CONFIG", route.describe())
-    one = _Dispatch(options, out, environment, job, checkout, route)
-    return one.show() if options.dry_run else one.run()
+    one = _Dispatch(options, out, environment, job, checkout, route, more)
+    if options.dry_run:
+        return one.show()
+    _take_over(environment)
+    return one.run()
 
 
 def _take_over(environment: Environment) -> None:

@@ -17,7 +17,7 @@ from ci_sessions.records import Outcome
 from ci_sessions.tokens import QUESTIONS, as_shell_word, questions_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ci_sessions.checkout import Checkout
     from ci_sessions.plan import Plan, Step, Test, Variables
@@ -391,14 +391,24 @@ def _failed_cases(step: StepRecord) -> list[str]:
     return lines
 
 
-def repeat_command(
-    plan: Plan, run: RunRecord, *, prefix: str, checkout: Checkout, env: Variables
+def repeat_command(  # noqa: PLR0913 - what a command is repeated with
+    plan: Plan,
+    run: RunRecord,
+    words: Sequence[str],
+    *,
+    checkout: Checkout,
+    env: Variables,
+    inputs: Variables | None = None,
 ) -> str:
-    """Write the two commands that repeat the first bad step: with this tool, and without."""
+    """Write the commands that repeat the first bad step: with this tool, and without.
+
+    ``words`` call this tool, after ``inputs`` that no option can give; without words there is only
+    the plain command, in ``env``.
+    """
     bad = next(iter(run.bad_steps), None)
     if bad is None:
         return ""
-    options = [*prefix.split("\0")]
+    options = list(words)
     test = next((test for test in plan.tests if test.name == bad.test), None)
     if test is not None:
         options += ["--test", test.name, "--step", str(bad.number)]
@@ -406,11 +416,12 @@ def repeat_command(
     step = steps[bad.number - 1] if 0 < bad.number <= len(steps) else None
     if step is not None and step.each:  # the executable that failed, of several
         step = replace(step, argv=tuple(shlex.split(bad.command)), each=None)
-    lines = [" ".join(map(as_shell_word, options))]
+    given = [_assign(name, value) for name, value in (inputs or {}).items() if value is not None]
+    lines = [" ".join([*given, *map(as_shell_word, options)])] if words else []
     if step is not None and step.kind is not Kind.PROBE:
         folder = shlex.quote(str(checkout.root))
-        words = [word for name, value in env.items() if value is None for word in ("-u", name)]
-        words += [
+        settings = [word for name, value in env.items() if value is None for word in ("-u", name)]
+        settings += [
             _assign(name, value)
             for name, value in env.items()
             if value is not None and name not in _UNSHOWN
@@ -418,5 +429,6 @@ def repeat_command(
         line = command_line(step)
         if step.cwd != "." or any(value is None for value in step.env.values()):
             line = f"bash -c {shlex.quote(line)}"
-        lines.append(f"or without it: (cd {folder} && {' '.join(['env', *words, line])})")
+        plain = f"(cd {folder} && {' '.join(['env', *settings, line])})"
+        lines.append(f"or without it: {plain}" if words else plain)
     return "\n".join(lines)

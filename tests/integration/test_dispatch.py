@@ -157,6 +157,39 @@ def test_a_dry_run_shows_the_route_and_runs_nothing(tree):
     assert ran(tree) == []
 
 
+def test_a_dry_run_with_a_broken_rollout_file_runs_nothing_either(tree):
+    path = tree / "broken"
+    path.mkdir()
+    (path / "rollout.toml").write_text("[")
+    words = ("--dry-run", "--rollout", path / "rollout.toml")
+    done = dispatch(tree, "docs_test", *words, check=0, USE_PYTHON_TEST_RUNNER="rollout")
+    assert done.stdout == "route: shell: flag-off\n  .ci/pytorch/test.sh\n"
+    assert ran(tree) == []
+
+
+@pytest.mark.parametrize(("flag", "fallback"), [("0", None), ("1", "bad-checkout")])
+def test_a_file_of_the_tree_that_cannot_be_read_keeps_no_job_from_its_script(tree, flag, fallback):
+    folder = tree / "benchmarks" / "dynamo"
+    (folder / "expected_ci_speedup_inductor_torchbench_cpu.csv").write_text("resnet50,inductor\n")
+    dispatch(tree, check=0, USE_PYTHON_TEST_RUNNER=flag)
+    assert ran(tree) == [f"shell jit_legacy {CPU} unset"]
+    assert last(tree).route.get("fallback") == fallback
+
+
+def test_the_command_that_repeats_a_red_script_works(tree):
+    done = dispatch(tree, check=7, SCRIPT_CODE="7", TESTS_TO_INCLUDE="test_a test_b")
+    again = done.stdout.split("Repeat just this step:\n")[1].splitlines()[0].strip()
+    assert "TESTS_TO_INCLUDE='test_a test_b'" in again
+    env = {name: value for name, value in os.environ.items() if name != "TEST_CONFIG"} | {
+        "SCRIPT_CODE": "7"
+    }
+    repeated = subprocess.run(
+        again, shell=True, cwd="/", env=env, capture_output=True, text=True, check=False
+    )
+    assert repeated.returncode == 7, repeated.stderr
+    assert ran(tree) == [f"shell jit_legacy {CPU} unset", f"shell jit_legacy {CPU} 1"]
+
+
 def test_a_broken_rollout_file_goes_to_the_shell(tree):
     path = tree / "broken"
     path.mkdir()
@@ -276,6 +309,11 @@ def test_a_package_that_cannot_be_imported_still_has_a_dispatch_session(tree):
     assert "falling back to the shell: No module named 'no_such_module'" in done.stderr
     assert ran(tree) == [f"shell jit_legacy {CPU} unset"]
     assert last(tree).route["fallback"] == "import-error"
+    assert (
+        call(tree, env, sys.executable, "-m", "nox", "-s", "dispatch", "--", "--dry-run").returncode
+        == 0
+    )
+    assert len(ran(tree)) == 1
     assert "no_such_module" in last(tree).route["trace"]
     done = call(tree, {**env, "SCRIPT_CODE": "9"}, sys.executable, "-m", "nox", "-s", "dispatch")
     assert done.returncode == 1

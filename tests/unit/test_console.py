@@ -151,7 +151,7 @@ def test_the_repeat_command_is_for_the_first_bad_step():
     again = repeat_command(
         plan,
         failed,
-        prefix="nox\0-s\0ci(config='x')\0--",
+        words=("nox", "-s", "ci(config='x')", "--"),
         checkout=HERE,
         env={"A": "1 2", "B": None},
     )
@@ -159,16 +159,16 @@ def test_the_repeat_command_is_for_the_first_bad_step():
         again == "nox -s \"ci(config='x')\" -- --test test_jit_legacy --step 2"
     )  # a probe has no line of its own
     failed = run(step(1, outcome=Outcome.FAILED))
-    again = repeat_command(plan, failed, prefix="ci", checkout=HERE, env={"A": "1 2", "B": None})
+    again = repeat_command(plan, failed, words=("ci",), checkout=HERE, env={"A": "1 2", "B": None})
     assert again.splitlines()[1] == (
         "or without it: (cd '/py torch' && env -u B A='1 2' python test/run_test.py "
         "--include test_jit_legacy test_jit_fuser_legacy --verbose)"
     )
     setup = run(step(5, test="setup", outcome=Outcome.FAILED))
-    again = repeat_command(plan, setup, prefix="ci", checkout=HERE, env={})
+    again = repeat_command(plan, setup, words=("ci",), checkout=HERE, env={})
     assert "bash -c" in again
     assert "_crash_if_debug" in again
-    assert repeat_command(plan, run(), prefix="ci", checkout=HERE, env={}) == ""
+    assert repeat_command(plan, run(), words=("ci",), checkout=HERE, env={}) == ""
 
 
 class Terminal(io.StringIO):
