@@ -8,6 +8,7 @@ held in between, with how many more runs it takes.
 from __future__ import annotations
 
 import enum
+import functools
 import json
 import math
 import random
@@ -56,7 +57,6 @@ class Summary:
     config: str
     job: str
     runner: str
-    intended: str
     commit: str
     started: str
     outcome: str
@@ -116,7 +116,6 @@ def _summary(start: dict[str, Any], end: dict[str, Any]) -> Summary:
         config=str(job.get("config", "")),
         job=str(job.get("id", "")),
         runner=start.get("runner", "python"),
-        intended=route.get("intended") or start.get("runner", "python"),
         commit=route.get("commit") or "",
         started=start.get("started", ""),
         outcome=end.get("outcome", "aborted"),
@@ -186,8 +185,12 @@ def wilson(hits: int, total: int) -> Interval:
 
 def bootstrap_median(values: Sequence[float], seed: int = 0) -> Interval:
     """Return the bootstrap interval of a median, at 95 %; the seed makes it repeatable."""
-    if not values:
-        return Interval(0.0, math.inf)
+    return _resampled(tuple(values), seed) if values else Interval(0.0, math.inf)
+
+
+@functools.lru_cache(maxsize=256)
+def _resampled(values: tuple[float, ...], seed: int) -> Interval:
+    """Resample, once for the same values: a verdict and its table both ask."""
     source = random.Random(seed)  # noqa: S311 - resampling, not a secret
     medians = sorted(
         statistics.median(source.choices(values, k=len(values))) for _ in range(_RESAMPLES)

@@ -45,7 +45,6 @@ def run(number, runner="python", outcome="passed", wall=100.0, **more):
         **{
             **values,
             "runner": runner,
-            "intended": "python",
             "outcome": outcome,
             "wall": wall,
             **more,
@@ -207,7 +206,7 @@ def write_history(folder, runs):
             start = {
                 "event": "run started", "format": 1, "id": item.id, "job": {"config": item.config, "id": item.job},
                 "started": item.started, "runner": item.runner,
-                "route": {"intended": item.intended, "commit": item.commit, "fallback": item.fallback, "reason": "split-in"},
+                "route": {"commit": item.commit, "fallback": item.fallback, "reason": "split-in"},
             }  # fmt: skip
             end = {"event": "run ended", "id": item.id, "outcome": item.outcome, "wall": item.wall}
             out.write(json.dumps(start) + "\n")
