@@ -18,12 +18,28 @@ SAMPLE_MARKER = ".ci-sessions-sample"
 _SPEEDUPS = "benchmarks/dynamo/expected_ci_speedup_inductor_torchbench_cpu.csv"
 _SPEEDUP_COLUMNS = 6
 SCRIPT_FOLDERS = (".ci/pytorch", ".jenkins/pytorch")
+_RUN_TEST, _SCRIPTS = "test/run_test.py", "the scripts"
 NEWER = {
-    "--upload-artifacts-while-running": "test/run_test.py",
-    "--exclude-quantization-tests": "test/run_test.py",
-    "_crash_if_debug_asserts_fail": "{script}",
+    "--upload-artifacts-while-running": _RUN_TEST,
+    "--exclude-quantization-tests": _RUN_TEST,
+    "_crash_if_debug_asserts_fail": _SCRIPTS,
+    "onnxruntime": _SCRIPTS,
+    "dill": _SCRIPTS,
+    "TORCH_SERIALIZATION_DEBUG": _SCRIPTS,
+    "detect_cuda_arch": _SCRIPTS,
+    "TORCHINDUCTOR_COMPILE_THREADS": _SCRIPTS,
+    "TORCHINDUCTOR_COMPILE_WORKER_WAIT_TIMEOUT": _SCRIPTS,
 }
-"""Words that only newer trees know, and the file that tells: an older tree's plan goes without."""
+"""Words that only newer trees know, and what tells: run_test.py, or the scripts beside test.sh. An
+older tree's plan goes without."""
+
+OLDER = (
+    "BUILD_SPLIT_CUDA",
+    "PYTORCH_TEST_SKIP_CUDA_MEM_LEAK_CHECK",
+    "conda install -q -y cmake",
+    "pip_install --user ninja",
+)
+"""Words of scripts that are no longer in today's: an older tree's plan does as they say."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,9 +47,10 @@ class Checkout:
     """A PyTorch tree. ``root`` is None for the one on which the traces were recorded.
 
     ``speedups`` are the rows of the CPU smoke test's target file: model, backend, data type,
-    shape, wrapper, target. ``lacks``: the words of ``NEWER`` that the tree's own files do not know.
-    ``script_folder`` is where test.sh lies; ``is_sample`` marks the
-    miniature tree of this project, which has neither torch nor anything to install.
+    shape, wrapper, target. ``lacks`` are the words of ``NEWER`` that the tree's own files do not
+    know, ``keeps`` those of ``OLDER`` that its scripts still have. ``script_folder`` is where
+    test.sh lies; ``is_sample`` marks the miniature tree of this project, which has neither torch
+    nor anything to install.
     """
 
     root: Path | None = None
@@ -45,6 +62,7 @@ class Checkout:
     has_hf_cache: bool = False
     speedups: tuple[tuple[str, ...], ...] = ()
     lacks: frozenset[str] = frozenset()
+    keeps: frozenset[str] = frozenset()
 
     @property
     def script(self) -> str:
@@ -122,20 +140,36 @@ def read_checkout(root: Path, *, machine: str, hf_cache: str = "") -> Checkout:
         is_x86=machine != "aarch64",
         has_hf_cache=bool(hf_cache) and Path(hf_cache).is_dir(),
         speedups=_read_speedups(root / _SPEEDUPS),
-        lacks=_read_lacks(root, seen.script),
+        lacks=_read_lacks(root, seen),
+        keeps=_read_keeps(root, seen),
     )
 
 
-def _read_lacks(root: Path, script: str) -> frozenset[str]:
+def _read_lacks(root: Path, seen: Checkout) -> frozenset[str]:
     """Return the newer words that a tree's own files do not have; a missing file tells nothing."""
-    if (root / SAMPLE_MARKER).is_file():
+    if seen.is_sample:
         return frozenset()
-    paths = {word: root / name.format(script=script) for word, name in NEWER.items()}
+    texts = {_RUN_TEST: _text(root / _RUN_TEST), _SCRIPTS: _scripts(root, seen)}
     return frozenset(
         word
-        for word, path in paths.items()
-        if path.is_file() and word not in path.read_text(encoding="utf-8", errors="replace")
+        for word, where in NEWER.items()
+        if (text := texts[where]) is not None and word not in text
     )
+
+
+def _read_keeps(root: Path, seen: Checkout) -> frozenset[str]:
+    """Return the older words that a tree's scripts still have."""
+    text = "" if seen.is_sample else _scripts(root, seen) or ""
+    return frozenset(word for word in OLDER if word in text)
+
+
+def _scripts(root: Path, seen: Checkout) -> str | None:
+    found = [_text(path) or "" for path in sorted((root / seen.script_folder).glob("*.sh"))]
+    return "\n".join(found) if found else None
+
+
+def _text(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
 
 
 def _read_speedups(path: Path) -> tuple[tuple[str, ...], ...]:

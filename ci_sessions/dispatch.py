@@ -366,7 +366,7 @@ def plan_job(job: Job, checkout: Checkout) -> Plan:
         suite=found.suite,
         phase=found.phase,
         env=job_flags(job, checkout),
-        setup=_for_checkout(setup_steps(job), checkout),
+        setup=_for_checkout(setup_steps(job, checkout), checkout),
         tests=[_fit(test, checkout) for test in tests],
         cleanup=cleanup_steps(),
         devices=_devices(job, found),
@@ -412,10 +412,10 @@ def _for_checkout(steps: list[Step], checkout: Checkout) -> list[Step]:
 
 
 def _is_newer(step: Step, checkout: Checkout) -> bool:
-    """Tell whether a step checks something that the tree does not have yet."""
-    return step.kind is Kind.PREFLIGHT and any(
-        word in argument for word in checkout.lacks for argument in step.argv
-    )
+    """Tell whether a step checks or removes something that the tree does not know yet."""
+    if step.kind is Kind.PREFLIGHT:
+        return any(word in argument for word in checkout.lacks for argument in step.argv)
+    return step.argv[-1] in checkout.lacks and "uninstall" in step.argv
 
 
 def _without(step: Step, words: frozenset[str]) -> Step:

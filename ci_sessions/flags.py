@@ -43,7 +43,18 @@ def job_flags(job: Job, checkout: Checkout) -> dict[str, str | None]:
         flags["OMP_NUM_THREADS"] = ask("quarter_of_cpus")
     if checkout.has_hf_cache and job.config != "onnx":
         flags["HF_HOME"] = job.hf_cache
-    return flags
+    flags.update(_older_flags(job, checkout))
+    if "detect_cuda_arch" in checkout.lacks:
+        flags.pop("TORCH_CUDA_ARCH_LIST", None)
+    return {name: value for name, value in flags.items() if name not in checkout.lacks}
+
+
+def _older_flags(job: Job, checkout: Checkout) -> Iterator[tuple[str, str | None]]:
+    """Give what only the scripts of older trees export."""
+    if "PYTORCH_TEST_SKIP_CUDA_MEM_LEAK_CHECK" in checkout.keeps:
+        yield "PYTORCH_TEST_SKIP_CUDA_MEM_LEAK_CHECK", "0"
+    if "BUILD_SPLIT_CUDA" in checkout.keeps and job.build.has("cuda11"):
+        yield "BUILD_SPLIT_CUDA", "ON"
 
 
 def _is_without_valgrind(job: Job) -> bool:
@@ -109,9 +120,10 @@ def _sanitizer_flags(job: Job) -> Iterator[tuple[str, str | None]]:
         yield "PYTORCH_TEST_WITH_TSAN", "1"
 
 
-def setup_steps(job: Job) -> list[Step]:
+def setup_steps(job: Job, checkout: Checkout) -> list[Step]:
     """Return what test.sh does before it looks at TEST_CONFIG."""
-    return [*_workspace(), *_packages(job), *_device_setup(job), *_preflight(job)]
+    packages = [*_older_packages(job, checkout), *_packages(job)]
+    return [*_workspace(), *packages, *_device_setup(job), *_preflight(job)]
 
 
 def cleanup_steps() -> list[Step]:
@@ -149,6 +161,18 @@ def _packages(job: Job) -> Iterator[Step]:
         yield uninstall("onnxruntime")
     if job.build.label.endswith("py3.10-gcc11"):  # serialization must work without dill
         yield uninstall("dill")
+
+
+def _older_packages(job: Job, checkout: Checkout) -> Iterator[Step]:
+    """Give what only the scripts of older trees install."""
+    with_conda = ("centos", "linux-bionic", "linux-focal")
+    if "conda install -q -y cmake" in checkout.keeps and (
+        job.has("xla") or any(job.build.has(word) for word in with_conda)
+    ):
+        yield Step(kind=Kind.INSTALL, argv=("conda", "install", "-q", "-y", "cmake"))
+    if "pip_install --user ninja" in checkout.keeps and not job.build.has("-bazel-"):
+        argv = ("pip", "install", "--progress-bar", "off", "--user", "ninja")
+        yield Step(kind=Kind.INSTALL, argv=argv, retry=(0.0, 0.0))
 
 
 def _device_setup(job: Job) -> Iterator[Step]:

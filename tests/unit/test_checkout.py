@@ -85,6 +85,32 @@ def test_an_older_tree_goes_without_what_is_newer(tree):
     plan = plan_job(make_job("python", shard="1/2"), checkout)
     assert "--upload-artifacts-while-running" not in plan.tests[0].steps[0].argv
     assert len([s for s in plan.setup if s.kind is Kind.PREFLIGHT]) == 2
+    assert "TORCH_SERIALIZATION_DEBUG" not in plan.env
+    assert not [s for s in plan.setup if s.kind is Kind.INSTALL]
+
+
+def test_an_older_tree_does_what_its_own_scripts_still_do(tree):
+    folder = tree / ".jenkins" / "pytorch"
+    folder.mkdir(parents=True)
+    (folder / "test.sh").write_text(
+        "export BUILD_SPLIT_CUDA=ON PYTORCH_TEST_SKIP_CUDA_MEM_LEAK_CHECK=0\n"
+        "pip_install --user ninja\n"
+    )
+    (folder / "common.sh").write_text("conda install -q -y cmake\n")
+    checkout = read_checkout(tree, machine="x86_64")
+
+    def done(build):
+        plan = plan_job(make_job("jit_legacy", build), checkout)
+        installs = [s.argv[0] for s in plan.setup if s.kind is Kind.INSTALL]
+        split = plan.env.get("BUILD_SPLIT_CUDA")
+        return installs, split, plan.env["PYTORCH_TEST_SKIP_CUDA_MEM_LEAK_CHECK"]
+
+    assert done("linux-bionic-cuda11.7-py3.10-gcc7") == (["conda", "pip"], "ON", "0")
+    assert done("linux-jammy-cuda12.1-py3.10-gcc9") == (["pip"], None, "0")
+    assert (
+        "TORCH_CUDA_ARCH_LIST"
+        not in plan_job(make_job("jit_legacy", "linux-jammy-cuda12.1-py3.10-gcc9"), checkout).env
+    )
 
 
 def test_arm_has_no_intel_openmp():

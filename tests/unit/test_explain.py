@@ -7,10 +7,10 @@ import pytest
 from conftest import make_job, make_plan
 
 from ci_sessions.checkout import RECORDED
-from ci_sessions.commands import _job_of
 from ci_sessions.dispatch import config_fault, find_row, plan_job
 from ci_sessions.errors import InputError
 from ci_sessions.explain import cover_shards, explain
+from ci_sessions.joblines import job_of
 from ci_sessions.matrix import as_github_matrix, of_workflow, scheduled
 from ci_sessions.plan import Test
 from ci_sessions.report.explanation import describe_explanation
@@ -48,7 +48,7 @@ def test_all_scheduled_configurations_are_known_and_planned():
     for matrix in scheduled():
         assert config_fault(matrix.config) is None
         for job in matrix.jobs():
-            plan = plan_job(_job_of(job), RECORDED)
+            plan = plan_job(job_of(job, config_fault), RECORDED)
             assert plan.has_tests or plan.notices, job
 
 
@@ -82,7 +82,9 @@ def test_every_scheduled_matrix_is_covered_and_nothing_runs_twice():
     faults = {}
     divided = 0
     for matrix in scheduled():
-        coverage = cover_shards(plan_job(_job_of(job), RECORDED) for job in matrix.jobs())
+        coverage = cover_shards(
+            plan_job(job_of(job, config_fault), RECORDED) for job in matrix.jobs()
+        )
         divided += bool(coverage.divided) and len(matrix.shards) > 1
         for fault in coverage.faults:
             faults.setdefault(matrix.config, []).append(fault)

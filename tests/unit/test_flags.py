@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from conftest import make_job, make_plan
 
-from ci_sessions.checkout import Checkout
+from ci_sessions.checkout import RECORDED, Checkout
 from ci_sessions.flags import job_flags, setup_steps
 from ci_sessions.plan import Expect, Kind
 
@@ -86,7 +86,7 @@ def test_the_model_cache_is_used_where_it_exists():
 
 def test_debug_builds_must_crash_where_others_must_not():
     def expected(build):
-        steps = setup_steps(make_job("einops", build))
+        steps = setup_steps(make_job("einops", build), RECORDED)
         return [s.expect for s in steps if s.kind is Kind.PREFLIGHT]
 
     assert expected("linux-py3-debug")[0] is Expect.FAILURE
@@ -97,7 +97,7 @@ def test_debug_builds_must_crash_where_others_must_not():
 
 def test_packages_that_tests_must_not_find_are_removed():
     def removed(config, build):
-        steps = setup_steps(make_job(config, build))
+        steps = setup_steps(make_job(config, build), RECORDED)
         return [s.argv[-1] for s in steps if s.argv[:2] == ("pip", "uninstall")]
 
     assert removed("einops", "linux-jammy-py3.10-gcc11") == ["onnxruntime", "dill"]
