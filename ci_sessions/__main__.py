@@ -18,6 +18,7 @@ from ci_sessions.commands import (
 from ci_sessions.errors import CiSessionsError, InputError
 from ci_sessions.log import set_up
 from ci_sessions.options import parse_options
+from ci_sessions.proving import show_parity
 from ci_sessions.routing import dispatch_job
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ usage: python -m ci_sessions plan [CONFIG] [options]     show what a job would r
        python -m ci_sessions plan --jobs JOBS.jsonl      plan many, a JSON line each
        python -m ci_sessions run [CONFIG] [options]      run a job
        python -m ci_sessions dispatch [options]          run it in Python or by the shell
+       python -m ci_sessions parity [CONFIG] [options]   prove that plans and script are equal
        python -m ci_sessions rollout [--apply]           evidence and verdicts
        python -m ci_sessions explain [CONFIG] [options]  why it runs that, and what would change it
        python -m ci_sessions matrix [--workflow NAME]    the scheduled jobs, for fromJSON
@@ -52,20 +54,20 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _act(verb: str, words: list[str]) -> int:
-    if verb in ("--help", "-h", "help"):
-        print(USAGE, end="")
+    if verb in ("--help", "-h", "help", "--version"):
+        print(__version__ if verb == "--version" else USAGE.rstrip())
         return 0
-    if verb == "--version":
-        print(__version__)
-        return 0
-    if verb not in ("plan", "run", "dispatch", "explain", "matrix", "rollout"):
+    if verb not in ("plan", "run", "dispatch", "explain", "matrix", "parity", "rollout"):
         raise InputError(
-            f"{verb!r} is no verb: say plan, run, dispatch, explain, matrix or rollout."
+            f"{verb!r} is no verb: say plan, run, dispatch, explain, matrix, parity or rollout."
         )
-    options = parse_options(words, prog=f"python -m ci_sessions {verb}", added=verb != "dispatch")
+    prog, is_proof = f"python -m ci_sessions {verb}", verb == "parity"
+    options = parse_options(words, prog=prog, added=verb != "dispatch", proof=is_proof)
+    if is_proof:
+        return show_parity(options, sys.stdout)
     if options.jobs is not None:
         if verb != "plan":
-            raise InputError(f"--jobs is for plan, not for {verb}: a run takes one job.")
+            raise InputError(f"--jobs is for plan and parity, not for {verb}: a run takes one job.")
         return _jobs(options.jobs)
     shows = {
         "explain": explain_job,

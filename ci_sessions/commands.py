@@ -24,6 +24,7 @@ from ci_sessions.errors import (
 from ci_sessions.evidence import Action, Evidence, collect, judge, read_summaries, relevant
 from ci_sessions.explain import explain
 from ci_sessions.job import Job, parse_shard
+from ci_sessions.joblines import job_of
 from ci_sessions.log import Redactor, hide, logger
 from ci_sessions.matrix import as_github_matrix, of_workflow, scheduled
 from ci_sessions.plan import Kind, Plan, Step, job_dict
@@ -402,28 +403,11 @@ def _plan_lines(lines: Iterable[str]) -> Iterator[tuple[Any, dict[str, object] |
         job: Any = line.strip()
         try:
             job = json.loads(line)
-            plan: dict[str, object] | str = plan_job(_job_of(job), RECORDED).trace_line(job)
+            plan: dict[str, object] | str = plan_job(
+                job_of(job, config_fault), RECORDED
+            ).trace_line(job)
         except ValueError as error:
             plan = f"the line is not JSON: {error}"
         except CiSessionsError as error:
             plan = str(error)
         yield job, plan
-
-
-def _job_of(line: Any) -> Job:  # noqa: ANN401 - whatever JSON holds; this is the check of it
-    """Read a job object as the traces write it; a job is known by its line alone."""
-    if not isinstance(line, dict):
-        raise InputError(f"a job is {line!r}: give an object with config and build_environment.")
-    extra = line.get("env") or {}
-    if not isinstance(extra, dict):
-        raise InputError(f"a job's env is {extra!r}: give an object of names and texts.")
-    names = {
-        "TEST_CONFIG": "config",
-        "BUILD_ENVIRONMENT": "build_environment",
-        "SHARD_NUMBER": "shard",
-        "NUM_TEST_SHARDS": "num_shards",
-    }
-    given = {name: str(line[key]) for name, key in names.items() if key in line}
-    variables = {name: str(value) for name, value in extra.items()}
-    environment = Environment.of({**variables, **given}, "the job's line")
-    return Job.from_environment(environment, check_config=config_fault)

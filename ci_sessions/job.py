@@ -17,10 +17,19 @@ from ci_sessions.errors import InputError, UnknownConfigError
 if TYPE_CHECKING:
     from ci_sessions.environment import Environment
 
-__all__ = ["ConfigCheck", "Job", "Shard", "parse_shard"]
+__all__ = ["INPUTS", "ConfigCheck", "Job", "Shard", "parse_shard"]
 
 ConfigCheck = Callable[[str], str | None]
 """Takes a TEST_CONFIG, gives the sentence that says why it cannot be, or None."""
+
+INPUTS = (
+    *("TESTS_TO_INCLUDE", "TESTS_TO_EXCLUDE", "PYTHON_TEST_EXTRA_OPTION", "DASHBOARD_TAG"),
+    *("OP_BENCHMARK_TESTS", "EXPORT_PROFILER_TRACE", "IN_WHEEL_TEST", "USE_ARC"),
+    *("CONTINUE_THROUGH_ERROR", "PYTORCH_TEST_RERUN_DISABLED_TESTS", "GITHUB_ACTIONS"),
+    *("PYTORCH_TEST_CUDA_MEM_LEAK_CHECK", "NO_TEST_TIMEOUT", "ENABLE_TORCH_TRACE"),
+)
+"""The variables, beyond the four that name a job, by which a workflow changes what the script
+runs. Those that are only handed on to the tests, and secrets, are not among them."""
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 from ci_sessions.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["Options", "parse_options", "seconds"]
 
@@ -42,6 +42,14 @@ class Options:
     install: bool = True
     records: str | None = None
     workflow: str | None = None
+    since: str | None = None
+    differences: str | None = None
+    profile: str | None = None
+    markdown: bool = False
+    trace: bool = False
+    cache: bool = True
+    workers: int = 0
+    show: int = 20
 
 
 class _Parser(argparse.ArgumentParser):
@@ -59,7 +67,7 @@ def seconds(text: str) -> float:
     return float(match[1]) * _UNITS[match[2] or ""]
 
 
-def _parser(prog: str, *, named: bool, added: bool) -> _Parser:
+def _parser(prog: str, *, named: bool, added: bool, proof: bool) -> _Parser:
     parser = _Parser(prog=prog, allow_abbrev=False, description=__doc__)
     add = parser.add_argument
     if not named:
@@ -68,7 +76,9 @@ def _parser(prog: str, *, named: bool, added: bool) -> _Parser:
         add("--rollout", metavar="FILE", help="the roll-out file (else the one that is shipped)")
         add("--apply", action="store_true", help="rollout: change the file by one step")
         add("--workflow", metavar="NAME", help="the jobs of this workflow, such as pull.yml")
-        add("--jobs", metavar="FILE", help="plan each job of a JSON Lines file (- for stdin)")
+        add("--jobs", metavar="FILE", help="each job of a JSON Lines file (- for stdin)")
+    if proof:
+        _add_parity(add)
     add("--dry-run", action="store_true", help="show what would run; run and install nothing")
     add("--shell", action="store_true", help="print the dry run as a bash script")
     add("--json", action="store_true", help="print JSON on standard output")
@@ -92,15 +102,31 @@ def _parser(prog: str, *, named: bool, added: bool) -> _Parser:
     return parser
 
 
+def _add_parity(add: Callable[..., object]) -> None:
+    add("--since", metavar="REV", help="compare the script with itself at a git revision")
+    add("--differences", metavar="FILE", help="the named differences (else those shipped)")
+    add("--profile", metavar="FILE", help="what the script is told of its machine")
+    add("--markdown", action="store_true", help="print Markdown, for a pull request")
+    add("--trace", action="store_true", help="print the recordings, a JSON line each")
+    add("--no-cache", dest="cache", action="store_false", help="trace again what was traced")
+    add("--workers", type=int, default=0, metavar="N", help="traces at once (else one a processor)")
+    add("--show", type=int, default=20, metavar="N", help="ways to differ that are shown")
+
+
 def parse_options(
-    words: Sequence[str], *, prog: str = "ci", config: str | None = None, added: bool = True
+    words: Sequence[str],
+    *,
+    prog: str = "ci",
+    config: str | None = None,
+    added: bool = True,
+    proof: bool = False,
 ) -> Options:
     """Parse options; with ``config``, it is given and cannot be said again.
 
     ``added``: whether tests that test.sh lacks run unless told otherwise; not where a command
-    stands in for the script.
+    stands in for the script. ``proof``: whether the options of ``parity`` are known.
     """
-    parser = _parser(prog, named=config is not None, added=added)
+    parser = _parser(prog, named=config is not None, added=added, proof=proof)
     parsed = vars(parser.parse_args(list(words)))
     option = parsed.pop("config_option", None)
     parsed["config"] = config or option or parsed.get("config")

@@ -21,6 +21,7 @@ from ci_sessions.errors import CiSessionsError
 from ci_sessions.job import Job
 from ci_sessions.log import set_up
 from ci_sessions.options import parse_options
+from ci_sessions.proving import show_parity
 from ci_sessions.routing import dispatch_job
 
 if TYPE_CHECKING:
@@ -97,11 +98,14 @@ for _config in _asked_for(sys.argv):
         register(_config, "other")
 
 
-def _verb(session: nox.Session, verb: Callable[[Options, TextIO], int]) -> int:
+def _verb(
+    session: nox.Session, verb: Callable[[Options, TextIO], int], *, proof: bool = False
+) -> int:
     """Call a verb with the session's options; its faults are the session's."""
     set_up()
+    prog = f"nox -s {session.name} --"
     try:
-        return verb(parse_options(session.posargs, prog=f"nox -s {session.name} --"), sys.stdout)
+        return verb(parse_options(session.posargs, prog=prog, proof=proof), sys.stdout)
     except CiSessionsError as error:
         session.error(str(error))
 
@@ -128,6 +132,13 @@ def explain(session: nox.Session) -> None:
 def matrix(session: nox.Session) -> None:
     """Print the scheduled jobs, all or of one --workflow, for GitHub's fromJSON."""
     _verb(session, show_matrix)
+
+
+@nox.session(venv_backend="none", default=False)
+def parity(session: nox.Session) -> None:
+    """Prove that the plans run what the checkout's own test.sh runs."""
+    if code := _verb(session, show_parity, proof=True):
+        _finish(code)
 
 
 @nox.session(venv_backend="none", default=False)

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sys
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from ci_sessions.errors import RolloutError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from ci_sessions.toml import parse_toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,10 +76,7 @@ def read_rollout(path: Path | None = None) -> Rollout:
 
 
 def _parse(text: str, name: str) -> Rollout:
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RolloutError(f"{name} is not TOML: {error}.") from error
+    data = parse_toml(text, name, RolloutError)
     faults = list(_faults(data))
     if faults:
         raise RolloutError(*(f"{name}: {fault}" for fault in faults))

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ci_sessions.errors import CheckoutError
 from ci_sessions.run import clock
 
 if TYPE_CHECKING:
@@ -27,11 +28,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Captured",
+    "Companion",
     "Ended",
     "Interrupted",
     "adopt_orphans",
     "capture",
     "end_descendants",
+    "git_files",
     "holding_signals",
     "no_core_dumps",
     "raising_on_signals",
@@ -104,6 +107,98 @@ def capture(line: str, *, cwd: Path, env: Mapping[str, str], limit: float = 60.0
     except FileNotFoundError:
         return Captured(NOT_FOUND, "")
     return Captured(done.returncode, done.stdout.decode(errors="replace").rstrip("\n"))
+
+
+def git_files(root: Path, revision: str, folder: str) -> dict[str, bytes]:
+    """Return the files below ``folder`` at a revision of a git checkout, by path from its root.
+
+    Raises CheckoutError when there is no such revision, or nothing of that folder in it.
+    """
+    git = ["git", "-C", str(root)]
+    listed = _git([*git, "ls-tree", "-r", "-z", "--full-tree", revision, "--", folder], revision)
+    names = [
+        entry.partition("\t")[2]
+        for entry in listed.decode(errors="surrogateescape").split("\0")
+        if entry.partition(" ")[0] in ("100644", "100755")
+    ]
+    if not names:
+        raise CheckoutError(f"{folder} has no files at the revision {revision!r} of {root}.")
+    return {name: _git([*git, "show", f"{revision}:{name}"], revision) for name in names}
+
+
+def _git(argv: list[str], revision: str) -> bytes:
+    try:
+        done = subprocess.run(argv, capture_output=True, check=False, timeout=60)
+    except (FileNotFoundError, subprocess.TimeoutExpired) as error:
+        raise CheckoutError(f"git did not answer: {error}.") from error
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip()
+        raise CheckoutError(
+            f"--since is {revision!r}, which git cannot read: {said}: give a commit, a tag or a "
+            "branch that this checkout has."
+        )
+    return done.stdout
+
+
+class Companion:
+    """A child that answers each line with a line, in a session of its own; a context manager.
+
+    ``errors`` is the file that takes its standard error.
+    """
+
+    def __init__(self, argv: Sequence[str], *, env: Mapping[str, str], errors: Path) -> None:
+        with errors.open("wb") as told:
+            self._child = subprocess.Popen(
+                list(argv),
+                env=dict(env),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=told,
+                start_new_session=True,
+            )
+        self._rest = b""
+
+    def __enter__(self) -> Companion:  # noqa: PYI034 - Self needs Python 3.11
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def ask(self, line: str, limit: float) -> str | None:
+        """Send a line and return the answer; None when it ended, or took over ``limit`` seconds."""
+        stdin, stdout = self._child.stdin, self._child.stdout
+        if stdin is None or stdout is None:  # pragma: no cover - Popen was given pipes
+            return None
+        try:
+            stdin.write(line.encode() + b"\n")
+            stdin.flush()
+        except (BrokenPipeError, ValueError):
+            return None
+        return self._read(stdout.fileno(), clock.seconds() + limit)
+
+    def _read(self, handle: int, until: float) -> str | None:
+        pieces = [self._rest]
+        with selectors.DefaultSelector() as selector:
+            selector.register(handle, selectors.EVENT_READ)
+            while b"\n" not in pieces[-1]:
+                if not selector.select(max(0.0, until - clock.seconds())):
+                    return None
+                piece = os.read(handle, _CHUNK)
+                if not piece:
+                    return None
+                pieces.append(piece)
+        line, _, self._rest = b"".join(pieces).partition(b"\n")
+        return line.decode()
+
+    def end(self) -> None:
+        """End the child and its group, now."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._child.pid, signal.SIGKILL)
+        self._child.wait()
+        for pipe in (self._child.stdin, self._child.stdout):
+            if pipe is not None:
+                with suppress(BrokenPipeError):
+                    pipe.close()
 
 
 def stream(  # noqa: PLR0913 - a process has this many sides

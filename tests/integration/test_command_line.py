@@ -467,15 +467,15 @@ def test_settings_that_look_like_secrets_do_not_break_a_dry_run(checkout):
 
 def test_every_scheduled_plan_is_a_script_that_bash_can_read(checkout):
     from ci_sessions.checkout import read_checkout  # noqa: PLC0415
-    from ci_sessions.commands import _job_of  # noqa: PLC0415
-    from ci_sessions.dispatch import plan_job  # noqa: PLC0415
+    from ci_sessions.dispatch import config_fault, plan_job  # noqa: PLC0415
+    from ci_sessions.joblines import job_of  # noqa: PLC0415
     from ci_sessions.matrix import scheduled  # noqa: PLC0415
     from ci_sessions.report.console import plan_script  # noqa: PLC0415
 
     tree = read_checkout(checkout, machine="x86_64")
     jobs = {(m.config, m.build_environment): m.jobs()[0] for m in scheduled()}
     for job in jobs.values():
-        script = plan_script(plan_job(_job_of(job), tree), tree, str)
+        script = plan_script(plan_job(job_of(job, config_fault), tree), tree, str)
         done = subprocess.run(
             ["bash", "-n"], input=script, capture_output=True, text=True, check=False
         )

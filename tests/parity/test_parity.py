@@ -18,8 +18,8 @@ import pytest
 from conftest import ROOT
 
 from ci_sessions.checkout import RECORDED
-from ci_sessions.commands import _job_of
-from ci_sessions.dispatch import plan_job
+from ci_sessions.dispatch import config_fault, plan_job
+from ci_sessions.joblines import job_of
 
 TRACES = Path(__file__).parent / "traces.jsonl.xz"
 REFEREE = ROOT.parent / "shared" / "pytorch-ci"
@@ -60,7 +60,7 @@ def commands(common, steps, kind):
 
 
 def planned(trace):
-    line = plan_job(_job_of(trace["job"]), RECORDED).trace_line(trace["job"])
+    line = plan_job(job_of(trace["job"], config_fault), RECORDED).trace_line(trace["job"])
     steps = [
         step
         for test in line["tests"]

@@ -1,0 +1,1 @@
+"""Proof that a plan runs what the checkout's own script runs: trace it, compare, report."""

@@ -1,0 +1,169 @@
+"""The machine that a traced script believes to run on: what it is told, what it finds there.
+
+``resources/profile.toml`` is a plain Linux runner of PyTorch's fleet. Another file answers for
+another machine, and is part of what a recording's cache key covers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from ci_sessions.errors import InputError
+from ci_sessions.toml import parse_toml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["Answer", "Profile", "read_profile"]
+
+FORMAT = 1
+_MACHINE = ("functions", "missing", "silent", "folders", "moved", "pins")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command prints, and its exit code. ``*`` in ``command`` stands for anything.
+
+    ``build`` limits the answer to BUILD_ENVIRONMENTs that fit the pattern. ``writes`` is the option
+    whose value is a file that the command writes.
+    """
+
+    command: str
+    output: str = ""
+    code: int = 0
+    build: str = ""
+    writes: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Profile:
+    """A machine. Paths may begin with a place: $ROOT, $SITE, $HOME, $TMP or $SHIMS.
+
+    ``functions`` of the checkout are recorded by name, not followed. ``missing`` programs are not
+    installed; ``silent`` ones are answered and leave no record. ``moved`` absolute paths lie in the
+    throwaway folder instead.
+    """
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    functions: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    folders: tuple[str, ...] = ()
+    moved: tuple[str, ...] = ()
+    pins: tuple[str, ...] = ()
+    pin: str = "{}"
+    answers: tuple[Answer, ...] = ()
+    digest: str = ""
+
+    def variables(self, places: Mapping[str, str]) -> dict[str, str]:
+        """Return what a runner sets for each job."""
+        return {name: self.where(text, places) for name, text in self.environment.items()}
+
+    def where(self, path: str, places: Mapping[str, str]) -> str:
+        """Return where a path of the profile lies for a trace; other texts stay as they are."""
+        for name in self.moved:
+            if path == name or path.startswith(f"{name}/"):
+                return f"{places['tmp'].rpartition('/')[0]}/abs{path}"
+        return put_places(path, places)
+
+    def as_bash(self, places: Mapping[str, str]) -> str:
+        """Return the functions ``__ci_setup`` and ``__ci_answer`` that the recorder calls."""
+        names = {"opaque": self.functions, "missing": self.missing, "silent": self.silent}
+        sets = (f"__ci_{name}[{shlex.quote(word)}]=1" for name in names for word in names[name])
+        lines = [
+            "declare -gA __ci_missing=()",
+            *(f"__ci_{name}={shlex.quote(path)}" for name, path in places.items()),
+            "__ci_setup() {",
+            "  :",
+            *(f"  {line}" for line in sets),
+            "}",
+            "__ci_answer() {",
+            '  local __ci_line="$*"',
+            *(_as_bash(answer, places) for answer in self.answers),
+            '  __ci_tool "$@"',
+            "}",
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def _as_bash(answer: Answer, places: Mapping[str, str]) -> str:
+    test = f"$__ci_line == {_pattern(answer.command)}"
+    if answer.build:
+        test += f" && ${{BUILD_ENVIRONMENT-}} == {_pattern(answer.build)}"
+    text = put_places(answer.output, places)
+    shown = f"builtin printf '%s\\n' {shlex.quote(text)}; " if text else ""
+    if answer.writes:
+        shown += f'__ci_write {shlex.quote(answer.writes)} "$@"; '
+    return f"  if [[ {test} ]]; then {shown}return {answer.code}; fi"
+
+
+def _pattern(glob: str) -> str:
+    """Return a pattern for ``[[ == ]]`` in which only ``*`` is special."""
+    return "*".join(shlex.quote(part) if part else "" for part in glob.split("*"))
+
+
+def put_places(text: str, places: Mapping[str, str]) -> str:
+    """Replace ``$ROOT`` and the like by where they are."""
+    for name, path in places.items():
+        text = text.replace(f"${name.upper()}", path)
+    return text
+
+
+def read_profile(path: Path | None = None) -> Profile:
+    """Read a profile, or the one that is shipped. Raises InputError with all that is wrong."""
+    if path is None:
+        text = (resources.files("ci_sessions.resources") / "profile.toml").read_text("utf-8")
+        return _parse(text, "the shipped profile.toml")
+    try:
+        return _parse(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--profile is {str(path)!r}, which cannot be read: {error}.") from error
+
+
+def _parse(text: str, name: str) -> Profile:
+    data = parse_toml(text, name)
+    faults = [f"{name}: {fault}" for fault in _faults(data)]
+    if faults:
+        raise InputError(*faults)
+    machine = data.get("machine", {})
+    return Profile(
+        environment=data.get("environment", {}),
+        files=data.get("files", {}),
+        **{key: tuple(machine.get(key, ())) for key in _MACHINE},
+        pin=machine.get("pin", "{}"),
+        answers=tuple(Answer(**answer) for answer in data.get("answer", ())),
+        digest=hashlib.sha256(text.encode()).hexdigest(),
+    )
+
+
+def _faults(data: dict[str, Any]) -> list[str]:
+    if data.get("format") != FORMAT:
+        return [f"format is {data.get('format')!r}, and this version reads {FORMAT}."]
+    machine = data.get("machine", {})
+    faults = [
+        f"machine.{key} is nothing known: choose from {', '.join((*_MACHINE, 'pin'))}."
+        for key in machine
+        if key not in (*_MACHINE, "pin")
+    ]
+    faults += [
+        f"machine.{key} is {machine[key]!r}: give a list of texts."
+        for key in _MACHINE
+        if key in machine and not _is_texts(machine[key])
+    ]
+    known = {"command": str, "output": str, "code": int, "build": str, "writes": str}
+    for number, answer in enumerate(data.get("answer", ()), 1):
+        wrong = [key for key, value in answer.items() if type(value) is not known.get(key)]
+        if "command" not in answer or wrong:
+            what = ", ".join(wrong) or "no command"
+            faults.append(f"answer {number} has {what}: give command, output, code, build, writes.")
+    return faults
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)

@@ -1,0 +1,274 @@
+"""What a traced script did: its commands in order, with folder, environment and line."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["Command", "Note", "Recording", "from_dict", "kind_of", "read_log", "trace_line"]
+
+TIMED_OUT = 124
+_OWN_VARIABLES = {"PWD", "OLDPWD", "SHLVL", "_", "BASH_ENV"}
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command. ``env`` is what differs from the job's start; None is "unset".
+
+    ``cwd`` is relative to the checkout, or begins with a place. ``lines`` are ``file:line`` from
+    the command outward to the script's top.
+    """
+
+    kind: str
+    argv: tuple[str, ...]
+    cwd: str
+    env: Mapping[str, str | None]
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that a reader must know: ``not followed``, or ``assumed``."""
+
+    kind: str
+    text: str
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A traced job. ``fault`` says why it could not be followed to its end; empty is "it was".
+
+    ``seconds`` is the wall time of the trace.
+    """
+
+    exit_code: int
+    commands: tuple[Command, ...]
+    notes: tuple[Note, ...] = ()
+    fault: str = ""
+    lines: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def is_lasting(self) -> bool:
+        """Tell whether tracing again would find the same: what a busy machine cut off may not."""
+        return not self.fault or self.exit_code not in (0, TIMED_OUT)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the recording as JSON values."""
+        return asdict(self)
+
+
+def from_dict(data: Mapping[str, Any]) -> Recording:
+    """Read ``Recording.to_dict`` back."""
+    commands = (
+        Command(item["kind"], tuple(item["argv"]), item["cwd"], item["env"], tuple(item["lines"]))
+        for item in data["commands"]
+    )
+    notes = (Note(item["kind"], item["text"], tuple(item["lines"])) for item in data["notes"])
+    return Recording(
+        data["exit_code"],
+        tuple(commands),
+        tuple(notes),
+        data["fault"],
+        tuple(data["lines"]),
+        data["seconds"],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    order: tuple[tuple[int, int], ...]
+    kind: str
+    lines: tuple[str, ...]
+    cwd: str
+    argv: tuple[str, ...]
+    exports: str
+
+
+def read_log(
+    texts: Iterable[str], start: Mapping[str, str], places: Mapping[str, str]
+) -> tuple[tuple[Command, ...], tuple[Note, ...]]:
+    """Read a recorder's files: each holds records of NUL-ended fields."""
+    words = _Words(places)
+    records = sorted((record for text in texts for record in _split(text)), key=_order)
+    commands, notes = [], []
+    for record in records:
+        lines = tuple(words.file(line) for line in record.lines)
+        if record.kind != "command":
+            notes.append(Note(record.kind, words.text(" ".join(record.argv)), lines))
+            continue
+        program, *rest = map(words.text, record.argv)
+        argv = (program.removeprefix("$SHIMS/"), *rest)  # where `command -v` found it
+        cwd = words.folder(record.cwd)
+        env = _changes(record.exports, start)
+        env = {k: None if v is None else words.text(v) for k, v in env.items()}
+        argv, env = _without_env(argv, env)
+        commands.append(Command(kind_of(argv, cwd), argv, cwd, env, lines))
+    return tuple(commands), tuple(notes)
+
+
+def _without_env(
+    argv: tuple[str, ...], env: dict[str, str | None]
+) -> tuple[tuple[str, ...], dict[str, str | None]]:
+    """Return ``env NAME=VALUE command`` as the command with that environment."""
+    if argv[0] not in ("env", "/usr/bin/env"):
+        return argv, env
+    at, env = 1, dict(env)
+    while at < len(argv) - 1:
+        name, equals, value = argv[at].partition("=")
+        if argv[at] == "-u":
+            env[argv[at + 1]] = None
+            at += 1
+        elif equals and name.isidentifier():
+            env[name] = value
+        else:
+            break
+        at += 1
+    return argv[at:] or argv, env
+
+
+def _order(record: _Record) -> tuple[tuple[int, int], ...]:
+    return record.order
+
+
+def _split(text: str) -> Iterable[_Record]:
+    fields = text.split("\0")
+    at = 0
+    while at + 6 < len(fields):
+        kind, chain, number, time, where, cwd, count = fields[at : at + 7]
+        end = at + 7 + int(count)
+        order = tuple(
+            (int(n), int(t))
+            for n, t in (pair.split(":") for pair in (*chain.split(), f"{number}:{time}"))
+        )
+        yield _Record(
+            order,
+            kind,
+            tuple(where.split("\n")[:-1]),
+            cwd,
+            tuple(fields[at + 7 : end]),
+            fields[end],
+        )
+        at = end + 1
+
+
+_EXPORT = re.compile(
+    r"""declare -\w*x\w* (\w+)(?:=("(?:[^"\\]|\\.)*"|\$'(?:[^'\\]|\\.)*'|\S*))?\n""", re.DOTALL
+)
+_ESCAPES = {"n": "\n", "t": "\t", "E": "\x1b", "e": "\x1b", "r": "\r", "a": "\a", "b": "\b"}
+
+
+@lru_cache(maxsize=4096)
+def _exports(text: str) -> dict[str, str]:
+    return {match[1]: _unquote(match[2]) for match in _EXPORT.finditer(text) if match[2]}
+
+
+def _unquote(word: str) -> str:
+    if word.startswith("$'"):
+        return re.sub(
+            r"\\(\d{3}|.)",
+            lambda m: chr(int(m[1], 8)) if len(m[1]) > 1 else _ESCAPES.get(m[1], m[1]),
+            word[2:-1],
+            flags=re.DOTALL,
+        )
+    if word.startswith('"'):
+        return re.sub(r"\\(.)", r"\1", word[1:-1], flags=re.DOTALL)
+    return word
+
+
+def _changes(text: str, start: Mapping[str, str]) -> dict[str, str | None]:
+    now = _exports(text)
+    changed: dict[str, str | None] = {
+        name: value
+        for name, value in now.items()
+        if name not in _OWN_VARIABLES and start.get(name) != value
+    }
+    changed.update((name, None) for name in start if name not in now and name not in _OWN_VARIABLES)
+    return changed
+
+
+class _Words:
+    """Turns a throwaway folder's paths back into places."""
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        self.base = places["tmp"].rpartition("/")[0]
+        self.root = places["root"]
+        by_length = sorted(places.items(), key=lambda item: -len(item[1]))
+        self.places = [(path, f"${name.upper()}") for name, path in by_length]
+
+    def text(self, word: str) -> str:
+        if self.base not in word:
+            return word
+        for path, token in self.places:
+            word = word.replace(path, token)
+        return word.replace(f"{self.base}/abs", "")
+
+    def folder(self, path: str) -> str:
+        if path == self.root:
+            return "."
+        return self.text(path).removeprefix("$ROOT/")
+
+    def file(self, line: str) -> str:
+        return self.text(line).removeprefix("$ROOT/").removeprefix("./")
+
+
+_PYTHON = r"(?:python[\d.]*|\$SHIMS/python[\d.]*) "
+_RULES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (kind, re.compile(pattern, re.DOTALL))
+    for kind, pattern in (
+        ("source", r"(?:source|\.) |deactivate(?: |$)"),
+        ("file", r"(?:sudo )?(?:ln|cp|mv|rm|mkdir|chmod|patch|tar|unzip|zip)(?: |$)"),
+        ("probe", r"git (?:status|config|merge-base|rev-parse|log|diff|show)"),
+        ("probe", r"(?:sudo|nvidia-smi|rocminfo|rocm-smi|xpu-smi|timeout \d+ xpu-smi)(?: |$)"),
+        ("probe", r"(?:kill|trap|clang|gcc|which|ps|lspci|df|free|top|ccache|sccache)(?: |$)"),
+        ("install", r"(?:pip[\d.]*|conda|mamba|uv|apt|apt-get|yum|dnf|npm|curl|wget|git)(?: |$)"),
+        ("install", _PYTHON + r"-m ?(?:pip|venv|build)(?: |$)"),
+        ("install", _PYTHON + r"\S*setup\.py "),
+        ("install", _PYTHON + r"\S*tests_setup\.py "),
+        ("preflight", _PYTHON + r"-c .*shutil\.copytree"),
+        ("preflight", _PYTHON + r"-c import torch; (?:torch\._C\._crash_if|print\(torch\.__)"),
+        (
+            "probe",
+            _PYTHON + r"-c .*(?:getsitepackages|get_python_lib|get_path\(|sched_getaffinity|"
+            r"numba\.cuda|pandas\.__version__|sys\.version_info|device_count)",
+        ),
+        ("helper", r"(?!run_test)[a-z][a-z0-9]*_[a-z0-9_]*(?: |$)"),
+    )
+)
+
+
+def kind_of(argv: tuple[str, ...], cwd: str) -> str:
+    """Say what a command is for, by its words: what no rule knows is a test."""
+    line = " ".join(argv)
+    del cwd
+    return next((kind for kind, rule in _RULES if rule.match(line)), "test")
+
+
+def trace_line(recording: Recording, job: Mapping[str, object]) -> dict[str, object]:
+    """Return the recording as the recorded traces are written.
+
+    What all test commands' environments share is the job's; each command has what it adds.
+    """
+    tests = [command.env for command in recording.commands if command.kind == "test"]
+    every = tests or [command.env for command in recording.commands]
+    common = {
+        name: value
+        for name, value in (every[0] if every else {}).items()
+        if value is not None and all(env.get(name) == value for env in every)
+    }
+    commands = []
+    for command in recording.commands:
+        line: dict[str, object] = {"kind": command.kind, "argv": list(command.argv)}
+        if command.cwd != ".":
+            line["cwd"] = command.cwd if command.cwd.startswith("$") else f"$ROOT/{command.cwd}"
+        own = {k: v for k, v in command.env.items() if common.get(k) != v and v is not None}
+        if own and command.kind == "test":
+            line["env"] = own
+        commands.append(line)
+    return {"job": dict(job), "exit": recording.exit_code, "env": common, "commands": commands}

@@ -1,0 +1,221 @@
+"""Trace a checkout's own script for many jobs: confined workers, and a cache of what they found.
+
+The caller's process reads the checkout and keeps the cache; nothing of the script runs in it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import pickle
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from ci_sessions.errors import InternalError, MissingToolError
+from ci_sessions.log import logger
+from ci_sessions.parity.confine import NOBODY
+from ci_sessions.parity.recording import Recording, from_dict
+from ci_sessions.parity.worker import RECORDER
+from ci_sessions.run import clock
+from ci_sessions.run.process import Companion
+
+if TYPE_CHECKING:
+    from ci_sessions.parity.profile import Profile
+    from ci_sessions.parity.stage import Stage
+
+__all__ = ["Cache", "trace_jobs"]
+
+Variables = Mapping[str, str]
+FORMAT = 1
+LIMIT = 20.0
+"""Seconds that one job may take; a real one takes a tenth of a second."""
+_SLACK = 20.0  # seconds over the limit in which a worker must say that it was reached
+_KEPT = 30 * 24 * 3600.0  # seconds after which an unused recording is dropped
+
+
+@dataclass(slots=True)
+class Cache:
+    """Recordings in a folder, by the hash of script, job and answers; None keeps none."""
+
+    folder: Path | None
+    hits: int = 0
+
+    def get(self, key: str) -> Recording | None:
+        """Return what was recorded before; a file that cannot be read is as none."""
+        if self.folder is None:
+            return None
+        path = self.folder / f"{key}.json.gz"
+        try:
+            with gzip.open(path, "rt", encoding="utf-8") as file:
+                found = from_dict(json.load(file))
+            os.utime(path)
+        except (OSError, ValueError, KeyError, EOFError):
+            return None
+        self.hits += 1
+        return found
+
+    def put(self, key: str, recording: Recording) -> None:
+        """Keep a recording, whole or not at all. A full disk costs only the next run's time."""
+        if self.folder is None:
+            return
+        with suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            ignore = self.folder.parent / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n", encoding="utf-8")
+            partial = self.folder / f"{key}.{os.getpid()}.partial"
+            with gzip.open(partial, "wt", encoding="utf-8", compresslevel=3) as file:
+                json.dump(recording.to_dict(), file)
+            partial.replace(self.folder / f"{key}.json.gz")
+
+    def prune(self) -> None:
+        """Drop what was not used for a month."""
+        if self.folder is None or not self.folder.is_dir():
+            return
+        oldest = clock.now().timestamp() - _KEPT
+        for path in self.folder.iterdir():
+            with suppress(OSError):
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
+
+
+def trace_jobs(  # noqa: PLR0913 - each is a choice of the caller's
+    jobs: Sequence[Variables],
+    stage: Stage,
+    profile: Profile,
+    *,
+    cache: Cache | None = None,
+    workers: int = 0,
+    limit: float = LIMIT,
+) -> Iterator[Recording]:
+    """Trace the stage's script for each job's variables; give the recordings in the jobs' order.
+
+    ``workers`` is how many run at once; 0 is one a processor. ``limit`` is in seconds, for a job.
+    Jobs that differ in nothing are traced once.
+    """
+    cache = cache or Cache(None)
+    keys = _keys(jobs, stage, profile)
+    known = {key: found for key in dict.fromkeys(keys) if (found := cache.get(key))}
+    missing = {key: job for key, job in zip(keys, jobs, strict=True) if key not in known}
+    if not missing:
+        yield from (known[key] for key in keys)
+        return
+    count = min(workers or os.cpu_count() or 1, len(missing))
+    with _pool(stage, profile, count, limit) as pool, ThreadPoolExecutor(count) as threads:
+        futures = {key: threads.submit(pool.trace, job) for key, job in missing.items()}
+        try:
+            for key in keys:
+                if key not in known:
+                    known[key] = futures[key].result()
+                    if known[key].is_lasting:
+                        cache.put(key, known[key])
+                yield known[key]
+        finally:
+            for future in futures.values():
+                future.cancel()
+    cache.prune()
+
+
+def _keys(jobs: Sequence[Variables], stage: Stage, profile: Profile) -> list[str]:
+    common = hashlib.sha256()
+    for text in (RECORDER.read_text(encoding="utf-8"), profile.digest, stage.digest, str(FORMAT)):
+        common.update(text.encode() + b"\0")
+    keys = []
+    for job in jobs:
+        own = common.copy()
+        own.update(json.dumps(dict(job), sort_keys=True).encode())
+        keys.append(own.hexdigest())
+    return keys
+
+
+@dataclass(slots=True)
+class _Pool:
+    """Idle workers, and how to start one; a worker that was lost is replaced."""
+
+    base: Path
+    words: tuple[str, ...]
+    limit: float
+    idle: SimpleQueue[_Worker] = field(default_factory=SimpleQueue)
+    started: list[_Worker] = field(default_factory=list)
+
+    def start(self) -> _Worker:
+        worker = _Worker(self.base / f"worker{len(self.started)}", self.words, self.limit)
+        self.started.append(worker)
+        return worker
+
+    def trace(self, job: Variables) -> Recording:
+        worker = self.idle.get()
+        answer = worker.ask({"variables": dict(job)}, self.limit + _SLACK)
+        if answer is None:
+            worker.companion.end()
+            self.idle.put(self.start())
+            return Recording(0, (), fault=f"the tracing process was lost: {worker.last_words()}")
+        self.idle.put(worker)
+        return from_dict(json.loads(answer))
+
+
+class _Worker:
+    """One confined process and its throwaway folder."""
+
+    def __init__(self, base: Path, words: tuple[str, ...], limit: float) -> None:
+        base.mkdir()
+        self.errors = base.with_suffix(".log")
+        if os.geteuid() == 0:
+            os.chown(base, NOBODY, NOBODY)
+        argv = (sys.executable, "-m", "ci_sessions.parity.worker", str(base), str(limit), *words)
+        package = str(Path(__file__).resolve().parents[2])
+        env = {"PYTHONPATH": package, "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
+        self.companion = Companion(argv, env=env, errors=self.errors)
+        hello = self.ask({"stage": str(base.parent / "stage")}, _SLACK)
+        if hello is None:
+            self.companion.end()
+            raise InternalError(f"the tracing process did not start: {self.last_words()}")
+        logger.debug("tracing behind %s", ", ".join(json.loads(hello)["walls"]) or "no walls")
+
+    def ask(self, request: Mapping[str, object], limit: float) -> str | None:
+        return self.companion.ask(json.dumps(request), limit)
+
+    def last_words(self) -> str:
+        text = self.errors.read_text(errors="replace").strip()
+        return text.splitlines()[-1] if text else "it said nothing"
+
+
+@contextmanager
+def _pool(stage: Stage, profile: Profile, count: int, limit: float) -> Iterator[_Pool]:
+    """Start workers in a throwaway folder; end them and remove it, whatever happens."""
+    bash, tools = shutil.which("bash"), shutil.which("sed")
+    if bash is None or tools is None:
+        raise MissingToolError("tracing needs bash and sed on the PATH: install them.")
+    base = _throwaway()
+    pool = _Pool(base, (bash, str(Path(tools).parent)), limit)
+    try:
+        (base / "stage").write_bytes(pickle.dumps((stage, profile)))
+        for _ in range(count):
+            pool.idle.put(pool.start())
+        yield pool
+    finally:
+        for worker in pool.started:
+            worker.companion.end()
+        shutil.rmtree(base, ignore_errors=True)
+
+
+def _throwaway() -> Path:
+    """Make a folder whose path a script can name without quotes, and anyone can reach."""
+    for parent in (Path(tempfile.gettempdir()).resolve(), Path("/var/tmp"), Path("/tmp")):  # noqa: S108 - mkdtemp makes it safe
+        is_plain = all(char.isalnum() or char in "/._-" for char in str(parent))
+        is_open = all(path.stat().st_mode & 0o001 for path in (parent, *parent.parents))
+        if is_plain and is_open and os.access(parent, os.W_OK):
+            base = Path(tempfile.mkdtemp(prefix="ci-sessions-", dir=parent))
+            base.chmod(0o711)
+            return base
+    raise InternalError("there is no folder for temporary files: set TMPDIR to one without spaces.")

@@ -1,0 +1,147 @@
+"""A process of its own that traces jobs: confined for good, then a line in, a line out.
+
+Each line of standard input is a job's variables, each line of standard output its recording. What
+is traced comes first, as a pickle of the caller's, read before the walls are up.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ci_sessions.parity.confine import confine
+from ci_sessions.parity.recording import Recording, read_log
+from ci_sessions.parity.stage import places_below, write_stage
+from ci_sessions.run.process import adopt_orphans, end_descendants, stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ci_sessions.parity.profile import Profile
+    from ci_sessions.parity.recording import Command, Note
+    from ci_sessions.parity.stage import Stage
+    from ci_sessions.run.process import Ended
+
+RECORDER = Path(__file__).with_name("recorder.bash")
+_SHOWN, _LINES = 2000, 20  # characters and pieces of output that a fault may quote from
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bench:
+    """What a worker traces, and with what: the same for all of its jobs.
+
+    ``bash`` is its path, ``tools`` the folder of the real programs that may answer, ``recorder``
+    the text of recorder.bash; ``limit`` is a job's, in seconds.
+    """
+
+    stage: Stage
+    profile: Profile
+    bash: str
+    tools: str
+    recorder: str
+    limit: float
+
+    def trace(self, variables: Mapping[str, str], base: Path) -> Recording:
+        """Run the script once under the recorder, in an empty folder ``base``."""
+        write_stage(self.stage, self.profile, base)
+        places = places_below(base)
+        log, prelude = base / "log", base / "prelude.bash"
+        log.mkdir()
+        own = {
+            **places,
+            "base": str(base),
+            "log": str(log),
+            "path": self.tools,
+            "scripts": f"{places['root']}/{self.stage.scripts}",
+        }
+        prelude.write_text(self.profile.as_bash(own) + self.recorder, encoding="utf-8")
+        start = {
+            **self.profile.variables(places),
+            **variables,
+            "HOME": places["home"],
+            "PATH": places["shims"],
+            "TMPDIR": places["tmp"],
+        }
+        output: list[str] = []
+
+        def keep(text: str) -> None:
+            output.append(text[-_SHOWN:])
+            del output[:-_LINES]
+
+        ended = stream(
+            [self.bash, self.stage.script],
+            cwd=Path(places["root"]),
+            env={**start, "BASH_ENV": str(prelude)},
+            emit=keep,
+            limit=self.limit,
+        )
+        end_descendants(set())
+        texts = [path.read_text(errors="surrogateescape") for path in log.iterdir()]
+        commands, notes = read_log(texts, start, places)
+        fault = self.fault(ended, notes, "".join(output))
+        return Recording(
+            ended.code,
+            commands,
+            tuple(note for note in notes if note.kind != "end"),
+            fault,
+            _last_lines(commands, notes) if fault else (),
+            ended.wall,
+        )
+
+    def fault(self, ended: Ended, notes: Iterable[Note], output: str) -> str:
+        """Say why the script was not followed to its end, or nothing."""
+        for note in notes:
+            if note.kind == "not followed":
+                return note.text
+        if ended.reason == "timeout":
+            return f"it did not end within {self.limit:g} s"
+        if ended.code:
+            said = output.strip().splitlines()
+            return f"it ended with exit code {ended.code}: {said[-1] if said else 'no output'}"
+        return ""
+
+
+def _last_lines(commands: tuple[Command, ...], notes: tuple[Note, ...]) -> tuple[str, ...]:
+    """Return where the script stopped: at what could not be followed, its end, or what it ran."""
+    for kind in ("not followed", "end"):
+        for note in notes:
+            if note.kind == kind:
+                return note.lines
+    return commands[-1].lines if commands else ()
+
+
+def main(words: list[str]) -> int:
+    """Confine this process, then answer jobs until standard input ends.
+
+    ``words``: the folder, the limit in seconds, bash, and the folder of the real tools. The first
+    line names the pickled stage and profile; its answer names the walls.
+    """
+    base, limit, bash, tools = Path(words[0]), float(words[1]), words[2], words[3]
+    first = json.loads(sys.stdin.readline())
+    stage, profile = pickle.loads(Path(first["stage"]).read_bytes())  # noqa: S301 - ours
+    bench = Bench(
+        stage=stage,
+        profile=profile,
+        bash=bash,
+        tools=tools,
+        recorder=RECORDER.read_text(encoding="utf-8"),
+        limit=limit,
+    )
+    adopt_orphans()
+    print(json.dumps({"walls": confine(base)}), flush=True)
+    for number, line in enumerate(sys.stdin):
+        folder = base / f"job{number}"
+        folder.mkdir()
+        recording = bench.trace(json.loads(line)["variables"], folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        print(json.dumps(recording.to_dict()), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
