@@ -23,6 +23,7 @@ NEWER = {
     "--upload-artifacts-while-running": _RUN_TEST,
     "--exclude-quantization-tests": _RUN_TEST,
     "_crash_if_debug_asserts_fail": _SCRIPTS,
+    "numba-cuda-13.patch": _SCRIPTS,
     "onnxruntime": _SCRIPTS,
     "dill": _SCRIPTS,
     "TORCH_SERIALIZATION_DEBUG": _SCRIPTS,

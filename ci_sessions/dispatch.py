@@ -412,10 +412,10 @@ def _for_checkout(steps: list[Step], checkout: Checkout) -> list[Step]:
 
 
 def _is_newer(step: Step, checkout: Checkout) -> bool:
-    """Tell whether a step checks or removes something that the tree does not know yet."""
+    """Tell whether a step checks, removes or mends something that the tree does not know yet."""
     if step.kind is Kind.PREFLIGHT:
         return any(word in argument for word in checkout.lacks for argument in step.argv)
-    return step.argv[-1] in checkout.lacks and "uninstall" in step.argv
+    return step.kind is Kind.INSTALL and step.argv[-1].rpartition("/")[2] in checkout.lacks
 
 
 def _without(step: Step, words: frozenset[str]) -> Step:
