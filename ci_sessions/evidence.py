@@ -46,6 +46,7 @@ _MOST_PAIRS = 500  # the newest; more would only cost time
 _FEWEST_TO_ROLL_BACK = 20  # runs; below, a single fault says little
 _FEWEST_PAIRS = 10
 _FEWEST_SHADOWS = 20  # before a configuration's first job runs in Python
+_CLEAN_SHADOWS = ("equal", "equal but for named differences")  # what a comparison may find
 _BUG_IN_RUN = "bug-in-run"
 
 
@@ -275,7 +276,7 @@ def collect(runs: Iterable[Summary]) -> dict[str, Evidence]:
         evidence = found.setdefault(run.config, Evidence(run.config))
         if run.shadow:
             evidence.shadows += 1
-            if run.shadow != "planned":
+            if run.shadow not in _CLEAN_SHADOWS:
                 evidence.shadow_faults.append(run)
         if run.fallback:
             evidence.fallbacks.append(run)
@@ -371,7 +372,7 @@ def _outside(evidence: Evidence, targets: Targets) -> tuple[str, list[Summary]] 
 def _unshadowed(evidence: Evidence) -> list[str]:
     """Return what is missing before the first job may run in Python: clean shadow runs."""
     if evidence.shadow_faults:
-        return [f"{len(evidence.shadow_faults)} shadow runs without a plan"]
+        return [f"{len(evidence.shadow_faults)} shadow runs that differ or have no plan"]
     more = _FEWEST_SHADOWS - evidence.shadows
     return [f"{more} more shadow runs"] if more > 0 else []
 

@@ -460,7 +460,7 @@ def _recorded(steps: Iterable[Step]) -> list[dict[str, object]]:
     ran = (
         one
         for step in steps
-        if step.when is None or CONDITIONS[step.when].recorded
+        if step.skipped is None and (step.when is None or CONDITIONS[step.when].recorded)
         for one in (
             [step.for_each(path) for path in GLOBS[step.each].recorded] if step.each else [step]
         )

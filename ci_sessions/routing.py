@@ -21,7 +21,9 @@ from ci_sessions.gate import FLAG, Flag, Route, Runner, choose, read_flag
 from ci_sessions.job import Job, Shard
 from ci_sessions.log import logger
 from ci_sessions.plan import Kind, Plan, Step, Test
+from ci_sessions.proving import shadow_of
 from ci_sessions.records import Outcome
+from ci_sessions.report.parity import describe_job
 from ci_sessions.rollout import read_rollout
 from ci_sessions.run import clock
 from ci_sessions.run.machine import Machine
@@ -135,11 +137,14 @@ class _Dispatch:
         return run.exit_code or 0
 
     def shadow(self) -> dict[str, str | float]:
-        """Build the Python plan beside the shell's run; never let it change the result."""
+        """Compare the Python plan with the script, traced; never let it change the result."""
         began = clock.seconds()
-        found = "planned"
         try:
-            prepare_run(replace(self.options, hardware_check=False), self.environment)
+            prepared = prepare_run(replace(self.options, hardware_check=False), self.environment)
+            proof = shadow_of(prepared.plan.job, prepared.checkout, prepared.environment)
+            found = proof.standing.value
+            if proof.standing.is_bad:
+                found += f": {describe_job(proof)}"
         except Exception as error:  # noqa: BLE001 - a shadow has no say
             found = f"{type(error).__name__}: {error}"
         took = clock.seconds() - began

@@ -53,7 +53,7 @@ def _row(share: int, found: Evidence, verdict: Verdict) -> list[str]:
         more.append(f"      … and {len(verdict.runs) - _SHOWN} more")
     if found.shadows:
         faults = len(found.shadow_faults)
-        more.append(f"      shadow: {found.shadows} runs, {faults} without a plan")
+        more.append(f"      shadow: {found.shadows} runs, {faults} that differ or have no plan")
     return [line, *more]
 
 

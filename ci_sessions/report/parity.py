@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ci_sessions.parity.proof import JobProof, Proof
     from ci_sessions.parity.recording import Command
 
-__all__ = ["describe_proof", "proof_dict", "proof_markdown"]
+__all__ = ["describe_job", "describe_proof", "proof_dict", "proof_markdown"]
 
 _ALWAYS = (Standing.EQUAL, Standing.NAMED, Standing.DIFFERENT, Standing.NOT_FOLLOWED)
 _WIDE = 100  # columns that a command's line may take before it is cut around what differs
@@ -33,6 +33,16 @@ def describe_proof(proof: Proof, most: int = 20) -> str:
     if assumed:
         lines.append("assumed on the way: " + "; ".join(assumed))
     return "\n".join([*lines, "", *_table(proof)])
+
+
+def describe_job(job: JobProof) -> str:
+    """Return one line: where a job first differs, or why it could not be compared."""
+    if not job.differences:
+        return " ".join((job.reason, *job.lines[:1]))
+    first = job.differences[0]
+    where = f"{_where(first.lines)}: " if first.lines else ""
+    more = f", and {len(job.differences) - 1} more" if len(job.differences) > 1 else ""
+    return f"{where}{first.stream} {first.number}, {first.field}{more}"
 
 
 def _totals(proof: Proof) -> str:

@@ -328,7 +328,7 @@ BAD = [
     ),
     ({}, ["run", "distributed", "--test", "test_c10d_nccl"], "runs no test (NCCL needs CUDA"),
     ({}, ["plan", "--jobs", "/nope.jsonl"], "--jobs is '/nope.jsonl', which cannot be read"),
-    ({}, ["fly"], "'fly' is no verb: say plan, run, dispatch, explain, matrix or rollout"),
+    ({}, ["fly"], "'fly' is no verb: say plan, run, dispatch, explain, matrix, parity or rollout"),
 ]
 
 
@@ -484,4 +484,4 @@ def test_every_scheduled_plan_is_a_script_that_bash_can_read(checkout):
 
 def test_a_run_takes_one_job(tmp_path):
     done = ci("run", "--jobs", "x", cwd=tmp_path, check=2)
-    assert "--jobs is for plan, not for run" in done.stderr
+    assert "--jobs is for plan and parity, not for run" in done.stderr

@@ -227,15 +227,25 @@ def test_a_missing_python_goes_to_the_shell(tree, tmp_path):
     assert last(tree).route["fallback"] == "missing-tool"
 
 
-def test_a_shadow_changes_nothing_and_says_what_it_cost(tree):
+def test_a_shadow_changes_nothing_and_says_what_it_found(tree):
+    """The tree's script runs whatever the plan says; what the trace finds is only recorded."""
     done = dispatch(tree, check=3, USE_PYTHON_TEST_RUNNER="shadow", SCRIPT_CODE="3")
     assert len(ran(tree)) == 1
-    assert last(tree).route["shadow"] == "planned"
-    assert "shadow: the Python plan: planned (0." in done.stderr
+    assert last(tree).route["shadow"] == "different: test 1, extra"
+    assert "shadow: the Python plan: different: test 1, extra (" in done.stderr
+    write_script(tree / ".ci" / "pytorch" / "test.sh", "#!/bin/bash\nexit 9\n")
+    dispatch(tree, check=9, USE_PYTHON_TEST_RUNNER="shadow")
+    assert last(tree).route["shadow"].startswith("not followed: it ended with exit code 9")
     dispatch(tree, "no_such_config", check=0, USE_PYTHON_TEST_RUNNER="shadow")
     assert (
         last(tree).route["shadow"].startswith("UnknownConfigError: TEST_CONFIG is 'no_such_config'")
     )
+
+
+def test_a_shadow_of_equal_sides_is_clean(checkout):
+    dispatch(checkout, check=0, USE_PYTHON_TEST_RUNNER="shadow")
+    assert last(checkout).route["shadow"] == "equal"
+    assert last(checkout).route["shadow_seconds"] > 0
 
 
 def broken_package(tree, path, old, new):

@@ -187,14 +187,14 @@ def test_interrupted_runs_say_nothing():
 
 
 def test_the_first_job_needs_clean_shadow_runs():
-    def first(count, shadow="planned", phase="1"):
+    def first(count, shadow="equal", phase="1"):
         runs = [run(n, "shell", config="smoke", shadow=shadow) for n in range(count)]
         state = replace(STATE, configurations={"smoke": Configuration(phase, 0)})
         return judge(collect(runs)["smoke"], state)
 
     assert first(5).why == "15 more shadow runs"
     assert (first(20).action, first(20).share) == ("promote", 5)
-    assert first(20, "KeyError: x").why == "20 shadow runs without a plan"
+    assert first(20, "KeyError: x").why == "20 shadow runs that differ or have no plan"
     assert first(20, phase="2C").why == "phase 2C is closed"
 
 
@@ -299,9 +299,11 @@ def test_json_for_machines(tmp_path):
 
 
 def test_a_shadow_is_shown():
-    runs = [run(1, "shell", shadow="planned"), run(2, "shell", shadow="KeyError")]
+    runs = [run(1, "shell", shadow="equal"), run(2, "shell", shadow="KeyError")]
     evidence = collect(runs)
     state = replace(STATE, configurations={"docs_test": Configuration("2A", 0)})
     verdicts = {"docs_test": judge(evidence["docs_test"], state)}
-    assert "shadow: 2 runs, 1 without a plan" in describe_rollout(state, evidence, verdicts)
+    assert "shadow: 2 runs, 1 that differ or have no plan" in describe_rollout(
+        state, evidence, verdicts
+    )
     assert rollout_dict(state, evidence, verdicts)["docs_test"]["is_done"] is False
