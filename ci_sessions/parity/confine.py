@@ -16,7 +16,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["NOBODY", "confine"]
+__all__ = ["NOBODY", "confine", "has_landlock"]
 
 NOBODY = 65534
 _NO_NEW_PRIVILEGES, _SECCOMP, _FILTER = 38, 22, 2
@@ -46,6 +46,11 @@ def confine(folder: Path) -> list[str]:
     if _forbid_sockets(libc):
         walls.append("seccomp")
     return walls
+
+
+def has_landlock() -> bool:
+    """Tell whether this kernel keeps a process from writing elsewhere."""
+    return sys.platform == "linux" and ctypes.CDLL(None).syscall(_CREATE, None, 0, 1) > 0
 
 
 def _become_nobody() -> bool:

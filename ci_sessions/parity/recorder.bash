@@ -41,7 +41,7 @@ __ci_note() { # kind, words...: something that a reader of the trace must know
   local __ci_where
   __ci_stack
   builtin printf '%s\0' "$1" "$__ci_chain" "$__ci_n" "${EPOCHREALTIME//[!0-9]/}" \
-    "$__ci_where" "$PWD" 1 "$2" '' >>"$__ci_log/$BASHPID"
+    "${__ci_where:-${__ci_last-}}" "$PWD" 1 "$2" '' >>"$__ci_log/$BASHPID"
 }
 
 # Runs in a fork: record one command, answer it, end.
@@ -50,7 +50,7 @@ __ci_run() {
   builtin set +eufxT
   builtin set +o pipefail
   local IFS=$' \t\n' __ci_where
-  [[ $__ci_quiet || ${__ci_silent[$1]-} ]] || {
+  [[ $__ci_quiet || (${__ci_silent[$1]-} && "$1 $#" != env\ [2-9]*) ]] || {
     __ci_stack
     builtin printf '%s\0' command "$__ci_chain" "$__ci_n" "${EPOCHREALTIME//[!0-9]/}" \
       "$__ci_where" "$PWD" "$#" "$@"
@@ -78,7 +78,8 @@ __ci_debug() {
   fi
   __ci_n=$((__ci_n + 1))
   __ci_before=${__ci_last-}
-  __ci_last=${BASH_SOURCE[1]-}:$2$'\n'${BASH_SOURCE[-1]}:${BASH_LINENO[-2]-}$'\n'
+  __ci_last=${BASH_SOURCE[1]-}:$2$'\n'
+  [[ ${#BASH_SOURCE[@]} -le 2 ]] || __ci_last+=${BASH_SOURCE[-1]}:${BASH_LINENO[-2]-}$'\n'
   if [[ $__ci_n -gt $__ci_left ]]; then
     __ci_note "not followed" "more than $__ci_left commands in one shell: an endless loop?"
     builtin exit 199
@@ -129,7 +130,14 @@ __ci_prepare() { # word, rest of the command, positional parameters...
   exec)
     case $__ci_rest in
     '' | [0-9\<\>\&\{]*) builtin unset -f exec ;;
-    *) exec() { (__ci_run "$@"); builtin exit $?; } ;;
+    *) # what follows an exec never runs, nor does an EXIT trap
+      exec() {
+        (__ci_run "$@")
+        local __ci_code=$?
+        builtin trap - EXIT
+        builtin exit "$__ci_code"
+      }
+      ;;
     esac
     return 0
     ;;

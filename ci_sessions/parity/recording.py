@@ -161,7 +161,7 @@ def _split(text: str) -> Iterable[_Record]:
 _EXPORT = re.compile(
     r"""declare -\w*x\w* (\w+)(?:=("(?:[^"\\]|\\.)*"|\$'(?:[^'\\]|\\.)*'|\S*))?\n""", re.DOTALL
 )
-_ESCAPES = {"n": "\n", "t": "\t", "E": "\x1b", "e": "\x1b", "r": "\r", "a": "\a", "b": "\b"}
+_ESCAPES = dict(zip(b"ntEerabfv", b"\n\t\x1b\x1b\r\a\b\f\v", strict=True))
 
 
 @lru_cache(maxsize=4096)
@@ -170,13 +170,15 @@ def _exports(text: str) -> dict[str, str]:
 
 
 def _unquote(word: str) -> str:
+    """Read a word as ``export -p`` quotes it; bytes beyond ASCII may stand as octal numbers."""
     if word.startswith("$'"):
-        return re.sub(
-            r"\\(\d{3}|.)",
-            lambda m: chr(int(m[1], 8)) if len(m[1]) > 1 else _ESCAPES.get(m[1], m[1]),
-            word[2:-1],
+        data = re.sub(
+            rb"\\(\d{3}|.)",
+            lambda m: bytes([int(m[1], 8) if len(m[1]) > 1 else _ESCAPES.get(m[1][0], m[1][0])]),
+            word[2:-1].encode(errors="surrogateescape"),
             flags=re.DOTALL,
         )
+        return data.decode(errors="surrogateescape")
     if word.startswith('"'):
         return re.sub(r"\\(.)", r"\1", word[1:-1], flags=re.DOTALL)
     return word

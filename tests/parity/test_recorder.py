@@ -1,0 +1,213 @@
+"""The recorder, on a script of our own that plays every trick: what it says is what bash would do.
+
+The expectation is written by hand, from the script's lines and bash's rules. ``env`` is what has
+changed since the job's start.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+from parity.recorder import trace, tree_of
+
+TRICKS = Path(__file__).parent / "tricks"
+LANG, KIND = {"LANG": "C.UTF-8"}, {"KIND": "cuda"}
+START = {**LANG, **KIND}
+MOVED = {**START, "PATH": "/usr/bin:/bin:$SHIMS"}
+LATE = {**KIND, "PATH": "/usr/bin:/bin:$SHIMS"}
+PIP = ("pip", "install", "--progress-bar", "off")
+PYTHON = "python"
+
+EXPECTED = [
+    # line, kind, folder, words, environment
+    (6, "probe", ".", (PYTHON, "-c", "import site; print(site.getsitepackages()[0])"), START),
+    (9, "test", ".", (PYTHON, "test/run_test.py", "one word", "", "new\nline", "tab\t", "it's", "--k=*", "--", "$HOME", "ümlaut"), START),
+    (11, "test", ".", (PYTHON, "quoted.py", "fall", "back", ""), {**START, "A": "x  y"}),
+    (14, "install", ".", (*PIP, "git+https://example.invalid/vision@PIN-vision"), START),
+    (16, "test", ".", (PYTHON, "again.py", "a b"), START),
+    (18, "test", ".", (PYTHON, "with_env.py"), {**START, "OUTER": "1", "DEPTH": "1"}),
+    (19, "helper", ".", ("setup_torch_trace",), START),
+    (20, "test", ".", (PYTHON, "after_trace.py"), START),
+    (23, "preflight", "test", (PYTHON, "-c", "import torch; torch._C._crash_if_csrc_asan(3)"), START),
+    (24, "probe", ".", (PYTHON, "-c", "import numba.cuda"), START),
+    (25, "probe", ".", (PYTHON, "-c", "import numba.cuda"), START),
+    (25, "test", ".", (PYTHON, "without_numba.py"), START),
+    (29, "test", ".", ("$SITE/torch/bin/test_api", "--gtest_filter=-*CUDA"), START),
+    (30, "test", ".", ("$SITE/torch/bin/test_jit", "one"), {**START, "OMP_NUM_THREADS": "2", "DATA": "a b"}),
+    (31, "test", ".", ("/opt/tool/run", "--now"), START),
+    (32, "test", ".", ("./build/bin/none",), START),
+    (33, "test", ".", (PYTHON, "in_env.py"), {**START, "LC_ALL": "C"}),
+    (34, "test", ".", ("./build/bin/first",), START),
+    (34, "test", ".", ("./build/bin/second",), START),
+    (35, "file", ".", ("rm", "-rf", "$HOME"), {**START, "PATH": "/usr/bin:/bin"}),
+    (37, "install", ".", ("curl", "https://example.invalid", "-o", "out"), MOVED),
+    (40, "test", ".", (PYTHON, "test/cases/a.py"), MOVED),
+    (40, "test", ".", (PYTHON, "test/cases/bc.py"), MOVED),
+    (42, "test", ".", (PYTHON, "bench.py", "--only", "bert", "--float32"), MOVED),
+    (42, "test", ".", (PYTHON, "bench.py", "--only", "resnet50", "--amp"), MOVED),
+    (44, "test", ".", (PYTHON, "named.py", "bc"), MOVED),
+    (44, "test", ".", (PYTHON, "named.py", "a"), MOVED),
+    (47, "source", ".", ("source", "/opt/intel/setvars.sh", "--force"), MOVED),
+    (48, "install", ".", (PYTHON, "-m", "venv", "venv"), MOVED),
+    (49, "source", ".", ("source", "venv/bin/activate"), MOVED),
+    (50, "helper", ".", ("build_torch_xla", "."), MOVED),
+    (51, "source", ".", ("deactivate",), MOVED),
+    (54, "install", ".", ("git", "clone", "--quiet", "https://example.invalid/xla.git"), MOVED),
+    (56, "install", "xla", ("git", "checkout", "PIN-vision"), MOVED),
+    (58, "test", "$TMP/elsewhere", (PYTHON, "there.py"), MOVED),
+    (59, "test", "test/cases", (PYTHON, "here.py"), MOVED),
+    (60, "test", ".", (PYTHON, "scratch.py", "$TMP/out", "/tmp/fixed"), MOVED),
+    (65, "test", ".", (PYTHON, "by_command.py"), MOVED),
+    (66, "test", ".", (PYTHON, "by_eval.py", "two words"), MOVED),
+    (67, "test", ".", (PYTHON, "timed.py"), MOVED),
+    (68, "test", ".", (PYTHON, "background.py"), MOVED),
+    (70, "test", ".", (PYTHON, "matched.py"), MOVED),
+    (70, "test", ".", (PYTHON, "version.py", "12.4"), MOVED),
+    (74, "test", ".", (PYTHON, "split.py", "a", "b", "*"), MOVED),
+    (79, "test", ".", (PYTHON, "grouped.py"), LATE),
+    (79, "test", ".", (PYTHON, "grouped_too.py"), LATE),
+    (80, "test", ".", (PYTHON,), LATE),
+    (83, "test", ".", (PYTHON, "expected.py"), LATE),
+    (83, "test", ".", (PYTHON, "last.py", "bye now"), LATE),
+]  # fmt: skip
+
+
+def told(recording):
+    return [
+        (int(c.lines[-1].rpartition(":")[2]), c.kind, c.cwd, c.argv, c.env)
+        for c in recording.commands
+    ]
+
+
+@pytest.fixture(scope="module")
+def tricks():
+    return trace(TRICKS)
+
+
+def test_every_trick_is_recorded_as_bash_would_run_it(tricks):
+    assert tricks.fault == ""
+    assert told(tricks) == EXPECTED
+
+
+def test_a_command_in_a_function_knows_all_its_lines(tricks):
+    (installed,) = [c for c in tricks.commands if c.argv[0] == "pip"]
+    assert installed.lines == (".ci/pytorch/common.sh:5", ".ci/pytorch/test.sh:14")
+
+
+def test_what_was_taken_for_granted_is_said(tricks):
+    assert [(n.kind, n.text) for n in tricks.notes] == [
+        ("assumed", "the folder ../elsewhere exists")
+    ]
+
+
+def test_recording_twice_gives_the_same(tricks):
+    assert told(trace(TRICKS)) == told(tricks)
+
+
+def test_a_read_only_checkout_with_spaces_in_its_path_as_an_ordinary_user(tmp_path, tricks):
+    """Nothing is written to it: neither its files nor their times change."""
+    root = tmp_path / "a checkout" / "of tricks"
+    shutil.copytree(TRICKS, root)
+    for path in [root, *root.rglob("*")]:
+        path.chmod(path.stat().st_mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
+
+    def state():
+        return {p: (s.st_mtime_ns, s.st_mode) for p in root.rglob("*") for s in [p.stat()]}
+
+    before = state()
+    try:
+        if os.geteuid() == 0:  # root may write anywhere, so another user tries
+            os.chmod(tmp_path, 0o755)  # noqa: PTH101
+        assert told(trace(root)) == told(tricks)
+        assert state() == before
+    finally:
+        for path in [root, *root.rglob("*")]:
+            path.chmod(path.stat().st_mode | stat.S_IWUSR)
+
+
+def test_an_exit_trap_runs_after_what_ended_the_script(tmp_path):
+    text = "set -e\ntrap 'python at_exit.py; ./cleanup.sh now' EXIT\npython first.py\nexit 0\n"
+    recording = trace(tree_of(tmp_path, text))
+    assert [c.argv for c in recording.commands] == [
+        ("python", "first.py"),
+        ("python", "at_exit.py"),
+        ("./cleanup.sh", "now"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault", "line"),
+    [
+        ("set -e\npython a.py\nf() {\n  exit 3\n}\nf\n", "ended with exit code 3", "test.sh:4"),
+        ("set -e\necho broke >&2\n[[ -f /nothing/here ]]\npython never.py\n", "ended with exit code 1: broke", "test.sh:3"),
+        ("python a.py\nif then\n", "ended with exit code 2", "test.sh:1"),
+        ("trap 'echo x' DEBUG\npython a.py\n", "the script traps DEBUG itself", "test.sh:1"),
+        ("set -e\nset +T\npython a.py\n", "the script turns functrace off", "test.sh:2"),
+        ("n=$'a b'\n\"./my $n\" x\n", "a command is called './my a b'", "test.sh:2"),
+        ("set -u\npython $NOT_SET\n", "NOT_SET: unbound variable", "test.sh:2"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_followed_says_why_and_where(tmp_path, text, fault, line):
+    recording = trace(tree_of(tmp_path, text))
+    assert fault in recording.fault
+    assert recording.lines[0].endswith(line)
+
+
+def test_a_pipeline_is_recorded_in_its_own_order(tmp_path):
+    """Its commands start at once, and finish in any order: the record has the script's."""
+    line = "one | two | three 2>&1 | four\n"
+    recording = trace(tree_of(tmp_path, line * 40))
+    names = [c.argv[0] for c in recording.commands]
+    assert names == ["one", "two", "three", "four"] * 40
+
+
+def test_a_long_command_and_many_variables_are_whole(tmp_path):
+    """Records are longer than a pipe's atomic write, and two are written at once."""
+    text = "export BIG=$(printf 'x%.0s' {1..9000})\npython a.py {1..3000} | python b.py {1..3000}\n"
+    recording = trace(tree_of(tmp_path, text))
+    assert [len(c.argv) for c in recording.commands] == [3002, 3002]
+    assert {len(c.env["BIG"]) for c in recording.commands} == {9000}
+
+
+def test_variables_that_are_hard_to_read_back(tmp_path):
+    hard = ['a"b', "back\\slash", "new\nline", "$HOME `x`", "tab\tend", "ünï", "'", ""]
+    lines = [f"export V{n}={quoted(value)}\n" for n, value in enumerate(hard)]
+    recording = trace(tree_of(tmp_path, "".join(lines) + "python a.py\n"))
+    assert [recording.commands[0].env[f"V{n}"] for n in range(len(hard))] == hard
+
+
+def quoted(value):
+    return "$'" + value.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n") + "'"
+
+
+def test_the_jobs_own_variables_are_no_change_until_the_script_changes_them(tmp_path):
+    text = "python a.py\nexport TEST_CONFIG=other\nunset SHARD_NUMBER\npython b.py\n"
+    variables = {"TEST_CONFIG": "x", "SHARD_NUMBER": "1"}
+    first, second = trace(tree_of(tmp_path, text), variables).commands
+    assert first.env == {}
+    assert second.env == {"TEST_CONFIG": "other", "SHARD_NUMBER": None}
+
+
+def test_tools_answer_below_the_throwaway_folder_only(tmp_path):
+    """``rm``, ``sed -i`` and the like work on the copy; elsewhere they are only recorded."""
+    outside = tmp_path / "outside.txt"
+    outside.write_text("safe")
+    outside.chmod(0o666)
+    tmp_path.chmod(0o777)
+    text = (
+        f"sed -i s/safe/gone/ {outside}\nrm -f {outside}\nprintf x | tee {outside}\n"
+        "printf 'old\\n' > note.txt\nsed -i s/old/new/ note.txt\ncp note.txt copy.txt\n"
+        "mv copy.txt moved.txt\nrm note.txt\nmkdir -p a/b\ntouch a/b/c\n"
+        'python got.py "$(cat moved.txt)" $(ls *.txt) $(ls a/b) "$(awk \'{print $1}\' moved.txt)"\n'
+        f"find . -name moved.txt -delete\nawk 'BEGIN {{ system(\"rm {outside}\") }}'\n"
+        'python still.py "$(ls moved.txt)"\n'
+    )
+    recording = trace(tree_of(tmp_path / "tree", text))
+    assert outside.read_text() == "safe"
+    got, still = (c.argv for c in recording.commands if c.argv[1].endswith(("got.py", "still.py")))
+    assert got == ("python", "got.py", "new", "moved.txt", "c", "new")
+    assert still == ("python", "still.py", "moved.txt")
