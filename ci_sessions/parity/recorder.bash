@@ -50,7 +50,7 @@ __ci_run() {
   builtin set +eufxT
   builtin set +o pipefail
   local IFS=$' \t\n' __ci_where
-  [[ $__ci_quiet || (${__ci_silent[$1]-} && "$1 $#" != env\ [2-9]*) ]] || {
+  [[ $__ci_quiet || (${__ci_silent[$1]-} && ! ($1 == env && $# -gt 1)) ]] || {
     __ci_stack
     builtin printf '%s\0' command "$__ci_chain" "$__ci_n" "${EPOCHREALTIME//[!0-9]/}" \
       "$__ci_where" "$PWD" "$#" "$@"
