@@ -110,10 +110,16 @@ def environment():
 
 
 @pytest.fixture(scope="session")
-def pytorch():
+def source():
+    """Return the whole source tree of PyTorch 1.13.1, downloaded on first use."""
+    return source_tree()
+
+
+@pytest.fixture(scope="session")
+def pytorch(source):
     """Return the real PyTorch, set up on first use."""
     install_binaries()
-    root = source_tree()
+    root = source
     binaries = root / "build" / "bin"
     binaries.mkdir(parents=True, exist_ok=True)
     for path in Path("/usr/lib/libtorch-test").iterdir():

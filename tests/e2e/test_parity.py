@@ -1,0 +1,145 @@
+"""Parity on a whole release: PyTorch 1.13.1's own script, workflows and rules, four years older.
+
+Only the source tree is needed, so this runs wherever Debian's source package can be downloaded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ci_sessions.joblines import job_variables
+from ci_sessions.parity.profile import read_profile
+from ci_sessions.parity.proof import Standing, judge_change, judge_job
+from ci_sessions.parity.stage import read_stage
+from ci_sessions.parity.trace import trace_jobs
+from ci_sessions.proving import _plan, read_checkout
+
+SCRIPT = ".jenkins/pytorch/test.sh"
+GCC, CUDA, ASAN = (
+    "linux-focal-py3.7-gcc7",
+    "linux-bionic-cuda11.7-py3.10-gcc7",
+    "linux-focal-py3.7-clang7-asan",
+)
+# What the workflows' own lines add up to: 64 in matrices that reach a Linux test, and bazel's.
+JOBS = {
+    "": 1, "backwards_compat": 1, "crossref": 2, "default": 34, "distributed": 10, "docs_test": 1,
+    "dynamo": 2, "functorch": 4, "jit_legacy": 2, "multigpu": 1, "nogpu_AVX512": 1,
+    "nogpu_NO_AVX2": 1, "slow": 4, "xla": 1,
+}  # fmt: skip
+
+
+def parity(tree, cwd, *words):
+    return subprocess.run(
+        [sys.executable, "-m", "ci_sessions", "parity", "--checkout", str(tree), *words],
+        cwd=cwd, env=os.environ, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_every_job_of_the_releases_own_workflows_is_traced(source, tmp_path):
+    done = parity(source, tmp_path, "--json")
+    found = json.loads(done.stdout)
+    print(parity(source, tmp_path).stdout)
+    assert {config: sum(row.values()) for config, row in found["configs"].items()} == JOBS
+    assert found["totals"]["not followed"] == 0
+    # Its rules are its own, so most plans of today differ, and each says where.
+    assert found["exit_code"] == done.returncode == 1
+    equal = {job["job"]["config"] for job in found["jobs"] if job["standing"] == "equal"}
+    assert equal == {"jit_legacy", "docs_test"}
+    assert found["configs"]["jit_legacy"] == {**dict.fromkeys(found["totals"], 0), "equal": 2} or (
+        found["configs"]["jit_legacy"] == {"equal": 2}
+    )
+    for job in found["jobs"]:
+        if job["standing"] == "different":
+            first = job["differences"][0]
+            assert first["lines"] or first["script"] is None
+    assert all(job["commands"] > 3 for job in found["jobs"] if job["standing"] == "equal")
+
+
+def test_the_second_time_comes_from_the_cache(source, tmp_path):
+    parity(source, tmp_path, "--json")
+    found = json.loads(parity(source, tmp_path, "--json").stdout)
+    assert found["cached"] == 64  # multigpu has a script of its own
+
+
+# What is done, old and new text, in which job it shows, the line it is found at, what differs.
+MUTATIONS = [
+    ("a flag is added", "test_jit_fuser_legacy --verbose", "test_jit_fuser_legacy --verbose --new", "jit_legacy", GCC, 1, 196, "argv"),
+    ("a flag is dropped", 'time python test/run_test.py --exclude-jit-executor --exclude-distributed-tests --shard "$1" "$NUM_TEST_SHARDS" --verbose\n\n', 'time python test/run_test.py --exclude-jit-executor --exclude-distributed-tests --shard "$1" "$NUM_TEST_SHARDS"\n\n', "default", GCC, 1, 206, "argv"),
+    ("an argument changes", "python bench.py -n 1 -m 2", "python bench.py -n 1 -m 3", "default", GCC, 2, 492, "argv"),
+    ("a shard is numbered wrongly", "test_python_shard 2\n  test_libtorch", "test_python_shard 1\n  test_libtorch", "default", GCC, 2, 706, "argv"),
+    ("a test file is left out", "--include test_jit_legacy test_jit_fuser_legacy", "--include test_jit_legacy", "jit_legacy", GCC, 1, 196, "argv"),
+    ("a command is dropped", "  python test_custom_ops.py -v\n", "", "default", GCC, 2, None, "missing"),
+    ("two installs change places", "  install_torchvision\n  install_torchdynamo\n  test_python_shard 1\n", "  install_torchdynamo\n  install_torchvision\n  test_python_shard 1\n", "default", GCC, 1, 700, "missing"),
+    ("an install moves past a test", "  install_torchdynamo\n  test_python_shard 1\n", "  test_python_shard 1\n  install_torchdynamo\n", "default", GCC, 1, 701, "order"),
+    ("an export is dropped", "export VALGRIND=ON\n", "", "jit_legacy", GCC, 1, 196, "env"),
+    ("an export changes", "export LANG=C.UTF-8", "export LANG=C", "docs_test", GCC, 1, 659, "env"),
+    ("an export of CUDA is dropped", 'export PYTORCH_TESTING_DEVICE_ONLY_FOR="cuda"', ":", "jit_legacy", CUDA, 1, 196, "env"),
+    ("an export of a sanitizer is dropped", "    export PYTORCH_TEST_WITH_UBSAN=1\n", "", "default", ASAN, 2, 206, "env"),
+    ("a command's own variable is dropped", "OMP_NUM_THREADS=2 TORCH_CPP", "TORCH_CPP", "default", GCC, 2, 355, "env"),
+    ("a branch is reordered", "elif [[ \"$TEST_CONFIG\" == 'jit_legacy' ]]; then\n  test_python_legacy_jit\n", "elif [[ \"$TEST_CONFIG\" == 'jit_legacy_' ]]; then\n  test_python_legacy_jit\n", "jit_legacy", GCC, 1, 675, "argv"),
+    ("a condition turns", 'if [[ "${SHARD_NUMBER}" == 1 ]]; then\n    test_rpc', 'if [[ "${SHARD_NUMBER}" != 1 ]]; then\n    test_rpc', "distributed", GCC, 1, 437, "missing"),
+    ("a check is dropped", '    (cd test && ! get_exit_code python -c "import torch; torch._C._crash_if_csrc_ubsan(0)")\n', "", "default", ASAN, 2, None, "missing"),
+    ("a folder changes", "pushd benchmarks/overrides_benchmark", "pushd benchmarks", "default", GCC, 2, 492, "cwd"),
+    ("a link is dropped", '    ln -sf "$TORCH_LIB_DIR"/libshm* "$TORCH_BIN_DIR"\n', "", "default", GCC, 2, None, "missing"),
+    ("the script of the docs is another", "  .jenkins/pytorch/docs-test.sh", "  .jenkins/pytorch/docs-tests.sh", "docs_test", GCC, 1, 659, "argv"),
+    ("a test is added", "  test_aot_compilation\n  test_custom_script_ops\n", "  test_aot_compilation\n  python new.py\n  test_custom_script_ops\n", "default", GCC, 2, None, "extra"),
+    ("an install in the library changes", "git+https://github.com/pytorch/vision.git@", "git+https://github.com/pytorch/vision@", "default", GCC, 1, None, "argv"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def before(source):
+    """The recordings of the script as it is, by job."""
+    profile = read_profile()
+    stage = read_stage(source, SCRIPT, profile)
+    lines = [line_of(*job) for job in sorted({m[3:6] for m in MUTATIONS})]
+    found = trace_jobs([job_variables(line) for line in lines], stage, profile)
+    return {tuple(line.values()): one for line, one in zip(lines, found, strict=True)}
+
+
+def line_of(config, label, shard):
+    total = {"default": 5 if label == ASAN else 2, "distributed": 2}.get(config, 1)
+    return {"config": config, "build_environment": label, "shard": shard, "num_shards": total}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "config", "label", "shard", "number", "field"),
+    [m[1:] for m in MUTATIONS],
+    ids=[m[0] for m in MUTATIONS],
+)
+def test_a_change_of_the_releases_script_is_seen_and_found(
+    source, before, old, new, config, label, shard, number, field
+):
+    profile = read_profile()
+    stage = read_stage(source, SCRIPT, profile)
+    path = SCRIPT if old.encode() in stage.files[SCRIPT] else SCRIPT.replace("test", "common_utils")
+    assert old.encode() in stage.files[path]
+    changed = stage.files[path].replace(old.encode(), new.encode(), 1)
+    overlay = {
+        name: data for name, data in stage.files.items() if name.startswith(".jenkins/pytorch/")
+    }
+    overlay[path] = changed
+    mutated = read_stage(source, SCRIPT, profile, overlay=overlay)
+    line = line_of(config, label, shard)
+    (after,) = trace_jobs([job_variables(line)], mutated, profile)
+    proof = judge_change(line, before[tuple(line.values())], after)
+    assert proof.standing is Standing.DIFFERENT
+    places = {
+        (int(at.rpartition(":")[2]), one.field)
+        for one in proof.differences
+        for side in (one.script, one.plan)
+        if side
+        for at in side.lines
+    }
+    if number is None:
+        assert field in {name for _, name in places}
+    else:
+        assert (number, field) in places
+    if config in ("jit_legacy", "docs_test"):  # equal to its plan before, so not any more
+        plan = _plan(line, read_checkout(source, machine="x86_64"))
+        assert judge_job(line, after, plan).standing is Standing.DIFFERENT
