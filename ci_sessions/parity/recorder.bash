@@ -87,8 +87,17 @@ __ci_debug() {
   case $1 in
   '[['* | '(('* | 'for '* | 'case '* | 'select '*) return 0 ;;
   esac
-  local __ci_text=$1 __ci_raw __ci_matched=("${BASH_REMATCH[@]}") __ci_words=() IFS=$' \t\n'
+  local __ci_text=$1 __ci_raw=${1%%[[:space:]]*} IFS=$' \t\n'
   builtin shift 2
+  case $__ci_raw in
+  *[!A-Za-z0-9_./:+@%,-]*) ;;
+  *) # most commands: a plain word, which needs no reading
+    __ci_text=${__ci_text:${#__ci_raw}}
+    __ci_prepare "$__ci_raw" "${__ci_text#"${__ci_text%%[![:space:]]*}"}" "$@"
+    return 0
+    ;;
+  esac
+  local __ci_matched=("${BASH_REMATCH[@]}") __ci_words=()
   while [[ $__ci_text == [A-Za-z_]*=* && $__ci_text =~ $__ci_assign ]]; do
     __ci_text=${__ci_text:${#BASH_REMATCH[0]}}
   done
@@ -144,7 +153,9 @@ __ci_prepare() { # word, rest of the command, positional parameters...
   source | .)
     builtin shift 2
     __ci_words=()
+    local __ci_kept=("${BASH_REMATCH[@]}")
     [[ $__ci_rest =~ $__ci_word ]] && __ci_expand "${BASH_REMATCH[0]}" "$@"
+    BASH_REMATCH=("${__ci_kept[@]}")
     if [[ -f ${__ci_words[0]-} ]] && __ci_is_ours "${__ci_words[0]}"; then
       builtin unset -f source .
     else
@@ -183,7 +194,7 @@ __ci_prepare() { # word, rest of the command, positional parameters...
     return 0
     ;;
   esac
-  [[ ${__ci_builtin[$__ci_name]-} ]] && return 0
+  [[ ${__ci_builtin[$__ci_name]-} || ${__ci_defined[$__ci_name]-} ]] && return 0
   if [[ ${__ci_opaque[$__ci_name]-} ]]; then
     :
   elif builtin declare -F -- "$__ci_name" >/dev/null; then
@@ -384,6 +395,15 @@ type() {
   esac
 }
 ulimit() { :; }
+# Asked so often that a program each time would be felt.
+dirname() {
+  case $#:${1-} in
+  1:-* | 1:*/ | [!1]*) (__ci_run dirname "$@") ;;
+  1:/*) [[ ${1%/*} ]] && builtin printf '%s\n' "${1%/*}" || builtin echo / ;;
+  1:*/*) builtin printf '%s\n' "${1%/*}" ;;
+  *) builtin echo . ;;
+  esac
+}
 
 builtin exec {BASH_XTRACEFD}>/dev/null # what set -x says is not part of the record
 __ci_setup
@@ -391,7 +411,7 @@ builtin ulimit -c 0 2>/dev/null
 builtin enable -n kill enable suspend logout fc history bind
 for __ci_i in $(builtin compgen -b; builtin compgen -k); do __ci_builtin[$__ci_i]=1; done
 builtin unset __ci_i
-for __ci_i in command hash type ulimit cd pushd; do __ci_builtin[$__ci_i]=1; done
+for __ci_i in command hash type ulimit cd pushd dirname; do __ci_builtin[$__ci_i]=1; done
 builtin unset __ci_i
 builtin readonly -f __ci_debug __ci_expand __ci_prepare __ci_run __ci_note __ci_stack
 builtin readonly __ci_builtin __ci_log __ci_base __ci_path
