@@ -65,7 +65,7 @@ def show_parity(options: Options, out: TextIO, environment: Environment | None =
     if options.since is not None:
         proof = _changes(options, lines, checkout, began)
     else:
-        proof = _proof(options, lines, checkout, began)
+        proof = _proof(options, environment, lines, checkout, began)
     if options.json:
         print(json.dumps(proof_dict(proof), indent=1), file=out)
     elif options.markdown:
@@ -155,7 +155,13 @@ def _script_of(line: Line, checkout: Checkout) -> str:
     return choose(job, checkout, Flag.OFF, read_rollout).script
 
 
-def _proof(options: Options, lines: Sequence[Line], checkout: Checkout, began: float) -> Proof:
+def _proof(
+    options: Options,
+    environment: Environment,
+    lines: Sequence[Line],
+    checkout: Checkout,
+    began: float,
+) -> Proof:
     names = read_differences(Path(options.differences) if options.differences else None)
     ours, others = _own(lines, checkout)
     cache = _cache(options)
@@ -170,8 +176,8 @@ def _proof(options: Options, lines: Sequence[Line], checkout: Checkout, began: f
         jobs,
         today=clock.now().date(),
         version=checkout.version,
-        is_whole=not checkout.is_sample
-        and not (options.config or options.jobs or options.workflow),
+        # What is shipped is for all releases; a file that was named is for this checkout.
+        is_whole=bool(options.differences) and not _is_part(options, environment),
     )
     return Proof(
         script=checkout.script,
@@ -180,6 +186,12 @@ def _proof(options: Options, lines: Sequence[Line], checkout: Checkout, began: f
         seconds=clock.seconds() - began,
         cached=cache.hits,
     )
+
+
+def _is_part(options: Options, environment: Environment) -> bool:
+    """Tell whether fewer than all jobs of the checkout were asked for."""
+    named = options.config or options.jobs or options.workflow or environment.get("TEST_CONFIG")
+    return bool(named)
 
 
 def _plan(line: Mapping[str, Any], checkout: Checkout) -> tuple[Command, ...] | str:

@@ -141,15 +141,20 @@ def _alike(command: Command) -> Command:
     program, *rest = command.argv
     argv = (program.removeprefix("$ROOT/").removeprefix("./"), *rest)
     text = "\0".join(argv)
-    text = re.sub(r"(?:\$TMP|/tmp)/([\w-]+)\.RANDOM", r"$TMP/\1.RANDOM", text)
+    text = _random(text)
     text = re.sub(r"taskset\0-c\0[0-9,-]+", "taskset\0-c\0N", text)
-    cwd = command.cwd.replace("$TMP", "..").replace("$ROOT/", "").replace("$ROOT", ".")
+    cwd = _random(command.cwd).replace("$TMP", "..").replace("$ROOT/", "").replace("$ROOT", ".")
     env = {
         name: _value(name, value)
         for name, value in command.env.items()
         if name not in _OURS and value is not None
     }
     return replace(command, argv=tuple(text.split("\0")), cwd=cwd, env=env)
+
+
+def _random(text: str) -> str:
+    """Return a text in which a scratch folder has one name, wherever mktemp made it."""
+    return re.sub(r"(?:\$TMP|/tmp)/([\w-]+)\.RANDOM", r"$TMP/\1.RANDOM", text)
 
 
 def _value(name: str, value: str) -> str:

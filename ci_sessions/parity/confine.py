@@ -50,7 +50,7 @@ def confine(folder: Path) -> list[str]:
 
 def has_landlock() -> bool:
     """Tell whether this kernel keeps a process from writing elsewhere."""
-    return sys.platform == "linux" and ctypes.CDLL(None).syscall(_CREATE, None, 0, 1) > 0
+    return sys.platform == "linux" and bool(ctypes.CDLL(None).syscall(_CREATE, None, 0, 1) > 0)
 
 
 def _become_nobody() -> bool:

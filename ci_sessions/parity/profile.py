@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Profile", "read_profile"]
 
 FORMAT = 1
+_TEXTS = ("command", "output", "error", "writes")
 _MACHINE = ("functions", "missing", "silent", "folders", "moved", "pins")
 
 
@@ -29,14 +30,15 @@ _MACHINE = ("functions", "missing", "silent", "folders", "moved", "pins")
 class Answer:
     """What a command prints, and its exit code. ``*`` in ``command`` stands for anything.
 
-    ``build`` limits the answer to BUILD_ENVIRONMENTs that fit the pattern. ``writes`` is the option
-    whose value is a file that the command writes.
+    ``error`` goes to standard error. ``where`` limits the answer to values of variables that fit
+    the patterns. ``writes`` is the option whose value is a file that the command writes.
     """
 
     command: str
     output: str = ""
+    error: str = ""
     code: int = 0
-    build: str = ""
+    where: Mapping[str, str] = field(default_factory=dict)
     writes: str = ""
 
 
@@ -94,10 +96,12 @@ class Profile:
 
 def _as_bash(answer: Answer, places: Mapping[str, str]) -> str:
     test = f"$__ci_line == {_pattern(answer.command)}"
-    if answer.build:
-        test += f" && ${{BUILD_ENVIRONMENT-}} == {_pattern(answer.build)}"
-    text = put_places(answer.output, places)
-    shown = f"builtin printf '%s\\n' {shlex.quote(text)}; " if text else ""
+    for name, value in answer.where.items():
+        test += f" && ${{{name}-}} == {_pattern(value)}"
+    shown = ""
+    for text, target in ((answer.output, ""), (answer.error, " >&2")):
+        if text:
+            shown += f"builtin printf '%s\\n' {shlex.quote(put_places(text, places))}{target}; "
     if answer.writes:
         shown += f'__ci_write {shlex.quote(answer.writes)} "$@"; '
     return f"  if [[ {test} ]]; then {shown}return {answer.code}; fi"
@@ -156,12 +160,14 @@ def _faults(data: dict[str, Any]) -> list[str]:
         for key in _MACHINE
         if key in machine and not _is_texts(machine[key])
     ]
-    known = {"command": str, "output": str, "code": int, "build": str, "writes": str}
+    known: dict[str, type] = {**dict.fromkeys(_TEXTS, str), "code": int, "where": dict}
     for number, answer in enumerate(data.get("answer", ()), 1):
         wrong = [key for key, value in answer.items() if type(value) is not known.get(key)]
         if "command" not in answer or wrong:
             what = ", ".join(wrong) or "no command"
-            faults.append(f"answer {number} has {what}: give command, output, code, build, writes.")
+            faults.append(
+                f"answer {number} has {what}: give command, output, error, code, where, writes."
+            )
     return faults
 
 

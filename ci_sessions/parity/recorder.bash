@@ -61,10 +61,9 @@ __ci_run() {
   builtin exit $?
 }
 
-# Where the script ended. It is the first command of the EXIT trap, to which trap_add and the like
-# add their own; for that command too __ci_debug has been called.
+# Where the script ended: the first command of the EXIT trap, to which trap_add and the like add.
 __ci_exit() {
-  builtin printf '%s\0' end '' 0 "${EPOCHREALTIME//[!0-9]/}" "${__ci_before-}" "$PWD" 0 '' \
+  builtin printf '%s\0' end '' 0 "${EPOCHREALTIME//[!0-9]/}" "${__ci_last-}" "$PWD" 0 '' \
     >>"$__ci_log/$BASHPID"
 }
 
@@ -77,9 +76,11 @@ __ci_debug() {
     __ci_pid=$BASHPID __ci_n=0
   fi
   __ci_n=$((__ci_n + 1))
-  __ci_before=${__ci_last-}
-  __ci_last=${BASH_SOURCE[1]-}:$2$'\n'
-  [[ ${#BASH_SOURCE[@]} -le 2 ]] || __ci_last+=${BASH_SOURCE[-1]}:${BASH_LINENO[-2]-}$'\n'
+  # For the first command of an EXIT trap bash repeats the command before it, as of line 1.
+  if [[ $2 != 1 || $1 != "${__ci_said-}" ]]; then
+    __ci_said=$1 __ci_last=${BASH_SOURCE[1]-}:$2$'\n'
+    [[ ${#BASH_SOURCE[@]} -le 2 ]] || __ci_last+=${BASH_SOURCE[-1]}:${BASH_LINENO[-2]-}$'\n'
+  fi
   if [[ $__ci_n -gt $__ci_left ]]; then
     __ci_note "not followed" "more than $__ci_left commands in one shell: an endless loop?"
     builtin exit 199

@@ -83,17 +83,20 @@ class Bench:
         end_descendants(set())
         texts = [path.read_text(errors="surrogateescape") for path in log.iterdir()]
         commands, notes = read_log(texts, start, places)
-        fault = self.fault(ended, notes, "".join(output))
+        lines = _last_lines(commands, notes)
+        fault = self.fault(ended, notes, lines[:1], "".join(output))
         return Recording(
             ended.code,
             commands,
             tuple(note for note in notes if note.kind != "end"),
             fault,
-            _last_lines(commands, notes) if fault else (),
+            lines if fault else (),
             ended.wall,
         )
 
-    def fault(self, ended: Ended, notes: Iterable[Note], output: str) -> str:
+    def fault(
+        self, ended: Ended, notes: Iterable[Note], lines: tuple[str, ...], output: str
+    ) -> str:
         """Say why the script was not followed to its end, or nothing."""
         for note in notes:
             if note.kind == "not followed":
@@ -102,8 +105,17 @@ class Bench:
             return f"it did not end within {self.limit:g} s"
         if ended.code:
             said = output.strip().splitlines()
-            return f"it ended with exit code {ended.code}: {said[-1] if said else 'no output'}"
+            quoted = "".join(f" at `{self.line(line)}`" for line in lines)
+            last = f"; it said last: {said[-1]}" if said else ""
+            return f"it ended with exit code {ended.code}{quoted}{last}"
         return ""
+
+    def line(self, where: str) -> str:
+        """Return the text of a line of the copied scripts, such as ``.ci/pytorch/test.sh:7``."""
+        name, _, number = where.rpartition(":")
+        lines = self.stage.files.get(name, b"").decode(errors="replace").splitlines()
+        at = int(number) - 1
+        return lines[at].strip() if at < len(lines) else where
 
 
 def _last_lines(commands: tuple[Command, ...], notes: tuple[Note, ...]) -> tuple[str, ...]:

@@ -142,8 +142,8 @@ def test_an_exit_trap_runs_after_what_ended_the_script(tmp_path):
 @pytest.mark.parametrize(
     ("text", "fault", "line"),
     [
-        ("set -e\npython a.py\nf() {\n  exit 3\n}\nf\n", "ended with exit code 3", "test.sh:4"),
-        ("set -e\necho broke >&2\n[[ -f /nothing/here ]]\npython never.py\n", "ended with exit code 1: broke", "test.sh:3"),
+        ("set -e\npython a.py\nf() {\n  exit 3\n}\nf\n", "ended with exit code 3 at `exit 3`", "test.sh:4"),
+        ("set -e\necho broke >&2\n[[ -f /nothing/here ]]\npython never.py\n", "exit code 1 at `[[ -f /nothing/here ]]`; it said last: broke", "test.sh:3"),
         ("python a.py\nif then\n", "ended with exit code 2", "test.sh:1"),
         ("trap 'echo x' DEBUG\npython a.py\n", "the script traps DEBUG itself", "test.sh:1"),
         ("set -e\nset +T\npython a.py\n", "the script turns functrace off", "test.sh:2"),
