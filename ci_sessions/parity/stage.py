@@ -99,7 +99,7 @@ def _pins(root: Path, profile: Profile) -> dict[str, bytes]:
 def _named(root: Path, text: str) -> tuple[set[Path], set[str]]:
     """Find the files and folders of the checkout that a text names."""
     paths: set[Path] = set()
-    folders = {path.name for path in root.iterdir() if path.is_dir() and path.name != ".git"}
+    folders = {path.name for path in root.iterdir() if path.is_dir() and path.name[0] != "."}
     for line in text.splitlines():
         if line.lstrip().startswith("#"):
             continue

@@ -117,9 +117,9 @@ def _diff(difference: Difference, proof: Proof) -> Iterator[str]:
     left, right = f"  {proof.left:{width}}  ", f"  {proof.right:{width}}  "
     stream = difference.stream if difference.stream != "test" else "command"
     if script is None or plan is None:
-        only, missing = (left, proof.right) if script else (right, proof.left)
-        yield f"{only}{_line(script or plan)}"
-        yield f"  {stream} {difference.number} is missing in the {missing}"
+        what = f"{stream} {difference.number}"
+        yield f"{left if script else right}{_line(script or plan)}"
+        yield f"  {_gone(what, proof) if script else _new(what, proof)}"
         return
     if difference.field == "env":
         yield f"{left}{_line(script)}"
@@ -132,7 +132,7 @@ def _diff(difference: Difference, proof: Proof) -> Iterator[str]:
     elif difference.field == "order":
         yield f"{left}{_line(script)}"
         which = f"{difference.stream} {difference.number}"
-        yield f"  {which} stands before another test in the {proof.right}"
+        yield f"  {which} stands before another test {_in(proof.right)}"
     else:
         yield from _words(left, script, right, plan, proof)
 
@@ -153,10 +153,22 @@ def _words(left: str, script: Command, right: str, plan: Command, proof: Proof) 
 def _said(script: tuple[str, ...], plan: tuple[str, ...], proof: Proof) -> str:
     """Say in words what happened at the first place where two commands part."""
     if not plan or (script and script[1:2] == plan[:1]):
-        return f"{script[0]} is missing in the {proof.right}"
+        return _gone(script[0], proof)
     if not script or plan[1:2] == script[:1]:
-        return f"{plan[0]} is not in the {proof.left}"
-    return f"{script[0]} in the {proof.left}, {plan[0]} in the {proof.right}"
+        return _new(plan[0], proof)
+    return f"{script[0]} {_in(proof.left)}, {plan[0]} {_in(proof.right)}"
+
+
+def _gone(what: str, proof: Proof) -> str:
+    return f"{what} is gone" if proof.right == "now" else f"{what} is missing in the {proof.right}"
+
+
+def _new(what: str, proof: Proof) -> str:
+    return f"{what} is new" if proof.right == "now" else f"{what} is not in the {proof.left}"
+
+
+def _in(side: str) -> str:
+    return side if side in ("before", "now") else f"in the {side}"
 
 
 def _first_apart(one: tuple[str, ...], other: tuple[str, ...]) -> int:

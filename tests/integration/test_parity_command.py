@@ -1,0 +1,196 @@
+"""``parity`` from the command line and from nox: real bash, real git, true exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from integration.conftest import ci, write_script
+
+from ci_sessions.errors import InternalError
+from ci_sessions.parity import trace as tracing
+from ci_sessions.parity.profile import read_profile
+from ci_sessions.parity.stage import read_stage
+from ci_sessions.run.process import Companion
+
+SCRIPT = ".ci/pytorch/test.sh"
+NINE = {
+    "smoke", "docs_test", "python", "distributed", "jit_legacy", "inductor_distributed",
+    "inductor_cpp_wrapper", "huggingface", "torchbench", "timm",
+}  # fmt: skip
+
+
+def edit(tree, old, new):
+    path = tree / SCRIPT
+    text = path.read_text()
+    assert old in text
+    write_script(path, text.replace(old, new, 1))
+
+
+def test_every_configuration_of_the_sample_is_equal(checkout):
+    done = ci("parity", cwd=checkout, check=0)
+    assert done.stdout.startswith("jobs 10   equal 10   equal but for named differences 0")
+    found = json.loads(ci("parity", "--json", cwd=checkout, check=0).stdout)
+    assert set(found["configs"]) == NINE
+    assert found["cached"] == 10
+
+
+def test_a_line_added_to_the_script_is_found_at_its_line(checkout):
+    edit(checkout, "test_jit_fuser_legacy --verbose", "test_jit_fuser_legacy --verbose --new")
+    done = ci("parity", "jit_legacy", cwd=checkout, check=1)
+    line = (
+        (checkout / SCRIPT)
+        .read_text()
+        .splitlines()
+        .index("    run_test --include test_jit_legacy test_jit_fuser_legacy --verbose --new")
+    )
+    assert f"(called from test.sh:{line + 1})" in done.stdout
+    assert "^ --new is missing in the plan" in done.stdout
+    named = checkout / "differences.toml"
+    named.write_text(
+        'format = 1\n[[difference]]\nwhat = "*--new"\njobs = "jit_legacy, *"\nwhy = "soon"\nuntil = 2999-01-01\n'
+    )
+    done = ci("parity", "jit_legacy", "--differences", str(named), cwd=checkout, check=0)
+    assert "equal but for named differences 1" in done.stdout
+    edit(checkout, " --new", "")
+    done = ci("parity", "jit_legacy", "--differences", str(named), cwd=checkout, check=1)
+    assert "named differences: unused: '*--new' for 'jit_legacy, *'" in done.stdout
+
+
+def test_markdown_and_recordings(checkout):
+    assert ci("parity", "docs_test", "--markdown", cwd=checkout, check=0).stdout.startswith(
+        "### ✅ Parity of plans and script"
+    )
+    done = ci("parity", "jit_legacy", "--trace", cwd=checkout, check=0)
+    trace = json.loads(done.stdout)
+    assert trace["job"]["config"] == "jit_legacy"
+    assert trace["env"]["LANG"] == "C.UTF-8"
+    assert [c["argv"][:2] for c in trace["commands"] if c["kind"] == "test"] == [
+        ["python", "test/run_test.py"]
+    ]
+
+
+def test_what_a_change_of_the_script_runs_anew(checkout):
+    edit(checkout, "run_test --include test_linalg", "run_test --include test_linalg test_more")
+    done = ci("parity", "--since", "HEAD", cwd=checkout, check=0)
+    assert done.stdout.startswith("jobs 10   unchanged 9   changed 1")
+    assert "  before  python test/run_test.py --include test_linalg -k polar" in done.stdout
+    assert "^ test_more is new" in done.stdout
+    markdown = ci("parity", "--since", "HEAD", "--markdown", cwd=checkout, check=0).stdout
+    assert markdown.startswith("### ✅ What the change runs anew")
+    done = ci("parity", "--since", "no-such-revision", cwd=checkout, check=2)
+    assert "--since is 'no-such-revision', which git cannot read" in done.stderr
+
+
+def test_jobs_of_a_file_and_of_standard_input(checkout, tmp_path):
+    job = {"config": "jit_legacy", "build_environment": "linux-py3.10", "shard": 1, "num_shards": 1}
+    path = tmp_path / "jobs.json"
+    path.write_text(json.dumps([job, job, {**job, "config": "multigpu"}, {**job, "config": "no"}]))
+    done = ci("parity", "--jobs", str(path), cwd=checkout, check=1)
+    assert "jobs 3   equal 1" in done.stdout
+    assert "no plan 1   another script's 1" in done.stdout
+    assert "TEST_CONFIG is 'no', and no row" in done.stdout
+    done = subprocess.run(
+        [sys.executable, "-m", "ci_sessions", "parity", "--jobs", "-"],
+        cwd=checkout, input=json.dumps(job), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "jobs 1   equal 1" in done.stdout
+
+
+WORKFLOW = """
+on: [push]
+jobs:
+  test:
+    strategy: {matrix: {include: [{config: jit_legacy}, {config: docs_test}]}}
+    steps:
+      - env: {TEST_CONFIG: "${{ matrix.config }}", BUILD_ENVIRONMENT: linux-py3.10}
+        run: .ci/pytorch/test.sh
+"""
+
+
+def test_the_checkouts_own_workflows(checkout):
+    (checkout / ".ci-sessions-sample").unlink()
+    folder = checkout / ".github" / "workflows"
+    folder.mkdir(parents=True)
+    (folder / "pull.yml").write_text(WORKFLOW)
+    # No sample any more, so its plan checks torch, which the sample's script does not.
+    found = json.loads(ci("parity", "--json", cwd=checkout, check=1).stdout)
+    assert set(found["configs"]) == {"jit_legacy", "docs_test"}
+    assert ci("parity", "--workflow", "pull", cwd=checkout, check=1).stdout.startswith("jobs 2")
+    done = ci("parity", "--workflow", "trunk", cwd=checkout, check=2)
+    assert "no such workflow runs .ci/pytorch/test.sh: one of pull.yml" in done.stderr
+    named = checkout / "differences.toml"
+    named.write_text(
+        'format = 1\n[[difference]]\nwhat = "*"\njobs = "gone, *"\nwhy = "x"\nuntil = 2999-01-01\n'
+    )
+    whole = ci("parity", "--differences", str(named), cwd=checkout, check=1)
+    assert "unused: '*' for 'gone, *'" in whole.stdout
+
+
+def test_a_job_that_cannot_be_followed(checkout):
+    write_script(checkout / SCRIPT, "#!/bin/bash\nset -e\n[[ -f /no/such/file ]]\n")
+    done = ci("parity", "jit_legacy", cwd=checkout, check=1)
+    assert "not followed 1" in done.stdout
+    assert "test.sh:3\n  it ended with exit code 1 at `[[ -f /no/such/file ]]`" in done.stdout
+    done = ci("parity", "jit_legacy", "--trace", cwd=checkout, check=1)
+    assert "not followed" in done.stderr
+
+
+def test_nox_says_the_same(checkout):
+    (checkout / "noxfile.py").write_text("import ci_sessions.sessions\n")
+    words = [sys.executable, "-m", "nox", "-s", "parity", "--", "jit_legacy"]
+    done = subprocess.run(words, cwd=checkout, capture_output=True, text=True, check=True)
+    assert "jobs 1   equal 1" in done.stdout
+    edit(checkout, "test_jit_fuser_legacy --verbose", "test_jit_fuser_legacy")
+    done = subprocess.run(words, cwd=checkout, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "--verbose is not in the script" in done.stdout
+
+
+def test_options_of_parity_are_no_options_of_a_run(checkout):
+    done = ci("run", "jit_legacy", "--since", "HEAD", cwd=checkout, check=2)
+    assert "unrecognized arguments: --since" in done.stderr
+    assert "which cannot be read" in ci("parity", "--jobs", "none", cwd=checkout, check=2).stderr
+
+
+@pytest.fixture
+def stage(checkout):
+    return read_stage(checkout, SCRIPT, read_profile())
+
+
+def test_a_worker_that_is_lost_is_replaced(stage, monkeypatch):
+    """One job's recording is lost, and says so; the others are whole."""
+    asked = []
+    real = Companion.ask
+
+    def ask(self, line, limit):
+        asked.append(line)
+        if len(asked) == 2:  # the first is the hello
+            self.end()
+        return real(self, line, limit)
+
+    monkeypatch.setattr(Companion, "ask", ask)
+    jobs = [{"TEST_CONFIG": "jit_legacy", "N": str(n)} for n in range(3)]
+    found = list(tracing.trace_jobs(jobs, stage, read_profile(), workers=1))
+    assert [bool(one.fault) for one in found] == [True, False, False]
+    assert found[0].fault.startswith("the tracing process was lost")
+
+
+def test_a_worker_that_does_not_start_says_why(stage, monkeypatch):
+    monkeypatch.setattr(tracing.sys, "executable", "/bin/false")
+    with pytest.raises(InternalError, match="the tracing process did not start: it said nothing"):
+        list(tracing.trace_jobs([{}], stage, read_profile(), workers=1))
+
+
+def test_jobs_that_are_alike_are_traced_once(stage, monkeypatch):
+    count = []
+    real = Companion.ask
+    monkeypatch.setattr(
+        Companion, "ask", lambda self, line, limit: (count.append(1), real(self, line, limit))[1]
+    )
+    job = {"TEST_CONFIG": "docs_test"}
+    found = list(tracing.trace_jobs([job, job, job], stage, read_profile(), workers=2))
+    assert found[0] == found[1] == found[2]
+    assert len(count) == 2  # a hello and a job
