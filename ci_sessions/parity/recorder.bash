@@ -406,6 +406,10 @@ dirname() {
   esac
 }
 
+if [[ ${BASH_VERSINFO[0]} -lt 5 ]]; then
+  builtin echo "tracing needs bash 5 or newer, and this is $BASH_VERSION" >&2
+  builtin exit 199
+fi
 builtin exec {BASH_XTRACEFD}>/dev/null # what set -x says is not part of the record
 __ci_setup
 builtin ulimit -c 0 2>/dev/null

@@ -7,7 +7,10 @@ commit holds its token (``PIN-vision``) instead, so that a trace says what a pla
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
     from ci_sessions.parity.profile import Profile
 
-__all__ = ["Stage", "places_below", "read_stage", "write_stage"]
+__all__ = ["Stage", "places_below", "read_stage", "remove", "write_stage"]
 
 _LARGEST = 256 * 1024  # bytes of a file that is copied whole; a larger one is there, but empty
 _MOST = 2000  # names that one folder or pattern may bring
@@ -156,3 +159,14 @@ def write_stage(stage: Stage, profile: Profile, base: Path) -> None:
         text = pattern.sub(lambda match: moved[match[1]], text) if moved else text
         path.write_bytes(text.encode(errors="surrogateescape"))
         path.chmod(0o755)
+
+
+def remove(folder: Path) -> None:
+    """Remove a throwaway folder, also one whose script took its own rights to it away."""
+    for path, folders, _ in os.walk(folder):
+        for name in folders:
+            below = Path(path, name)
+            if not below.is_symlink():
+                with suppress(OSError):
+                    below.chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -25,6 +25,7 @@ from ci_sessions.errors import InternalError, MissingToolError
 from ci_sessions.log import logger
 from ci_sessions.parity.confine import NOBODY
 from ci_sessions.parity.recording import Recording, from_dict
+from ci_sessions.parity.stage import remove
 from ci_sessions.parity.worker import RECORDER
 from ci_sessions.run import clock
 from ci_sessions.run.process import Companion
@@ -180,7 +181,7 @@ class _Worker:
         if hello is None:
             self.companion.end()
             raise InternalError(f"the tracing process did not start: {self.last_words()}")
-        logger.debug("tracing behind %s", ", ".join(json.loads(hello)["walls"]) or "no walls")
+        _say_walls(json.loads(hello)["walls"])
 
     def ask(self, request: Mapping[str, object], limit: float) -> str | None:
         return self.companion.ask(json.dumps(request), limit)
@@ -188,6 +189,16 @@ class _Worker:
     def last_words(self) -> str:
         text = self.errors.read_text(errors="replace").strip()
         return text.splitlines()[-1] if text else "it said nothing"
+
+
+def _say_walls(walls: Sequence[str]) -> None:
+    """Log what keeps a script in; without Landlock, warn of what bash could do by itself."""
+    logger.debug("tracing behind: %s", ", ".join(walls) or "nothing")
+    if not any(wall.startswith("landlock") for wall in walls):
+        logger.warning(
+            "this system has no Landlock: programs are kept from running, but a redirection of "
+            "the traced script to a file elsewhere would be obeyed"
+        )
 
 
 @contextmanager
@@ -206,7 +217,7 @@ def _pool(stage: Stage, profile: Profile, count: int, limit: float) -> Iterator[
     finally:
         for worker in pool.started:
             worker.companion.end()
-        shutil.rmtree(base, ignore_errors=True)
+        remove(base)
 
 
 def _throwaway() -> Path:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ci_sessions.parity.confine import confine
 from ci_sessions.parity.recording import Recording, read_log
-from ci_sessions.parity.stage import places_below, write_stage
+from ci_sessions.parity.stage import places_below, remove, write_stage
 from ci_sessions.run.process import adopt_orphans, end_descendants, stream
 
 if TYPE_CHECKING:
@@ -150,7 +149,7 @@ def main(words: list[str]) -> int:
         folder = base / f"job{number}"
         folder.mkdir()
         recording = bench.trace(json.loads(line)["variables"], folder)
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
         print(json.dumps(recording.to_dict()), flush=True)
     return 0
 
