@@ -110,12 +110,12 @@ def capture(line: str, *, cwd: Path, env: Mapping[str, str], limit: float = 60.0
 
 
 def git_files(root: Path, revision: str, folder: str) -> dict[str, bytes]:
-    """Return the files below ``folder`` at a revision of a git checkout, by path from its root.
+    """Return the files below ``folder`` at a revision, by path from ``root``, maybe a subfolder.
 
     Raises CheckoutError when there is no such revision, or nothing of that folder in it.
     """
     git = ["git", "-C", str(root)]
-    listed = _git([*git, "ls-tree", "-r", "-z", "--full-tree", revision, "--", folder], revision)
+    listed = _git([*git, "ls-tree", "-r", "-z", revision, "--", folder], revision)
     names = [
         entry.partition("\t")[2]
         for entry in listed.decode(errors="surrogateescape").split("\0")
@@ -123,7 +123,7 @@ def git_files(root: Path, revision: str, folder: str) -> dict[str, bytes]:
     ]
     if not names:
         raise CheckoutError(f"{folder} has no files at the revision {revision!r} of {root}.")
-    return {name: _git([*git, "show", f"{revision}:{name}"], revision) for name in names}
+    return {name: _git([*git, "show", f"{revision}:./{name}"], revision) for name in names}
 
 
 def _git(argv: list[str], revision: str) -> bytes:

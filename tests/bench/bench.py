@@ -9,13 +9,19 @@ import io
 import json
 import lzma
 import resource
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 from ci_sessions import commands
+from ci_sessions.checkout import sample_checkout
+from ci_sessions.dispatch import CONFIGURATIONS
 from ci_sessions.evidence import Evidence, collect, judge, read_summaries
+from ci_sessions.parity.profile import read_profile
+from ci_sessions.parity.stage import read_stage
+from ci_sessions.parity.trace import trace_jobs
 from ci_sessions.rollout import read_rollout
 
 TRACES = Path(__file__).parents[1] / "parity" / "traces.jsonl.xz"
@@ -37,6 +43,14 @@ def best(work):
 def plan_all(lines):
     """Plan all recorded jobs and print their lines."""
     commands.plan_jobs(lines, io.StringIO())
+
+
+def trace_sample():
+    """Trace the sample's script for each configuration, two at once, nothing cached."""
+    root, profile = sample_checkout(), read_profile()
+    stage = read_stage(root, ".ci/pytorch/test.sh", profile)
+    jobs = [{"TEST_CONFIG": config, "BUILD_ENVIRONMENT": "linux"} for config, *_ in CONFIGURATIONS]
+    return list(trace_jobs(jobs, stage, profile, workers=2))
 
 
 def write_runs(folder):
@@ -79,6 +93,12 @@ def main():
     plan = best(lambda: plan_all(lines))
     print(
         f"plan {len(lines)} jobs             {plan:7.2f} s   {plan / parse:6.1f} x parsing their traces"
+    )
+    jobs = trace_sample()
+    started = best(lambda: [subprocess.run([sys.executable, "-c", ""], check=True) for _ in jobs])
+    took = best(trace_sample)
+    print(
+        f"trace {len(jobs)} jobs             {took:7.2f} s   {took / started:6.1f} x starting Python as often"
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
