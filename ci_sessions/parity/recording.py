@@ -238,7 +238,7 @@ _RULES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         (
             "probe",
             _PYTHON + r"-c .*(?:getsitepackages|get_python_lib|get_path\(|sched_getaffinity|"
-            r"numba\.cuda|pandas\.__version__|sys\.version_info|device_count)",
+            r"numba\.cuda|pandas\.__version__|sys\.version_info|sys\.executable|device_count)",
         ),
         ("helper", r"(?!run_test)[a-z][a-z0-9]*_[a-z0-9_]*(?: |$)"),
     )
@@ -268,7 +268,8 @@ def trace_line(recording: Recording, job: Mapping[str, object]) -> dict[str, obj
     for command in recording.commands:
         line: dict[str, object] = {"kind": command.kind, "argv": list(command.argv)}
         if command.cwd != ".":
-            line["cwd"] = command.cwd if command.cwd.startswith("$") else f"$ROOT/{command.cwd}"
+            is_whole = command.cwd.startswith(("$", "/"))
+            line["cwd"] = command.cwd if is_whole else f"$ROOT/{command.cwd}"
         own = {k: v for k, v in command.env.items() if common.get(k) != v and v is not None}
         if own and command.kind == "test":
             line["env"] = own

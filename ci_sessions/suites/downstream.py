@@ -236,56 +236,59 @@ def stable_abi(job: Job, checkout: Checkout) -> list[Test]:
     It must work where the target is no newer than the build and the runtime; it must fail to
     import, or to build, where it is.
     """
-    suite = ("python", "$ROOT/test/cpp_extensions/test_libtorch_agnostic.py", "-v")
+    function = "test_libtorch_agnostic_targetting"
+    runtime, build = "venv_matrix_runtime_2_9_0", "venv_matrix_build_2_9_0"
+    ambient = "print('Ambient torch', torch.__version__, 'from', torch.__file__)"
+    is_old = "import torch; assert torch.__version__.startswith('2.9.'), torch.__version__"
     frozen = (
-        "import torch\nimport libtorch_agn_frozen\nt = torch.tensor([-1.0, 2.0])\n"
+        "\nimport torch\nimport libtorch_agn_frozen\nt = torch.tensor([-1.0, 2.0])\n"
         "assert torch.equal(libtorch_agn_frozen.ops.identity(t), t)\n"
         "assert torch.equal(libtorch_agn_frozen.ops.my_abs(t), t.abs())\n"
     )
+    anywhere = "/tmp"  # noqa: S108 - not the checkout, whose own ./torch would be imported
     too_new = Step(
         kind=Kind.TEST,
-        argv=("python", "-c", "import libtorch_agn_2_14"),
-        cwd="/tmp",  # noqa: S108 - anywhere but the checkout, whose ./torch would be imported
+        argv=("python", "-c", "\nimport libtorch_agn_2_14\n"),
+        cwd=anywhere,
         expect=Expect.FAILURE,
         output="undefined symbol",
     )
-    build = ("python", "setup.py", "bdist_wheel")
-    future = Step(
-        kind=Kind.TEST,
-        argv=build,
-        cwd=f"{_EXTENSIONS}/libtorch_agn_frozen_extension",
-        env={"TORCH_TARGET_VERSION": "2.14"},
-        expect=Expect.FAILURE,
-    )
-    old = _release_venv(job, "2.9.0")
-    function = "test_libtorch_agnostic_targetting"
     return [
         replaces(
             function,
-            *(_extension("2_9"), old, _wheel("2_9"), command(*suite), _LEAVE_VENV),
+            command("python", "-c", f"import torch, setuptools; {ambient}"),
+            *(_NO_WHEELS, *_extension("2_9"), *_enter_release(job, runtime), _wheel("2_9")),
+            command("python", "test/cpp_extensions/test_libtorch_agnostic.py", "-v"),
+            *(_leave_release(runtime), _NO_WHEELS_LEFT),
             name="test_target_2_9_on_2_9",
         ),
         replaces(
             function,
-            *(old, _extension("frozen", TORCH_TARGET_VERSION="2.9"), _LEAVE_VENV),
-            _wheel("frozen"),
-            command("python", "-c", frozen, cwd="/tmp"),  # noqa: S108
+            *(_NO_WHEELS, *_enter_release(job, build), *_extension("frozen", target="2.9")),
+            *(_leave_release(build), _wheel("frozen")),
+            command("python", "-c", frozen, cwd=anywhere),
             Step(
                 kind=Kind.INSTALL,
                 argv=("pip", "uninstall", "-y", "libtorch_agn_frozen"),
                 expect=Expect.ANYTHING,
                 always=True,
             ),
+            _NO_WHEELS_LEFT,
             name="test_target_2_9_on_branch",
         ),
         replaces(
             function,
-            *(_extension("2_14"), old, _wheel("2_14"), too_new, _LEAVE_VENV),
+            *(_NO_WHEELS, *_extension("2_14"), *_enter_release(job, runtime), _wheel("2_14")),
+            command("python", "-c", is_old, cwd=anywhere),
+            too_new,
+            file_step("rm", "-f", "/tmp/case3_stderr.log"),  # noqa: S108 - the script's own
+            *(_leave_release(runtime), _NO_WHEELS_LEFT),
             name="test_target_2_14_on_2_9_fails",
         ),
         replaces(
             function,
-            *(old, future, _LEAVE_VENV, _CLEAN_EXTENSIONS),
+            *(_NO_WHEELS, *_enter_release(job, build), *_extension("frozen", fails=True)),
+            *(_leave_release(build), _NO_WHEELS_LEFT),
             assert_clean(job, checkout),
             name="test_target_2_14_built_by_2_9_fails",
         ),
@@ -294,21 +297,27 @@ def stable_abi(job: Job, checkout: Checkout) -> list[Test]:
 
 _EXTENSIONS = "$ROOT/test/cpp_extensions"
 _WHEELS = f"{_EXTENSIONS}/.wheels"
-_LEAVE_VENV = export(PATH="$HOME/.local/bin:$PATH")
-_CLEAN_EXTENSIONS = file_step("rm", "-rf", _WHEELS, "$ROOT/venv_release", always=True)
+_NO_WHEELS = file_step("rm", "-rf", _WHEELS)
+_NO_WHEELS_LEFT = file_step("rm", "-rf", _WHEELS, always=True)
 
 
-def _extension(key: str, **env: str) -> list[Step]:
-    """Build one variant of the extension into the wheel folder."""
+def _extension(key: str, *, target: str = "", fails: bool = False) -> list[Step]:
+    """Build one variant of the extension into the wheel folder; one for 2.14 must fail to."""
     here = f"{_EXTENSIONS}/libtorch_agn_{key}_extension"
-    build = ("python", "setup.py", "bdist_wheel")
-    return [
-        file_step("rm", "-rf", _WHEELS, f"{here}/build", f"{here}/dist"),
-        Step(kind=Kind.INSTALL, argv=build, cwd=here, env=env),
+    target = "2.14" if fails else target
+    build = Step(
+        kind=Kind.INSTALL,
+        argv=("python", "setup.py", "bdist_wheel"),
+        cwd=here,
+        env={"TORCH_TARGET_VERSION": target} if target else {},
+        expect=Expect.FAILURE if fails else Expect.SUCCESS,
+    )
+    clean = file_step("rm", "-rf", "build", "dist", cwd=here)
+    kept = [
         file_step("mkdir", "-p", _WHEELS),
-        file_step("cp", f"{here}/dist/*.whl", _WHEELS),
-        file_step("rm", "-rf", f"{here}/build", f"{here}/dist"),
+        file_step("cp", "dist/*.whl", f"{_WHEELS}/", cwd=here),
     ]
+    return [clean, build, *([] if fails else kept), clean]
 
 
 def _wheel(key: str) -> Step:
@@ -316,16 +325,20 @@ def _wheel(key: str) -> Step:
     return Step(kind=Kind.INSTALL, argv=argv, expands=True)
 
 
-def _release_venv(job: Job, version: str) -> list[Item]:
-    """Make and enter a virtual environment with a released torch for the build's device."""
+def _enter_release(job: Job, folder: str) -> list[Item]:
+    """Make and enter a virtual environment with the released torch 2.9.0 for the build's device."""
     found = job.build.device_version
     channel = f"cu{found.major}{found.minor}" if job.build.is_cuda and found else "cpu"
     index = f"https://download.pytorch.org/whl/{channel}/"
     return [
-        file_step("rm", "-rf", "$ROOT/venv_release"),
-        install("python", "-m", "venv", "$ROOT/venv_release"),
-        export(PATH="$ROOT/venv_release/bin:{PATH}", PYTHONPATH=None),
+        install("python", "-m", "venv", folder),
+        export(PATH=f"$ROOT/{folder}/bin:{{PATH}}", PYTHONPATH=None),
         install("pip", "install", "--upgrade", "pip"),
-        install("pip", "install", f"torch=={version}", "--index-url", index),
+        install("pip", "install", "torch==2.9.0", "--index-url", index),
         install("pip", "install", "expecttest", "numpy", "unittest-xml-reporting"),
     ]
+
+
+def _leave_release(folder: str) -> list[Item]:
+    leave = export(PATH="$HOME/.local/bin:$PATH")
+    return [leave, file_step("rm", "-rf", folder, always=True)]
