@@ -63,6 +63,7 @@ __ci_run() {
 
 # Where the script ended: the first command of the EXIT trap, to which trap_add and the like add.
 __ci_exit() {
+  builtin printf '\036' # what follows in the output is no reason for the end
   builtin printf '%s\0' end '' 0 "${EPOCHREALTIME//[!0-9]/}" "${__ci_last-}" "$PWD" 0 '' \
     >>"$__ci_log/$BASHPID"
 }

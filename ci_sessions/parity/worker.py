@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ci_sessions.run.process import Ended
 
 RECORDER = Path(__file__).with_name("recorder.bash")
+_END = "\036"  # the recorder writes it when the script ends, before any EXIT trap
 _SHOWN, _LINES = 2000, 20  # characters and pieces of output that a fault may quote from
 
 
@@ -103,7 +104,7 @@ class Bench:
         if ended.reason == "timeout":
             return f"it did not end within {self.limit:g} s"
         if ended.code:
-            said = output.strip().splitlines()
+            said = output.partition(_END)[0].strip().splitlines()
             quoted = "".join(f" at `{self.line(line)}`" for line in lines)
             last = f"; it said last: {said[-1]}" if said else ""
             return f"it ended with exit code {ended.code}{quoted}{last}"
