@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from ci_sessions.errors import RolloutError
-from ci_sessions.toml import parse_toml
+from ci_sessions.toml import read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,20 +65,11 @@ def bucket_of(job_id: str, salt: str) -> int:
 
 def read_rollout(path: Path | None = None) -> Rollout:
     """Read a file, or the one that is shipped. Raises ``RolloutError`` with all that is wrong."""
-    if path is None:
-        text = (resources.files("ci_sessions.resources") / "rollout.toml").read_text("utf-8")
-        return _parse(text, "the shipped rollout.toml")
-    try:
-        return _parse(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise RolloutError(f"{path} cannot be read: {error}.") from error
-
-
-def _parse(text: str, name: str) -> Rollout:
-    data = parse_toml(text, name, RolloutError)
+    file = read_toml(path, "rollout.toml", form=FORMAT, error=RolloutError)
+    data = file.data
     faults = list(_faults(data))
     if faults:
-        raise RolloutError(*(f"{name}: {fault}" for fault in faults))
+        raise RolloutError(*(f"{file.name}: {fault}" for fault in faults))
     return Rollout(
         salt=data["salt"],
         steps=tuple(data["steps"]),
@@ -89,7 +79,7 @@ def _parse(text: str, name: str) -> Rollout:
             config: Configuration(str(entry["phase"]), entry["share"], str(entry.get("since", "")))
             for config, entry in data["configurations"].items()
         },
-        source=text,
+        source=file.text,
     )
 
 
@@ -97,8 +87,6 @@ _SHAPE = {"salt": str, "steps": list, "targets": dict, "phases": dict, "configur
 
 
 def _faults(data: dict[str, Any]) -> list[str]:
-    if data.get("format") != FORMAT:
-        return [f"format is {data.get('format')!r}, and this version reads {FORMAT}."]
     missing = [
         f"{key} is {data.get(key)!r}: give a {kind.__name__}."
         for key, kind in _SHAPE.items()

@@ -18,14 +18,13 @@ import datetime as dt
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from packaging.version import InvalidVersion, Version
 
 from ci_sessions.errors import InputError
 from ci_sessions.parity.compare import STREAMS
-from ci_sessions.toml import parse_toml
+from ci_sessions.toml import read_toml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,26 +82,12 @@ def expired(entry: Named, today: dt.date, version: str) -> str | None:
 
 def read_differences(path: Path | None = None) -> tuple[Named, ...]:
     """Read a file, or the one that is shipped. Raises InputError with all that is wrong."""
-    if path is None:
-        text = (resources.files("ci_sessions.resources") / "differences.toml").read_text("utf-8")
-        return _parse(text, "the shipped differences.toml")
-    try:
-        return _parse(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--differences is {str(path)!r}: it cannot be read: {error}.") from error
-
-
-def _parse(text: str, name: str) -> tuple[Named, ...]:
-    data = parse_toml(text, name)
-    if data.get("format") != FORMAT:
-        raise InputError(
-            f"{name}: format is {data.get('format')!r}, and this version reads {FORMAT}."
-        )
+    file = read_toml(path, "differences.toml", form=FORMAT)
     faults: list[str] = []
     entries = []
-    for number, entry in enumerate(data.get("difference", ()), 1):
+    for number, entry in enumerate(file.data.get("difference", ()), 1):
         found = list(_faults(entry))
-        faults += [f"{name}, difference {number}: {fault}" for fault in found]
+        faults += [f"{file.name}, difference {number}: {fault}" for fault in found]
         if not found:
             until = entry.pop("until")
             last = Version(until) if isinstance(until, str) else until

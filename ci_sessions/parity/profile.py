@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 import shlex
 from dataclasses import dataclass, field
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from ci_sessions.errors import InputError
-from ci_sessions.toml import parse_toml
+from ci_sessions.toml import read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,18 +120,9 @@ def put_places(text: str, places: Mapping[str, str]) -> str:
 
 def read_profile(path: Path | None = None) -> Profile:
     """Read a profile, or the one that is shipped. Raises InputError with all that is wrong."""
-    if path is None:
-        text = (resources.files("ci_sessions.resources") / "profile.toml").read_text("utf-8")
-        return _parse(text, "the shipped profile.toml")
-    try:
-        return _parse(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--profile is {str(path)!r}, which cannot be read: {error}.") from error
-
-
-def _parse(text: str, name: str) -> Profile:
-    data = parse_toml(text, name)
-    faults = [f"{name}: {fault}" for fault in _faults(data)]
+    file = read_toml(path, "profile.toml", form=FORMAT)
+    data = file.data
+    faults = [f"{file.name}: {fault}" for fault in _faults(data)]
     if faults:
         raise InputError(*faults)
     machine = data.get("machine", {})
@@ -142,13 +132,11 @@ def _parse(text: str, name: str) -> Profile:
         **{key: tuple(machine.get(key, ())) for key in _MACHINE},
         pin=machine.get("pin", "{}"),
         answers=tuple(Answer(**answer) for answer in data.get("answer", ())),
-        digest=hashlib.sha256(text.encode()).hexdigest(),
+        digest=hashlib.sha256(file.text.encode()).hexdigest(),
     )
 
 
 def _faults(data: dict[str, Any]) -> list[str]:
-    if data.get("format") != FORMAT:
-        return [f"format is {data.get('format')!r}, and this version reads {FORMAT}."]
     machine = data.get("machine", {})
     faults = [
         f"machine.{key} is nothing known: choose from {', '.join((*_MACHINE, 'pin'))}."

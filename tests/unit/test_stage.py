@@ -129,7 +129,7 @@ def test_a_bad_profile_says_what_is_wrong(tmp_path, text, fault):
 
 
 def test_a_missing_profile_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"--profile is .*which cannot be read"):
+    with pytest.raises(InputError, match=r"none\.toml cannot be read"):
         read_profile(tmp_path / "none.toml")
 
 
