@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +43,8 @@ Without CONFIG, TEST_CONFIG & co. name the job. `plan --help` lists the options.
 def main(words: Sequence[str] | None = None) -> int:
     """Run a verb and return its exit code; faults go to standard error, without a traceback."""
     set_up()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a script's words may be any bytes
     verb, *rest = list(sys.argv[1:] if words is None else words) or ["--help"]
     try:
         return _act(verb, rest)

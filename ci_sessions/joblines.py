@@ -35,6 +35,9 @@ def job_variables(line: Any) -> dict[str, str]:  # noqa: ANN401 - whatever JSON 
     extra = line.get("env") or {}
     if not isinstance(extra, dict):
         raise InputError(f"a job's env is {extra!r}: give an object of names and texts.")
+    for name, value in extra.items():
+        if not str(name).isidentifier() or "\0" in str(value):
+            raise InputError(f"a job's env has {name!r}={value!r}: that is no variable.")
     given = {name: str(line[key]) for name, key in _NAMES.items() if key in line}
     return {**{name: str(value) for name, value in extra.items()}, **given}
 

@@ -35,8 +35,7 @@ from ci_sessions.parity.trace import Cache, trace_jobs
 from ci_sessions.report.parity import describe_proof, proof_dict, proof_markdown
 from ci_sessions.rollout import read_rollout
 from ci_sessions.run import clock
-from ci_sessions.run.process import git_files
-from ci_sessions.store import FOLDER
+from ci_sessions.run.process import Interrupted, git_files, raising_on_signals
 from ci_sessions.workflows import read_workflows
 
 if TYPE_CHECKING:
@@ -54,16 +53,29 @@ Line = dict[str, Any]
 
 
 def show_parity(options: Options, out: TextIO, environment: Environment | None = None) -> int:
-    """Prove plans and script equal, or say where they are not; return 1 where they are not."""
+    """Prove plans and script equal, or say where they are not; return 1 where they are not.
+
+    A signal ends the tracing and removes what it made, and the exit code is the shell's for it.
+    """
+    try:
+        with raising_on_signals():
+            return _show_parity(options, out, environment)
+    except Interrupted as stop:
+        return stop.exit_code
+
+
+def _show_parity(options: Options, out: TextIO, environment: Environment | None) -> int:
     environment = environment or process_environment()
     began = clock.seconds()
     root = find_checkout(options.checkout, Path.cwd())
     checkout = read_checkout(root, machine="x86_64")
     lines = _jobs(options, environment, checkout)
+    if not lines:
+        raise InputError("there is no job to compare: a proof of nothing proves nothing.")
     if options.trace:
-        return _show_traces(options, lines, checkout, out)
+        return _show_traces(options, environment, lines, checkout, out)
     if options.since is not None:
-        proof = _changes(options, lines, checkout, began)
+        proof = _changes(options, environment, lines, checkout, began)
     else:
         proof = _proof(options, environment, lines, checkout, began)
     if options.json:
@@ -72,7 +84,7 @@ def show_parity(options: Options, out: TextIO, environment: Environment | None =
         print(proof_markdown(proof, options.show), end="", file=out)
     else:
         print(describe_proof(proof, options.show), file=out)
-    return proof.exit_code if options.since is None else 0
+    return proof.exit_code
 
 
 def _jobs(options: Options, environment: Environment, checkout: Checkout) -> list[Line]:
@@ -123,8 +135,10 @@ def _profile(options: Options) -> Profile:
     return read_profile(Path(options.profile) if options.profile else None)
 
 
-def _cache(options: Options) -> Cache:
-    folder = Path(options.records or FOLDER) / "traces"
+def _cache(options: Options, environment: Environment) -> Cache:
+    """Return the cache: of this user, not of a checkout, which somebody else may have written."""
+    home = environment.get("XDG_CACHE_HOME") or f"{environment.get('HOME', '~')}/.cache"
+    folder = Path(home).expanduser() / "ci-sessions" / "traces"
     return Cache(folder if options.cache else None)
 
 
@@ -164,7 +178,7 @@ def _proof(
 ) -> Proof:
     names = read_differences(Path(options.differences) if options.differences else None)
     ours, others = _own(lines, checkout)
-    cache = _cache(options)
+    cache = _cache(options, environment)
     stage = read_stage(_root(checkout), checkout.script, _profile(options))
     recordings = _trace(options, ours, stage, cache)
     jobs = [
@@ -201,7 +215,13 @@ def _plan(line: Mapping[str, Any], checkout: Checkout) -> tuple[Command, ...] | 
         return str(error)
 
 
-def _changes(options: Options, lines: Sequence[Line], checkout: Checkout, began: float) -> Proof:
+def _changes(
+    options: Options,
+    environment: Environment,
+    lines: Sequence[Line],
+    checkout: Checkout,
+    began: float,
+) -> Proof:
     """Compare what the jobs ran at a revision with what they run now."""
     root, revision = _root(checkout), options.since or ""
     profile = _profile(options)
@@ -209,7 +229,7 @@ def _changes(options: Options, lines: Sequence[Line], checkout: Checkout, began:
     before = read_stage(root, checkout.script, profile, overlay=git_files(root, revision, folder))
     after = read_stage(root, checkout.script, profile)
     ours, others = _own(lines, checkout)
-    cache = _cache(options)
+    cache = _cache(options, environment)
     pairs = zip(
         ours,
         _trace(options, ours, before, cache),
@@ -226,12 +246,20 @@ def _changes(options: Options, lines: Sequence[Line], checkout: Checkout, began:
     )
 
 
-def _show_traces(options: Options, lines: Sequence[Line], checkout: Checkout, out: TextIO) -> int:
+def _show_traces(
+    options: Options,
+    environment: Environment,
+    lines: Sequence[Line],
+    checkout: Checkout,
+    out: TextIO,
+) -> int:
     """Print each job's recording as a line of JSON, as the recorded traces are written."""
     ours, _ = _own(lines, checkout)
     stage = read_stage(_root(checkout), checkout.script, _profile(options))
     code = 0
-    for line, recording in zip(ours, _trace(options, ours, stage, _cache(options)), strict=True):
+    for line, recording in zip(
+        ours, _trace(options, ours, stage, _cache(options, environment)), strict=True
+    ):
         if recording.fault:
             code = 1
             logger.warning("not followed: %s: %s", line, recording.fault)

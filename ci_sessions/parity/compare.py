@@ -8,6 +8,7 @@ where in the order of tests each of the others stands.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,16 +22,19 @@ if TYPE_CHECKING:
 
 __all__ = ["EVERYTHING", "STREAMS", "Difference", "Field", "compare", "plan_commands"]
 
-STREAMS = ("test", "preflight", "install", "helper", "file")
-"""The kinds that are compared. Probes and sourced files leave no trace but in what follows them."""
+STREAMS = ("test", "preflight", "install", "helper", "file", "source")
+"""The kinds that are compared. What probes answer, the profile says on both sides."""
 
-EVERYTHING = (*STREAMS, "source", "probe")
+EVERYTHING = (*STREAMS, "probe")
 
 Field = Literal["argv", "cwd", "env", "order", "missing", "extra"]
 _OURS = frozenset({"PATH", "TERM", "PYTHONUNBUFFERED", "FORCE_COLOR"})
 """Set here for clean logs, and by the script only sometimes."""
 
 
+_OWN_FILE = re.compile(
+    r"source (?:\$ROOT/|\./)?(?:\.(?:ci|jenkins)/pytorch/|\S*bin/activate$)|deactivate"
+)
 _FILE_TOOLS = frozenset({"ln", "cp", "mv", "rm"})
 _UNSEEN = frozenset({"mkdir", "touch", "bash"})
 """What makes room or writes a line: scripts do that by redirections too, which no trace shows."""
@@ -41,7 +45,7 @@ class Difference:
     """Where script and plan part. ``script`` or ``plan`` is None where the other stands alone.
 
     ``number`` is the command's place in its stream, from 1: the script's, or the plan's where the
-    script has none. For ``order``, the commands are the same, and stand elsewhere among the tests.
+    script has none. For ``order``, the commands are the same, and stand elsewhere among the others.
     """
 
     stream: str
@@ -90,7 +94,18 @@ def compare(
 
 
 def _of(commands: Iterable[Command], stream: str) -> list[Command]:
-    return [command for command in commands if command.kind == stream]
+    return [one for one in commands if one.kind == stream and not _is_own_file(one)]
+
+
+def _is_own_file(command: Command) -> bool:
+    """Tell whether a sourced file is the script's own, or a virtual environment's.
+
+    The recorder follows the one and a plan sets PATH for the other, so neither is on both sides.
+    """
+    is_own = re.compile(
+        r"source (?:\$ROOT/|\./)?(?:\.(?:ci|jenkins)/pytorch/|\S*bin/activate$)|deactivate"
+    )
+    return command.kind == "source" and is_own.match(" ".join(command.argv)) is not None
 
 
 def _compare_stream(
@@ -120,20 +135,47 @@ def _compare_stream(
 def _misplaced(
     script: Sequence[Command], plan: Sequence[Command], streams: Sequence[str]
 ) -> Iterator[Difference]:
-    """Find commands of the other streams that stand before another test than in the plan."""
-    for stream in streams[1:]:
-        pairs = zip(_places(script, stream), _places(plan, stream), strict=True)
-        for number, ((before, ours), (after, theirs)) in enumerate(pairs, 1):
-            if before != after:
-                yield Difference(stream, "order", number, ours, theirs)
+    """Find what stands elsewhere among the commands of other streams; each stream is equal."""
+    ours, theirs = _numbered(script, streams), _numbered(plan, streams)
+    places = _after_tests(theirs)
+    past_a_test = [
+        (key, command)
+        for (key, command), place in zip(ours, _after_tests(ours).values(), strict=True)
+        if places[key] != place
+    ]
+    where = dict(theirs)
+    for (stream, number), command in past_a_test:
+        yield Difference(stream, "order", number, command, where[stream, number])
+    if past_a_test:
+        return
+    keys = [key for key, _ in ours], [key for key, _ in theirs]
+    matcher = SequenceMatcher(None, *keys, autojunk=False)
+    for tag, start, end, _, _ in matcher.get_opcodes():
+        if tag in ("delete", "replace"):
+            for (stream, number), command in ours[start:end]:
+                yield Difference(stream, "order", number, command, where[stream, number])
 
 
-def _places(commands: Iterable[Command], stream: str) -> Iterator[tuple[int, Command]]:
-    tests = 0
+def _after_tests(numbered: Iterable[tuple[tuple[str, int], Command]]) -> dict[tuple[str, int], int]:
+    """Return after how many tests each command stands; a test itself stands nowhere else."""
+    tests, places = 0, {}
+    for (stream, number), _ in numbered:
+        tests += stream == "test"
+        places[stream, number] = tests if stream != "test" else 0
+    return places
+
+
+def _numbered(
+    commands: Iterable[Command], streams: Sequence[str]
+) -> list[tuple[tuple[str, int], Command]]:
+    """Return the compared commands in their order, each with its stream and number there."""
+    counts: Counter[str] = Counter()
+    found = []
     for command in commands:
-        tests += command.kind == "test"
-        if command.kind == stream:
-            yield tests, command
+        if command.kind in streams and not _is_own_file(command):
+            counts[command.kind] += 1
+            found.append(((command.kind, counts[command.kind]), command))
+    return found
 
 
 def _alike(command: Command) -> Command:
@@ -144,11 +186,7 @@ def _alike(command: Command) -> Command:
     text = _random(text)
     text = re.sub(r"taskset\0-c\0[0-9,-]+", "taskset\0-c\0N", text)
     cwd = _random(command.cwd).replace("$TMP", "..").replace("$ROOT/", "").replace("$ROOT", ".")
-    env = {
-        name: _value(name, value)
-        for name, value in command.env.items()
-        if name not in _OURS and value is not None
-    }
+    env = {name: _value(name, v) for name, v in command.env.items() if name not in _OURS}
     return replace(command, argv=tuple(text.split("\0")), cwd=cwd, env=env)
 
 
@@ -157,11 +195,15 @@ def _random(text: str) -> str:
     return re.sub(r"(?:\$TMP|/tmp)/([\w-]+)\.RANDOM", r"$TMP/\1.RANDOM", text)
 
 
-def _value(name: str, value: str) -> str:
+def _value(name: str, value: str | None) -> str | None:
+    if value is None:
+        return None
     if name == "OMP_NUM_THREADS":
         return "N"
     if name == "TASKSET":
         return re.sub(r"[0-9,-]+$", "N", value)
+    if not name.endswith(("PATH", "LD_PRELOAD")):
+        return value
     parts = [part for part in value.split(":") if part]
     if name == "LD_PRELOAD":
         parts = [part.rpartition("/")[2] for part in parts]

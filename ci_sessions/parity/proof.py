@@ -90,7 +90,12 @@ class Proof:
 
     @property
     def exit_code(self) -> int:
-        """0 when every job is equal, or differs as named; else 1."""
+        """0 when every job is equal, or differs as named; else 1.
+
+        Of two versions of a script, a job that changed is no fault; one that was not followed is.
+        """
+        if self.right == "now":
+            return int(self.count(Standing.NOT_FOLLOWED) > 0)
         return int(bool(self.faults) or any(job.standing.is_bad for job in self.jobs))
 
 
@@ -126,8 +131,8 @@ def judge_job(
 
 def judge_change(line: Mapping[str, Any], before: Recording, after: Recording) -> JobProof:
     """Compare what a job ran before a change of the script with what it runs after it."""
-    for recording in (before, after):
-        if recording.fault and before.fault != after.fault:
+    for recording in (after, before):
+        if recording.fault:
             return _not_followed(line, recording)
     found = compare(before.commands, after.commands, EVERYTHING)
     return JobProof(

@@ -11,18 +11,23 @@
 # Everything of ours is called __ci_*, is not exported, and survives set -eux, IFS and noglob.
 
 unset BASH_ENV
-__ci_time=${EPOCHREALTIME//[!0-9]/}
+__ci_main=$BASHPID
 __ci_pid=$BASHPID
+__ci_code=0
 __ci_chain=
 __ci_n=0
 __ci_quiet=
 __ci_left=${__ci_most:-20000}
-declare -A __ci_builtin=() __ci_defined=() __ci_opaque=() __ci_silent=()
+declare -A __ci_builtin=() __ci_defined=() __ci_opaque=() __ci_silent=() __ci_actions=()
 __ci_own=${BASH_SOURCE[0]}
 
-# A word as bash prints it in BASH_COMMAND. What is nested deeper than two levels is not read.
-__ci_nest='\$\(([^()]|\(([^()]|\([^()]*\))*\))*\)'
-__ci_dollar='\$[A-Za-z_][A-Za-z0-9_]*|\$[0-9@*#?$!_-]|\$\{([^{}]|\{[^{}]*\})*\}|'$__ci_nest'|`[^`]*`'
+# A word as bash prints it in BASH_COMMAND, with parentheses and braces nested six deep.
+__ci_nest='[^()]*' __ci_brace='[^{}]*'
+for __ci_i in 1 2 3 4 5 6; do
+  __ci_nest="([^()]|\\($__ci_nest\\))*" __ci_brace="([^{}]|\\{$__ci_brace\\})*"
+done
+__ci_nest="\\\$\\($__ci_nest\\)" __ci_brace="\\\$\\{$__ci_brace\\}"
+__ci_dollar='\$[A-Za-z_][A-Za-z0-9_]*|\$[0-9@*#?$!_-]|'$__ci_brace'|'$__ci_nest'|`[^`]*`'
 __ci_piece="[^[:space:]\"'\$\`\\\\;|&<>()]|\\\\.|'[^']*'|\\\$'([^'\\\\]|\\\\.)*'|\"([^\"\\\\\$\`]|\\\\.|$__ci_dollar)*\"|$__ci_dollar"
 __ci_word="^($__ci_piece)+"
 __ci_assign="^[A-Za-z_][A-Za-z0-9_]*(\[[^]]*\])?\+?=(\([^()]*\)|($__ci_piece)*)[[:space:]]*"
@@ -40,7 +45,7 @@ __ci_stack() {
 __ci_note() { # kind, words...: something that a reader of the trace must know
   local __ci_where
   __ci_stack
-  builtin printf '%s\0' "$1" "$__ci_chain" "$__ci_n" "${EPOCHREALTIME//[!0-9]/}" \
+  builtin printf '%s\0' "$1" "$__ci_chain" "$__ci_n" "$BASHPID" \
     "${__ci_where:-${__ci_last-}}" "$PWD" 1 "$2" '' >>"$__ci_log/$BASHPID"
 }
 
@@ -50,10 +55,12 @@ __ci_run() {
   builtin set +eufxT
   builtin set +o pipefail
   local IFS=$' \t\n' __ci_where
-  [[ $__ci_quiet || (${__ci_silent[$1]-} && ! ($1 == env && $# -gt 1)) ]] || {
+  local __ci_given=()
+  [[ $__ci_quiet ]] || __ci_is_silent "$@" || {
     __ci_stack
-    builtin printf '%s\0' command "$__ci_chain" "$__ci_n" "${EPOCHREALTIME//[!0-9]/}" \
-      "$__ci_where" "$PWD" "$#" "$@"
+    __ci_program_text "$@"
+    builtin printf '%s\0' command "$__ci_chain" "$__ci_n" "$BASHPID" \
+      "$__ci_where" "$PWD" "$(($# + ${#__ci_given[@]}))" "$@" "${__ci_given[@]}"
     builtin export -p
     builtin printf '\0'
   } >>"$__ci_log/$BASHPID"
@@ -61,19 +68,95 @@ __ci_run() {
   builtin exit $?
 }
 
-# Where the script ended: the first command of the EXIT trap, to which trap_add and the like add.
+# A tool that only looks, or waits, leaves no record; one that is told to write or to run does.
+__ci_is_silent() {
+  [[ ${__ci_silent[$1]-} ]] || return 1
+  case "$* " in
+  env\ ?* | awk*system* | gawk*system*) return 1 ;;
+  find*\ -exec* | find*\ -ok* | find*\ -delete* | find*\ -fprint*) return 1 ;;
+  sed*\ -i* | sed*\ -[a-zA-Z]i* | sed*\ --in-place* | sort*\ -o* | sort*\ --output*) return 1 ;;
+  esac
+}
+
+# Set __ci_given to the program that an interpreter reads from a here-document.
+__ci_program_text() {
+  case "${1##*/} ${2-} $#" in
+  python*\ -\ 2 | python*\ \ 1 | bash\ \ 1 | sh\ \ 1 | bash\ -s\ 2 | sh\ -s\ 2) ;;
+  *) return 0 ;;
+  esac
+  local __ci_text=
+  IFS= builtin read -r -t 2 -d '' -N 65536 __ci_text || :
+  [[ ! $__ci_text ]] || __ci_given=("<<" "$__ci_text")
+}
+
+# Where the script ended, as the first command of its EXIT trap; then its own actions, in a fork:
+# only there does bash tell the DEBUG trap which command of a trap comes next.
 __ci_exit() {
+  __ci_code=$?
+  [[ $BASHPID == "$__ci_main" ]] || return 0
+  if [[ $- != *T* || $(builtin trap -p DEBUG) != *"__ci_debug"* ]]; then
+    __ci_note "not followed" "the script turned tracing off"
+  fi
   builtin printf '\036' # what follows in the output is no reason for the end
-  builtin printf '%s\0' end '' 0 "${EPOCHREALTIME//[!0-9]/}" "${__ci_last-}" "$PWD" 0 '' \
-    >>"$__ci_log/$BASHPID"
+  builtin printf '%s\0' end '' 0 "$BASHPID" "${__ci_last-}" "$PWD" 0 '' >>"$__ci_log/$BASHPID"
+}
+__ci_status() { return "$1"; }
+__ci_at_exit='__ci_exit; (
+  if __ci_status "$__ci_code"; then builtin eval "${__ci_actions[EXIT]-}"; else builtin eval "${__ci_actions[EXIT]-}"; fi
+  builtin exit "$__ci_code"
+); builtin exit $?'
+
+trap() {
+  local __ci_option= __ci_action __ci_name __ci_wrapped
+  while [[ ${1-} == -* && $1 != - ]]; do
+    case $1 in
+    --) builtin shift && break ;;
+    *) __ci_option=$1 && builtin shift ;;
+    esac
+  done
+  if [[ $__ci_option ]]; then
+    [[ $__ci_option == -l || $# == 0 ]] && { builtin trap "$__ci_option" "$@"; return; }
+    for __ci_name; do
+      __ci_signal "$__ci_name"
+      [[ ! ${__ci_actions[$__ci_name]+set} ]] ||
+        builtin printf 'trap -- %s %s\n' "${__ci_actions[$__ci_name]@Q}" "$__ci_name"
+    done
+    return 0
+  fi
+  [[ $# != 0 ]] || { builtin trap; return; }
+  __ci_action=$1
+  if [[ $# == 1 ]]; then __ci_action=-; else builtin shift; fi
+  for __ci_name; do
+    __ci_signal "$__ci_name"
+    case $__ci_name in
+    DEBUG)
+      __ci_note "not followed" "the script traps DEBUG itself, which tracing needs"
+      builtin continue
+      ;;
+    esac
+    builtin unset "__ci_actions[$__ci_name]"
+    [[ $__ci_action == - ]] || __ci_actions[$__ci_name]=$__ci_action
+    __ci_wrapped="(builtin eval \"\${__ci_actions[$__ci_name]}\")"
+    [[ $__ci_action != *exit* ]] || __ci_wrapped+='; builtin exit $?'
+    case $__ci_name:$__ci_action in
+    EXIT:*) builtin trap -- "$__ci_at_exit" EXIT ;;
+    *:- | *:) builtin trap -- "$__ci_action" "$__ci_name" ;;
+    *) builtin trap -- "$__ci_wrapped" "$__ci_name" ;;
+    esac
+  done
+}
+__ci_signal() { # name or number: set __ci_name to what the actions are kept under
+  __ci_name=${1^^}
+  __ci_name=${__ci_name#SIG}
+  [[ $__ci_name != 0 ]] || __ci_name=EXIT
 }
 
 command_not_found_handle() { __ci_run "$@"; }
 
 __ci_debug() {
-  [[ $1 != __ci_* && ${BASH_SOURCE[1]-} != "$__ci_own" ]] || return 0
+  [[ ${BASH_SOURCE[1]-} != "$__ci_own" ]] || return 0
   if [[ $BASHPID != "$__ci_pid" ]]; then
-    __ci_chain+="$__ci_n:${EPOCHREALTIME//[!0-9]/} "
+    __ci_chain+="$__ci_n:$BASHPID "
     __ci_pid=$BASHPID __ci_n=0
   fi
   __ci_n=$((__ci_n + 1))
@@ -89,8 +172,8 @@ __ci_debug() {
   case $1 in
   '[['* | '(('* | 'for '* | 'case '* | 'select '*) return 0 ;;
   esac
-  local __ci_text=$1 __ci_raw=${1%%[[:space:]]*} IFS=$' \t\n'
-  builtin shift 2
+  local __ci_whole=$1 __ci_text=$1 __ci_raw=${1%%[[:space:]]*} __ci_ifs=${IFS-$' \t\n'} IFS=$' \t\n'
+  builtin set -- "${@:3:$#-3}"
   case $__ci_raw in
   *[!A-Za-z0-9_./:+@%,-]*) ;;
   *) # most commands: a plain word, which needs no reading
@@ -104,7 +187,13 @@ __ci_debug() {
     __ci_text=${__ci_text:${#BASH_REMATCH[0]}}
   done
   while [[ $__ci_text && ${#__ci_words[@]} == 0 ]]; do
-    [[ $__ci_text =~ $__ci_word ]] || break
+    if ! [[ $__ci_text =~ $__ci_word ]]; then
+      case $__ci_text in
+      [\<\>]* | [0-9]* | \&\>* | \{*) ;; # a redirection only
+      *) __ci_note "not followed" "the command cannot be read: $__ci_whole" ;;
+      esac
+      break
+    fi
     __ci_raw=${BASH_REMATCH[0]}
     __ci_text=${__ci_text:${#__ci_raw}}
     __ci_text=${__ci_text#"${__ci_text%%[![:space:]]*}"}
@@ -130,7 +219,15 @@ __ci_expand() { # raw, positional parameters...: fill __ci_words without lasting
   fi
   builtin set +ux
   __ci_words=()
-  builtin eval "builtin set -- $__ci_one" 2>/dev/null && __ci_words=("$@")
+  local IFS=$__ci_ifs
+  case $__ci_one in
+  *++* | *--* | *:=* | *\(\(*=*) # what counts would count twice: in a fork, then
+    __ci_words=("$(builtin eval "builtin set -- $__ci_one" 2>/dev/null; builtin printf %s "${1-}")")
+    ;;
+  *)
+    builtin eval "builtin set -- $__ci_one" 2>/dev/null && __ci_words=("$@")
+    ;;
+  esac
   [[ $__ci_set != *u* ]] || builtin set -u
   [[ $__ci_set != *x* ]] || builtin set -x
 }
@@ -143,10 +240,15 @@ __ci_prepare() { # word, rest of the command, positional parameters...
     '' | [0-9\<\>\&\{]*) builtin unset -f exec ;;
     *) # what follows an exec never runs, nor does an EXIT trap
       exec() {
+        while [[ ${1-} == -* ]]; do
+          [[ $1 != -*a* ]] || builtin shift
+          builtin shift
+        done
         (__ci_run "$@")
-        local __ci_code=$?
+        local __ci_ended=$?
+        __ci_exit
         builtin trap - EXIT
-        builtin exit "$__ci_code"
+        builtin exit "$__ci_ended"
       }
       ;;
     esac
@@ -166,37 +268,24 @@ __ci_prepare() { # word, rest of the command, positional parameters...
     fi
     return 0
     ;;
-  trap)
-    builtin set -- $__ci_rest # in a trap, bash does not say which command comes
-    for __ci_name; do
-      __ci_name=${__ci_name//[\'\"\;]/}
-      [[ $__ci_name != /* && $__ci_name != ./* ]] || __ci_define "$__ci_name"
-    done
-    if [[ " $__ci_rest " == *[[:space:]]DEBUG[[:space:]]* ]]; then
-      trap() { __ci_note "not followed" "the script traps DEBUG itself, which tracing needs"; }
-    else
-      builtin unset -f trap
+  set | shopt)
+    if [[ " $__ci_rest " == *" +"*T* || $__ci_rest == *functrace* || $__ci_rest == *posix* ]]; then
+      __ci_note "not followed" "the script changes what tracing needs: $__ci_name $__ci_rest"
     fi
     return 0
     ;;
-  set)
-    if [[ " $__ci_rest " == *" +"*T* || $__ci_rest == *"+o functrace"* || $__ci_rest == *"-o posix"* ]]; then
-      set() { __ci_note "not followed" "the script turns functrace off, which tracing needs"; }
-    else
-      builtin unset -f set
-    fi
-    return 0
-    ;;
-  builtin)
+  builtin | command)
     case $__ci_rest in
-    exec* | source* | .* | trap* | set* | kill* | enable* | command* | cd* | pushd*)
-      __ci_prepare "${__ci_rest%%[[:space:]]*}" "${__ci_rest#*[[:space:]]}" "${@:3}"
+    "trap '__ci_debug "*) ;; # our own, of which bash tells once more
+    exec* | trap* | source* | .\ * | set* | shopt* | kill* | enable* | [\$\"\'\`]*)
+      [[ $__ci_name != command || $__ci_rest == [es.tk]* ]] || return 0
+      __ci_note "not followed" "$__ci_name hides a command from tracing: $__ci_name $__ci_rest"
       ;;
     esac
     return 0
     ;;
   esac
-  [[ ${__ci_builtin[$__ci_name]-} || ${__ci_defined[$__ci_name]-} ]] && return 0
+  [[ ${__ci_builtin[$__ci_name]-} ]] && return 0
   if [[ ${__ci_opaque[$__ci_name]-} ]]; then
     :
   elif builtin declare -F -- "$__ci_name" >/dev/null; then
@@ -230,14 +319,14 @@ __ci_is_ours() { # file: one of the checkout's own scripts, copied here
   [[ $__ci_file == "$__ci_scripts"/* ]]
 }
 
-__ci_inside() { # paths...: all below the throwaway folder, as they are written
+__ci_inside() { # paths...: all in the copy, wherever links and the real folder lead
   local __ci_file
   for __ci_file; do
-    [[ $__ci_file == /* ]] || __ci_file=$PWD/$__ci_file
+    __ci_file=$("$__ci_path/realpath" -m -- "$__ci_file" 2>/dev/null)
     case $__ci_file in
-    *..*) __ci_file=$("$__ci_path/realpath" -m -- "$__ci_file") ;;
+    "$__ci_base"/tmp/* | "$__ci_base"/abs/* | "$__ci_base"/site/* | "$__ci_base"/home/*) ;;
+    *) return 1 ;;
     esac
-    [[ $__ci_file == "$__ci_base"/* ]] || return 1
   done
 }
 
@@ -262,8 +351,13 @@ __ci_tool() {
   ls | realpath | readlink | basename | dirname | expr | seq | diff | cmp | comm)
     __ci_program "$__ci_tool" "$@"
     ;;
-  grep | egrep | fgrep)
-    "$__ci_path/$__ci_tool" "$@" 2>/dev/null
+  egrep | fgrep) # scripts, in some systems
+    [[ $__ci_tool == egrep ]] && builtin set -- -E "$@" || builtin set -- -F "$@"
+    "$__ci_path/grep" "$@" 2>/dev/null
+    return "$(($? != 0))"
+    ;;
+  grep)
+    "$__ci_path/grep" "$@" 2>/dev/null
     return "$(($? != 0))" # 2 is a file that only a real run would have written: no match
     ;;
   cut | tr | head | tail | wc | cat | uniq | paste | rev | tac | fold | nl)
@@ -292,7 +386,13 @@ __ci_tool() {
   tee)
     if __ci_inside_all "$@"; then __ci_program tee "$@"; else __ci_program cat; fi
     ;;
-  mkdir | rmdir | touch | chmod | rm | cp | mv | ln)
+  touch)
+    local __ci_one
+    for __ci_one; do
+      [[ $__ci_one == -* ]] || ! __ci_inside "$__ci_one" || : >>"$__ci_one"
+    done
+    ;;
+  mkdir | rmdir | rm | cp | mv | ln)
     __ci_inside_all "$@" && "$__ci_path/$__ci_tool" "$@" 2>/dev/null
     ;;
   which | command)
@@ -417,10 +517,10 @@ builtin ulimit -c 0 2>/dev/null
 builtin enable -n kill enable suspend logout fc history bind
 for __ci_i in $(builtin compgen -b; builtin compgen -k); do __ci_builtin[$__ci_i]=1; done
 builtin unset __ci_i
-for __ci_i in command hash type ulimit cd pushd dirname; do __ci_builtin[$__ci_i]=1; done
+for __ci_i in command hash type ulimit cd pushd dirname trap; do __ci_builtin[$__ci_i]=1; done
 builtin unset __ci_i
-builtin readonly -f __ci_debug __ci_expand __ci_prepare __ci_run __ci_note __ci_stack
+builtin readonly -f trap __ci_exit __ci_debug __ci_expand __ci_prepare __ci_run __ci_note __ci_stack
 builtin readonly __ci_builtin __ci_log __ci_base __ci_path
-builtin trap __ci_exit EXIT
+builtin trap -- "$__ci_at_exit" EXIT
 builtin set -T
-builtin trap '__ci_debug "$BASH_COMMAND" "$LINENO" "$@"' DEBUG
+builtin trap '__ci_debug "$BASH_COMMAND" "$LINENO" "$@" "$_"' DEBUG # the last word keeps $_

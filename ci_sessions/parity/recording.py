@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["Command", "Note", "Recording", "from_dict", "kind_of", "read_log", "trace_line"]
 
 TIMED_OUT = 124
+_MOST_PROCESSES = 2**22  # more numbers than Linux has
 _OWN_VARIABLES = {"PWD", "OLDPWD", "SHLVL", "_", "BASH_ENV"}
 
 
@@ -83,7 +84,7 @@ def from_dict(data: Mapping[str, Any]) -> Recording:
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    order: tuple[tuple[int, int], ...]
+    order: tuple[tuple[int, int], ...]  # for each shell around it: which command, which process
     kind: str
     lines: tuple[str, ...]
     cwd: str
@@ -96,7 +97,9 @@ def read_log(
 ) -> tuple[tuple[Command, ...], tuple[Note, ...]]:
     """Read a recorder's files: each holds records of NUL-ended fields."""
     words = _Words(places)
-    records = sorted((record for text in texts for record in _split(text)), key=_order)
+    found = [record for text in texts for record in _split(text)]
+    first = min((record.order[0][1] for record in found), default=0)
+    records = sorted(found, key=lambda record: _order(record, first))
     commands, notes = [], []
     for record in records:
         lines = tuple(words.file(line) for line in record.lines)
@@ -109,7 +112,7 @@ def read_log(
         env = _changes(record.exports, start)
         env = {k: None if v is None else words.text(v) for k, v in env.items()}
         argv, env = _without_env(argv, env)
-        commands.append(Command(kind_of(argv, cwd), argv, cwd, env, lines))
+        commands.append(Command(kind_of(argv), argv, cwd, env, lines))
     return tuple(commands), tuple(notes)
 
 
@@ -117,7 +120,7 @@ def _without_env(
     argv: tuple[str, ...], env: dict[str, str | None]
 ) -> tuple[tuple[str, ...], dict[str, str | None]]:
     """Return ``env NAME=VALUE command`` as the command with that environment."""
-    if argv[0] not in ("env", "/usr/bin/env"):
+    if argv[0] not in ("env", "/usr/bin/env") or argv[1:2] in [("-i",), ("-",), ("-S",)]:
         return argv, env
     at, env = 1, dict(env)
     while at < len(argv) - 1:
@@ -133,8 +136,14 @@ def _without_env(
     return argv[at:] or argv, env
 
 
-def _order(record: _Record) -> tuple[tuple[int, int], ...]:
-    return record.order
+def _order(record: _Record, first: int) -> tuple[tuple[int, int], ...]:
+    """Return what sorts as the script is written: processes by when they were forked.
+
+    Process numbers only rise, until they begin again: what is far below the others comes after.
+    """
+    return tuple(
+        (number, pid if pid >= first else pid + _MOST_PROCESSES) for number, pid in record.order
+    )
 
 
 def _split(text: str) -> Iterable[_Record]:
@@ -159,7 +168,8 @@ def _split(text: str) -> Iterable[_Record]:
 
 
 _EXPORT = re.compile(
-    r"""declare -\w*x\w* (\w+)(?:=("(?:[^"\\]|\\.)*"|\$'(?:[^'\\]|\\.)*'|\S*))?\n""", re.DOTALL
+    r"""declare -[b-zB-Z]*x[b-zB-Z]* (\w+)(?:=("(?:[^"\\]|\\.)*"|\$'(?:[^'\\]|\\.)*'|\S*))?\n""",
+    re.DOTALL,
 )
 _ESCAPES = dict(zip(b"ntEerabfv", b"\n\t\x1b\x1b\r\a\b\f\v", strict=True))
 
@@ -221,34 +231,44 @@ class _Words:
 
 
 _PYTHON = r"(?:python[\d.]*|\$SHIMS/python[\d.]*) "
+_PROBES = (
+    r"import site; print\(site\.getsitepackages\(\)\[0\]\)",
+    r"from distutils\.sysconfig import get_python_lib; print\(get_python_lib\(\)\)",
+    r"from sysconfig import get_path; print\(get_path\([\"']purelib[\"']\)\)",
+    r"import os; print\((?:min|max)\(os\.sched_getaffinity\(0\)\)\)",
+    r"import numba\.cuda",
+    r"import os;\s*import numba\.cuda; print\(os\.path\.dirname\(numba\.cuda\.__file__\)\)",
+    r"import pandas; print\(pandas\.__version__\)",
+    r"import sys; print\(sys\.executable\)",
+    r"import sys; print\(f'\{sys\.version_info\.major\}\.\{sys\.version_info\.minor\}'\)",
+)
+"""Questions that scripts ask of Python, whole: a longer program is a test until it is known."""
+
 _RULES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (kind, re.compile(pattern, re.DOTALL))
     for kind, pattern in (
-        ("source", r"(?:source|\.) |deactivate(?: |$)"),
-        ("file", r"(?:sudo )?(?:ln|cp|mv|rm|mkdir|chmod|patch|tar|unzip|zip)(?: |$)"),
-        ("probe", r"git (?:status|config|merge-base|rev-parse|log|diff|show)"),
-        ("probe", r"(?:sudo|nvidia-smi|rocminfo|rocm-smi|xpu-smi|timeout \d+ xpu-smi)(?: |$)"),
-        ("probe", r"(?:kill|trap|clang|gcc|which|ps|lspci|df|free|top|ccache|sccache)(?: |$)"),
+        ("source", r"(?:source|\.) |deactivate$"),
+        ("probe", r"(?:chown|true)(?: |$)|git status(?: |$)|git (?:merge-base|rev-parse) "),
+        ("probe", r"git config --global --add safe\.directory \S+$"),
+        ("probe", r"(?:nvidia-smi|rocminfo|rocm-smi)(?: |$)|timeout \d+ xpu-smi discovery$"),
+        ("probe", r"kill(?: |$)|clang --print-file-name=\S+$|s?ccache --(?:show|zero)-stats$"),
+        ("probe", _PYTHON + rf"-c (?:{'|'.join(_PROBES)})$"),
+        ("file", r"(?:ln|cp|mv|rm|mkdir|chmod|patch|tar|unzip|zip|sed|sort|tee)(?: |$)"),
         ("install", r"(?:pip[\d.]*|conda|mamba|uv|apt|apt-get|yum|dnf|npm|curl|wget|git)(?: |$)"),
         ("install", _PYTHON + r"-m ?(?:pip|venv|build)(?: |$)"),
         ("install", _PYTHON + r"\S*setup\.py "),
         ("install", _PYTHON + r"\S*tests_setup\.py "),
-        ("preflight", _PYTHON + r"-c .*shutil\.copytree"),
-        ("preflight", _PYTHON + r"-c import torch; (?:torch\._C\._crash_if|print\(torch\.__)"),
-        (
-            "probe",
-            _PYTHON + r"-c .*(?:getsitepackages|get_python_lib|get_path\(|sched_getaffinity|"
-            r"numba\.cuda|pandas\.__version__|sys\.version_info|sys\.executable|device_count)",
-        ),
+        ("preflight", _PYTHON + r"-c import os, torch, shutil; shutil\.copytree\("),
+        ("preflight", _PYTHON + r"-c import torch; (?:torch\._C\._crash_if_\w+|print)\([^;]*\)$"),
         ("helper", r"(?!run_test)[a-z][a-z0-9]*_[a-z0-9_]*(?: |$)"),
     )
 )
+_SUDO = re.compile(r"sudo (?:-\w+ )*")
 
 
-def kind_of(argv: tuple[str, ...], cwd: str) -> str:
+def kind_of(argv: tuple[str, ...]) -> str:
     """Say what a command is for, by its words: what no rule knows is a test."""
-    line = " ".join(argv)
-    del cwd
+    line = _SUDO.sub("", " ".join(argv), count=1) if argv[0] == "sudo" else " ".join(argv)
     return next((kind for kind, rule in _RULES if rule.match(line)), "test")
 
 

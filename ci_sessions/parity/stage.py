@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci_sessions.errors import CheckoutError
+from ci_sessions.log import logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -86,9 +87,17 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def _contents(root: Path, paths: Iterable[Path]) -> Iterator[tuple[str, bytes]]:
+    """Read files of the checkout; a link that leads out of it is left out."""
+    real = root.resolve()
     for path in paths:
-        is_small = path.stat().st_size <= _LARGEST
-        yield path.relative_to(root).as_posix(), path.read_bytes() if is_small else b""
+        if not path.resolve().is_relative_to(real):
+            logger.warning("%s leads out of the checkout, and is not copied", path)
+            continue
+        is_whole = path.suffix == ".sh" or path.stat().st_size <= _LARGEST
+        try:
+            yield path.relative_to(root).as_posix(), path.read_bytes() if is_whole else b""
+        except OSError as error:
+            raise CheckoutError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 def _pins(root: Path, profile: Profile) -> dict[str, bytes]:
@@ -145,20 +154,25 @@ def write_stage(stage: Stage, profile: Profile, base: Path) -> None:
     for name, text in profile.files.items():
         path = Path(root, profile.where(name, places))
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        path.chmod(0o755)
+        _write(path, text.encode())
     moved = {name: profile.where(name, places) for name in stage.moved}
     pattern = re.compile(rf"(?<![\w.$}}~/])({'|'.join(map(re.escape, moved))})(?![\w.-])")
     for name, data in stage.files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if not name.endswith(".sh"):
-            path.write_bytes(data)
+            _write(path, data)
             continue
         text = data.decode(errors="surrogateescape")
         text = pattern.sub(lambda match: moved[match[1]], text) if moved else text
-        path.write_bytes(text.encode(errors="surrogateescape"))
-        path.chmod(0o755)
+        _write(path, text.encode(errors="surrogateescape"))
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file that may be executed: behind the walls no rights can be changed later."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o755)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
 
 
 def remove(folder: Path) -> None:

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["Cache", "trace_jobs"]
 
 Variables = Mapping[str, str]
-FORMAT = 1
 LIMIT = 20.0
 """Seconds that one job may take; a real one takes a tenth of a second."""
 _SLACK = 20.0  # seconds over the limit in which a worker must say that it was reached
@@ -105,31 +104,40 @@ def trace_jobs(  # noqa: PLR0913 - each is a choice of the caller's
     Jobs that differ in nothing are traced once.
     """
     cache = cache or Cache(None)
-    keys = _keys(jobs, stage, profile)
+    bash, tools = _programs()
+    keys = _keys(jobs, stage, profile, bash)
     known = {key: found for key in dict.fromkeys(keys) if (found := cache.get(key))}
     missing = {key: job for key, job in zip(keys, jobs, strict=True) if key not in known}
     if not missing:
         yield from (known[key] for key in keys)
         return
     count = min(workers or os.cpu_count() or 1, len(missing))
-    with _pool(stage, profile, count, limit) as pool, ThreadPoolExecutor(count) as threads:
-        futures = {key: threads.submit(pool.trace, job) for key, job in missing.items()}
+    with (
+        _pool(stage, profile, (bash, tools), count, limit) as pool,
+        ThreadPoolExecutor(count) as threads,
+    ):
         try:
+            futures = {key: threads.submit(pool.trace, job) for key, job in missing.items()}
             for key in keys:
                 if key not in known:
                     known[key] = futures[key].result()
                     if known[key].is_lasting:
                         cache.put(key, known[key])
                 yield known[key]
-        finally:
-            for future in futures.values():
-                future.cancel()
+        except BaseException:
+            pool.end()  # else the threads would wait for their workers first
+            threads.shutdown(cancel_futures=True)
+            raise
     cache.prune()
 
 
-def _keys(jobs: Sequence[Variables], stage: Stage, profile: Profile) -> list[str]:
+def _keys(jobs: Sequence[Variables], stage: Stage, profile: Profile, bash: Path) -> list[str]:
+    """Hash all that a recording depends on: script, profile, job, our own code, and bash."""
     common = hashlib.sha256()
-    for text in (RECORDER.read_text(encoding="utf-8"), profile.digest, stage.digest, str(FORMAT)):
+    for code in (*sorted(Path(__file__).parent.glob("*.py")), RECORDER):
+        common.update(code.read_bytes() + b"\0")
+    seen = bash.stat()
+    for text in (profile.digest, stage.digest, f"{bash} {seen.st_size} {seen.st_mtime_ns}"):
         common.update(text.encode() + b"\0")
     keys = []
     for job in jobs:
@@ -148,18 +156,26 @@ class _Pool:
     limit: float
     idle: SimpleQueue[_Worker] = field(default_factory=SimpleQueue)
     started: list[_Worker] = field(default_factory=list)
+    is_ended: bool = False
 
     def start(self) -> _Worker:
         worker = _Worker(self.base / f"worker{len(self.started)}", self.words, self.limit)
         self.started.append(worker)
         return worker
 
+    def end(self) -> None:
+        """End all workers, now; what they were tracing is lost."""
+        self.is_ended = True
+        for worker in self.started:
+            worker.companion.end()
+
     def trace(self, job: Variables) -> Recording:
         worker = self.idle.get()
         answer = worker.ask({"variables": dict(job)}, self.limit + _SLACK)
         if answer is None:
             worker.companion.end()
-            self.idle.put(self.start())
+            if not self.is_ended:
+                self.idle.put(self.start())
             return Recording(0, (), fault=f"the tracing process was lost: {worker.last_words()}")
         self.idle.put(worker)
         return from_dict(json.loads(answer))
@@ -202,22 +218,28 @@ def _say_walls(walls: Sequence[str]) -> None:
 
 
 @contextmanager
-def _pool(stage: Stage, profile: Profile, count: int, limit: float) -> Iterator[_Pool]:
+def _pool(
+    stage: Stage, profile: Profile, programs: tuple[Path, Path], count: int, limit: float
+) -> Iterator[_Pool]:
     """Start workers in a throwaway folder; end them and remove it, whatever happens."""
-    bash, tools = shutil.which("bash"), shutil.which("sed")
-    if bash is None or tools is None:
-        raise MissingToolError("tracing needs bash and sed on the PATH: install them.")
     base = _throwaway()
-    pool = _Pool(base, (bash, str(Path(tools).parent)), limit)
+    pool = _Pool(base, tuple(map(str, programs)), limit)
     try:
         (base / "stage").write_bytes(pickle.dumps((stage, profile)))
         for _ in range(count):
             pool.idle.put(pool.start())
         yield pool
     finally:
-        for worker in pool.started:
-            worker.companion.end()
+        pool.end()
         remove(base)
+
+
+def _programs() -> tuple[Path, Path]:
+    """Return bash, and the folder of the tools that may answer."""
+    bash, sed = shutil.which("bash"), shutil.which("sed")
+    if bash is None or sed is None:
+        raise MissingToolError("tracing needs bash and sed on the PATH: install them.")
+    return Path(bash), Path(sed).parent
 
 
 def _throwaway() -> Path:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ci_sessions.parity.confine import confine
+from ci_sessions.parity.confine import TOOLS, confine
 from ci_sessions.parity.recording import Recording, read_log
 from ci_sessions.parity.stage import places_below, remove, write_stage
 from ci_sessions.run.process import adopt_orphans, end_descendants, stream
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
     from ci_sessions.run.process import Ended
 
 RECORDER = Path(__file__).with_name("recorder.bash")
+_UNSEEN = re.compile(
+    r"^.*: (?:fork: .*|line \d+: \S*/\S*: (?:No such file or directory|Permission denied))$",
+    re.MULTILINE,
+)
+"""What bash says of a command that it could not start: such a command left no record. A file that
+a redirection did not find is not among them where it has a message of its own (``cat``)."""
 _END = "\036"  # the recorder writes it when the script ends, before any EXIT trap
 _SHOWN, _LINES = 2000, 20  # characters and pieces of output that a fault may quote from
 
@@ -69,9 +76,12 @@ class Bench:
         }
         output: list[str] = []
 
+        lost: list[str] = []
+
         def keep(text: str) -> None:
             output.append(text[-_SHOWN:])
             del output[:-_LINES]
+            lost.extend(_UNSEEN.findall(text))
 
         ended = stream(
             [self.bash, self.stage.script],
@@ -81,10 +91,10 @@ class Bench:
             limit=self.limit,
         )
         end_descendants(set())
-        texts = [path.read_text(errors="surrogateescape") for path in log.iterdir()]
+        texts = [path.read_bytes().decode(errors="surrogateescape") for path in log.iterdir()]
         commands, notes = read_log(texts, start, places)
         lines = _last_lines(commands, notes)
-        fault = self.fault(ended, notes, lines[:1], "".join(output))
+        fault = self.fault(ended, notes, lines[:1], "".join(output), lost)
         return Recording(
             ended.code,
             commands,
@@ -95,9 +105,16 @@ class Bench:
         )
 
     def fault(
-        self, ended: Ended, notes: Iterable[Note], lines: tuple[str, ...], output: str
+        self,
+        ended: Ended,
+        notes: Iterable[Note],
+        lines: tuple[str, ...],
+        output: str,
+        lost: list[str],
     ) -> str:
         """Say why the script was not followed to its end, or nothing."""
+        if lost:
+            return f"bash lost a command: {lost[0].strip()}"
         for note in notes:
             if note.kind == "not followed":
                 return note.text
@@ -108,6 +125,8 @@ class Bench:
             quoted = "".join(f" at `{self.line(line)}`" for line in lines)
             last = f"; it said last: {said[-1]}" if said else ""
             return f"it ended with exit code {ended.code}{quoted}{last}"
+        if not any(note.kind == "end" for note in notes):
+            return "its end was not seen"
         return ""
 
     def line(self, where: str) -> str:
@@ -145,7 +164,8 @@ def main(words: list[str]) -> int:
         limit=limit,
     )
     adopt_orphans()
-    print(json.dumps({"walls": confine(base)}), flush=True)
+    programs = [Path(bash).resolve(), *((Path(tools) / name).resolve() for name in TOOLS)]
+    print(json.dumps({"walls": confine(base, programs)}), flush=True)
     for number, line in enumerate(sys.stdin):
         folder = base / f"job{number}"
         folder.mkdir()

@@ -95,7 +95,7 @@ def _block(job: JobProof, alike: list[JobProof], proof: Proof) -> Iterator[str]:
     where = f"   {_where(lines)}" if lines else ""
     yield f"{_name(job.standing, proof)}: {job.name}{where}"
     if difference is None:
-        yield f"  {job.reason}"
+        yield f"  {_plain(job.reason)}"
     else:
         yield from _diff(difference, proof)
         if len(job.differences) > 1:
@@ -103,6 +103,12 @@ def _block(job: JobProof, alike: list[JobProof], proof: Proof) -> Iterator[str]:
     if alike:
         configs = ", ".join(sorted({str(one.job.get("config", "")) for one in alike}))
         yield f"  the same in {len(alike)} more jobs of {configs}"
+
+
+def _plain(text: str) -> str:
+    """Return a text without control characters but for the ends of lines, which are indented."""
+    lines = ("".join(c for c in line if c.isprintable()) for line in text.splitlines())
+    return "\n  ".join(lines)
 
 
 def _where(lines: tuple[str, ...]) -> str:
@@ -132,7 +138,7 @@ def _diff(difference: Difference, proof: Proof) -> Iterator[str]:
     elif difference.field == "order":
         yield f"{left}{_line(script)}"
         which = f"{difference.stream} {difference.number}"
-        yield f"  {which} stands before another test {_in(proof.right)}"
+        yield f"  {which} stands elsewhere among the others {_in(proof.right)}"
     else:
         yield from _words(left, script, right, plan, proof)
 
@@ -140,11 +146,11 @@ def _diff(difference: Difference, proof: Proof) -> Iterator[str]:
 def _words(left: str, script: Command, right: str, plan: Command, proof: Proof) -> Iterator[str]:
     """Write two commands above one another, and a mark below the first word that differs."""
     at = _first_apart(script.argv, plan.argv)
-    before = shlex.join(script.argv[:at])
+    before = " ".join(map(_quoted, script.argv[:at]))
     cut = max(0, len(before) - _WIDE)
     column = len(before) - cut + (1 if at else 0) + (2 if cut else 0)
     for label, command in ((left, script), (right, plan)):
-        text = shlex.join(command.argv)
+        text = _line(command)
         text = "… " + text[cut:] if cut else text
         yield label + text
     yield " " * (len(right) + column) + "^ " + _said(script.argv[at:], plan.argv[at:], proof)
@@ -183,11 +189,20 @@ def _changed_names(difference: Difference) -> list[str]:
 
 
 def _shown(value: str | None) -> str:
-    return "(not set)" if value is None else shlex.quote(value)
+    return "(not set)" if value is None else _quoted(value)
 
 
 def _line(command: Command | None) -> str:
-    return shlex.join(command.argv) if command else ""
+    return " ".join(map(_quoted, command.argv)) if command else ""
+
+
+def _quoted(word: str) -> str:
+    """Quote a word for a shell, on one line: a log must not take it for a command of its own."""
+    if word.isprintable():
+        return shlex.quote(word)
+    text = word.replace("\\", "\\\\").replace("'", "\\'")
+    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return f"$'{''.join(shown)}'"
 
 
 def _table(proof: Proof) -> Iterator[str]:
@@ -202,7 +217,7 @@ def _table(proof: Proof) -> Iterator[str]:
 
 def proof_markdown(proof: Proof, most: int = 20) -> str:
     """Write a comment for a pull request: the totals, the diffs folded, the table."""
-    mark = "❌" if proof.exit_code and proof.right == "plan" else "✅"
+    mark = "❌" if proof.exit_code else "✅"
     title = "Parity of plans and script" if proof.right == "plan" else "What the change runs anew"
     lines = [f"### {mark} {title}", "", _totals(proof), ""]
     groups = list(_groups(proof))

@@ -114,6 +114,8 @@ def git_files(root: Path, revision: str, folder: str) -> dict[str, bytes]:
 
     Raises CheckoutError when there is no such revision, or nothing of that folder in it.
     """
+    if revision.startswith("-"):
+        raise CheckoutError(f"--since is {revision!r}: give a commit, a tag or a branch.")
     git = ["git", "-C", str(root)]
     listed = _git([*git, "ls-tree", "-r", "-z", revision, "--", folder], revision)
     names = [

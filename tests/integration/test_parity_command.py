@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from integration.conftest import ci, write_script
@@ -194,3 +197,46 @@ def test_jobs_that_are_alike_are_traced_once(stage, monkeypatch):
     found = list(tracing.trace_jobs([job, job, job], stage, read_profile(), workers=2))
     assert found[0] == found[1] == found[2]
     assert len(count) == 2  # a hello and a job
+
+
+def test_a_proof_of_nothing_is_no_proof(checkout, tmp_path):
+    path = tmp_path / "jobs.json"
+    path.write_text("[]")
+    done = ci("parity", "--jobs", str(path), cwd=checkout, check=2)
+    assert "there is no job to compare" in done.stderr
+    assert (
+        "give a commit, a tag or a branch"
+        in ci("parity", "--since=--help", cwd=checkout, check=2).stderr
+    )
+
+
+def test_a_sourced_file_of_the_checkout_is_not_passed_over(checkout):
+    (checkout / "tools").mkdir()
+    (checkout / "tools" / "x.sh").write_text("python hidden.py\n")
+    edit(
+        checkout,
+        "    run_test --include test_jit_legacy",
+        "    source tools/x.sh\n    run_test --include test_jit_legacy",
+    )
+    done = ci("parity", "jit_legacy", cwd=checkout, check=1)
+    assert "script  source tools/x.sh\n  source 1 is missing in the plan" in done.stdout
+
+
+def test_a_signal_leaves_nothing_behind(checkout, tmp_path):
+    write_script(checkout / SCRIPT, "#!/bin/bash\nread -t 60 x <> <(:)\n")
+    spare = tmp_path / "spare"
+    spare.mkdir()
+    for folder in (spare, *spare.parents):
+        if folder.stat().st_uid == os.geteuid():
+            folder.chmod(folder.stat().st_mode | 0o711)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "ci_sessions", "parity", "jit_legacy", "--no-cache"],
+        cwd=checkout, env={**os.environ, "TMPDIR": str(spare)},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 20
+    while not list(spare.glob("ci-sessions-*/worker0/job0/log")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(timeout=20) == 143
+    assert list(spare.iterdir()) == []

@@ -107,6 +107,26 @@ python survived.py
     assert recording.commands[-1].argv == ("python", "survived.py")
 
 
+@needs_landlock
+def test_no_program_is_started_and_no_right_is_changed(tmp_path, victim):
+    """Whatever finds a way past the shell's side meets the kernel's."""
+    victim.chmod(0o755)
+    file = victim / "precious.txt"
+    before = (file.stat().st_mode, file.stat().st_mtime_ns)
+    text = f"""
+R=$PWD; cd "{victim}"; PWD=$R; chmod 0600 precious.txt; touch -d @1 precious.txt; cd "$R"
+__ci_=1 /bin/chmod 0600 "{file}"
+export PATH=/usr/bin:/bin
+trap "chmod 0640 '{file}'; rm -f '{file}'" EXIT
+builtin exec /bin/sh -c "chmod 0600 '{file}'"
+"""
+    hostile(tmp_path, text)
+    text = f"PATH=/bin; unset -f rm; \\rm -f '{file}'; command_not_found_handle() {{ :; }}; /bin/sh -c 'rm {file}'"
+    hostile(tmp_path, text + "\n")
+    assert (file.stat().st_mode, file.stat().st_mtime_ns) == before
+    assert unharmed(victim)
+
+
 def test_no_process_outside_is_ended(tmp_path):
     """``kill`` is no builtin while a script is traced, however it is called."""
     text = f"kill -9 {os.getpid()}\nbuiltin kill -9 -1\nenable kill\nkill -9 -1\npython alive.py\n"

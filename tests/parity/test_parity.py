@@ -143,6 +143,6 @@ def test_the_recorder_sorts_commands_as_the_recorded_traces_do():
     for trace in traces():
         for command in trace["commands"]:
             argv = tuple(command["argv"])
-            if (kind := kind_of(argv, "")) != command["kind"]:
+            if (kind := kind_of(argv)) != command["kind"]:
                 wrong[command["kind"], kind, " ".join(argv)[:80]] += 1
     assert wrong == {}

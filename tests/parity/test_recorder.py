@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from parity.recorder import trace, tree_of
 
+from ci_sessions.parity.recording import kind_of
+
 TRICKS = Path(__file__).parent / "tricks"
 LANG, KIND = {"LANG": "C.UTF-8"}, {"KIND": "cuda"}
 START = {**LANG, **KIND}
@@ -70,7 +72,7 @@ EXPECTED = [
     (74, "test", ".", (PYTHON, "split.py", "a", "b", "*"), MOVED),
     (79, "test", ".", (PYTHON, "grouped.py"), LATE),
     (79, "test", ".", (PYTHON, "grouped_too.py"), LATE),
-    (80, "test", ".", (PYTHON,), LATE),
+    (80, "test", ".", (PYTHON, "<<", 'print("a here-document")\n'), LATE),
     (83, "test", ".", (PYTHON, "expected.py"), LATE),
     (83, "test", ".", (PYTHON, "last.py", "bye now"), LATE),
 ]  # fmt: skip
@@ -145,16 +147,26 @@ def test_an_exit_trap_runs_after_what_ended_the_script(tmp_path):
         ("set -e\npython a.py\nf() {\n  exit 3\n}\nf\n", "ended with exit code 3 at `exit 3`", "test.sh:4"),
         ("set -e\necho broke >&2\n[[ -f /nothing/here ]]\npython never.py\n", "exit code 1 at `[[ -f /nothing/here ]]`; it said last: broke", "test.sh:3"),
         ("python a.py\nif then\n", "ended with exit code 2", "test.sh:1"),
+        ("shopt -uo functrace\npython a.py\n", "the script changes what tracing needs: shopt -uo", "test.sh:1"),
+        ("builtin set +T\npython a.py\n", "builtin hides a command from tracing", "test.sh:1"),
+        ("command trap - DEBUG\npython a.py\n", "command hides a command from tracing", "test.sh:1"),
+        ("trap - debug\npython a.py\n", "the script traps DEBUG itself", "test.sh:1"),
+        ("s=DEBUG; trap - $s\npython a.py\n", "the script traps DEBUG itself", "test.sh:1"),
+        ("x='builtin trap - DEBUG'; $x\npython a.py\n", "the script turned tracing off", "test.sh:1"),
+        ("f() { local -; set $1; python hidden.py; }; f +T\n", "", "test.sh:1"),
         ("trap 'echo x' DEBUG\npython a.py\n", "the script traps DEBUG itself", "test.sh:1"),
-        ("set -e\nset +T\npython a.py\n", "the script turns functrace off", "test.sh:2"),
+        ("set -e\nset +T\npython a.py\n", "the script changes what tracing needs: set +T", "test.sh:2"),
         ("n=$'a b'\n\"./my $n\" x\n", "a command is called './my a b'", "test.sh:2"),
         ("set -u\npython $NOT_SET\n", "NOT_SET: unbound variable", "test.sh:2"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_followed_says_why_and_where(tmp_path, text, fault, line):
     recording = trace(tree_of(tmp_path, text))
-    assert fault in recording.fault
-    assert recording.lines[0].endswith(line)
+    if fault:
+        assert fault in recording.fault
+        assert recording.lines[0].endswith(line)
+    else:
+        assert recording.fault or recording.commands[-1].argv == ("python", "hidden.py")
 
 
 def test_a_pipeline_is_recorded_in_its_own_order(tmp_path):
@@ -211,3 +223,73 @@ def test_tools_answer_below_the_throwaway_folder_only(tmp_path):
     got, still = (c.argv for c in recording.commands if c.argv[1].endswith(("got.py", "still.py")))
     assert got == ("python", "got.py", "new", "moved.txt", "c", "new")
     assert still == ("python", "still.py", "moved.txt")
+
+
+def recorded(folder, text, **files):
+    recording = trace(tree_of(folder, text, **files))
+    assert recording.fault == ""
+    return [" ".join(c.argv) for c in recording.commands]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("trap 'build/bin/x now || true' EXIT\npython a\n", ["python a", "build/bin/x now"]),
+        ("clean() { bb/a; }; trap clean EXIT\npython a\n", ["python a", "bb/a"]),
+        ("trap -- \"$(echo 'bb/a 1')\" EXIT\npython a\nexit 0\n", ["python a", "bb/a 1"]),
+        ("trap 'echo failed; bb/diag || true' ERR\nfalse\npython a\n", ["bb/diag", "python a"]),
+        ("trap 'a' EXIT; trap \"$(trap -p EXIT | cut -d\\' -f2); b\" EXIT\npython x\n", ["python x", "a", "b"]),
+        ("trap 'python \"$?\"' EXIT\ntrue\n", ["python 0"]),
+        ("PATH=/usr/bin:/bin; trap 'python3 end' EXIT\npython3 a\n", ["python3 a", "python3 end"]),
+        ("c=(one two three); i=0\n${c[i++]} a; ${c[i++]} b; ${c[i++]} c\n", ["one a", "two b", "three c"]),
+        ("IFS=,; c=bb/x,y; $c z\n", ["bb/x y z"]),
+        ('"${A:-${B:-${C:-build}}}/bin/x" all\n', ["build/bin/x all"]),
+        ('"$(echo $(echo $(echo $(echo bb))))/a" y\n', ["bb/a y"]),
+        ("__ci_n=1 bb/x\n__ci_=1 /bin/chmod 0 x\n", ["bb/x", "/bin/chmod 0 x"]),
+        ("mkdir -p a && python $_\n", ["python a"]),
+        ("exec -a name python a.py\n", ["python a.py"]),
+        ("python $'a\\rb'\n", ["python a\rb"]),
+        ("x=(1); export x; python a\n", ["python a"]),
+        ("python3 a; unset -f python3; python3 b\n", ["python3 a", "python3 b"]),
+        ("python - <<< 'print(1)'\n", ["python - << print(1)\n"]),
+        ("find . -name x -exec python {} \\;\n", ["find . -name x -exec python {} ;"]),
+        ("echo a >x.py; sed -i s/a/b/ x.py\n", ["sed -i s/a/b/ x.py"]),
+        ("awk 'BEGIN{system(\"python x\")}'\n", ['awk BEGIN{system("python x")}']),
+    ],
+)  # fmt: skip
+def test_nothing_is_lost_where_bash_hides_it(tmp_path, text, expected):
+    assert recorded(tmp_path, text) == expected
+
+
+def test_groups_of_a_pipeline_are_recorded_in_its_order(tmp_path):
+    text = "{ python a; } | { python b; }\n" * 60
+    assert recorded(tmp_path, text) == ["python a", "python b"] * 60
+
+
+def test_a_script_cannot_take_back_what_was_recorded(tmp_path):
+    text = 'python a; rm -rf "$TMPDIR/../log"; mkdir "$TMPDIR/../log"; python b\n'
+    assert [line for line in recorded(tmp_path, text) if line.startswith("python")] == [
+        "python a", "python b",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("sudo python test/run_test.py --all", "test"),
+        ("sudo -E apt-get install -y gcc", "install"),
+        ("sudo chown -R jenkins x", "probe"),
+        ("gcc -o t t.c", "test"),
+        ("ccache -C", "test"),
+        ("timeout 10 xpu-smi x", "test"),
+        ("git config --global user.name x", "install"),
+        ("sed -i s/a/b/ test/test_jit.py", "file"),
+    ],
+)
+def test_what_is_not_known_is_compared(words, kind):
+    assert kind_of(tuple(words.split())) == kind
+
+
+def test_a_longer_program_is_no_probe():
+    code = "import torch, mytests; assert torch.cuda.device_count() >= 0; mytests.main()"
+    assert kind_of(("python", "-c", code)) == "test"

@@ -49,6 +49,11 @@ def found(script, plan):
         ([command("pip install a", "install")], [command("pip install b", "install")], [("install", "argv", 1)]),
         ([command("i", "install"), command("t")], [command("t"), command("i", "install")], [("install", "order", 1)]),
         ([command("git status", "probe")], [], []),
+        ([command("source /opt/x.sh", "source")], [], [("source", "missing", 1)]),
+        ([command("source .ci/pytorch/common.sh", "source"), command("source v/bin/activate", "source")], [], []),
+        ([command("rm x", "file"), command("i", "install")], [command("i", "install"), command("rm x", "file")], [("install", "order", 1)]),
+        ([command("a", BUILD_ENVIRONMENT=None)], [command("a")], [("test", "env", 1)]),
+        ([command("a", X="t.py::T")], [command("a", X="t.py:T")], [("test", "env", 1)]),
         ([command("x", "preflight", X="1")], [command("x", "preflight")], []),
         # what depends on the machine alone
         ([command("a", PATH="x", TERM="y")], [command("a")], []),
@@ -90,7 +95,7 @@ def test_a_job_stands_as_its_comparison_says():
     change = judge_change(JOB, recording(command("g", "probe")), recording())
     assert change.standing is Standing.DIFFERENT  # a reviewer of the script wants to see probes too
     both = recording(fault="it ended")
-    assert judge_change(JOB, both, both).standing is Standing.EQUAL
+    assert judge_change(JOB, both, both).standing is Standing.NOT_FOLLOWED  # nobody knows
     assert judge_change(JOB, recording(), both).standing is Standing.NOT_FOLLOWED
 
 
@@ -247,7 +252,7 @@ def test_other_ways_to_differ_are_said_in_words():
     extra = shown([], [command("a", "helper")])
     assert "helper 1 is not in the script" in extra
     moved = shown([command("i", "install"), command("t")], [command("t"), command("i", "install")])
-    assert "install 1 stands before another test in the plan" in moved
+    assert "install 1 stands elsewhere among the others in the plan" in moved
     added = shown([command("a b")], [command("a new b")])
     assert "new is not in the script" in added
     many = shown([command("a"), command("b")], [])
@@ -356,3 +361,23 @@ def test_a_trace_line_shares_what_all_tests_share():
         {"kind": "test", "argv": ["t3"], "cwd": "$TMP/x"},
     ]
     assert trace_line(recording(), JOB)["env"] == {}
+
+
+def test_a_report_cannot_give_orders_to_a_log():
+    job = judge_job(
+        JOB, recording(command("x"), Command("test", ("a\n::error::b\x1b[31m",), ".", {})), []
+    )
+    text = describe_proof(proof(job)) + proof_markdown(proof(job))
+    assert "\x1b" not in text
+    assert "\n::error" not in text
+    one = judge_job(JOB, recording(Command("test", ("a\n'b",), ".", {})), [])
+    assert "$'a\\n\\'b'" in describe_proof(proof(one))
+
+
+def test_of_two_versions_only_what_was_not_followed_fails():
+    changed = judge_change(JOB, recording(command("a")), recording(command("b")))
+    lost = judge_change(JOB, recording(), recording(fault="x"))
+    sides = {"left": "before", "right": "now"}
+    assert proof(changed, **sides).exit_code == 0
+    assert proof(changed, lost, **sides).exit_code == 1
+    assert proof_markdown(proof(lost, **sides)).startswith("### ❌")

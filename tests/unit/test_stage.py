@@ -227,3 +227,15 @@ def test_the_same_job_of_two_runners_is_one():
         {"config": "a", "env": {"X": "1"}},
     ]
     assert [line["workflows"] for line in merged(lines)] == [["p.yml", "t.yml"], []]
+
+
+def test_a_link_that_leads_out_of_the_checkout_is_not_copied(tree, caplog):
+    (tree / ".ci" / "pytorch" / "secret.sh").symlink_to("/etc/passwd")
+    assert ".ci/pytorch/secret.sh" not in read_stage(tree, SCRIPT, read_profile()).files
+    assert "secret.sh leads out of the checkout, and is not copied" in caplog.text
+
+
+@pytest.mark.parametrize("env", [{"A=B": "1"}, {"A": "x\0y"}, {"1": "x"}])
+def test_what_is_no_variable_is_named(env):
+    with pytest.raises(InputError, match="that is no variable"):
+        job_variables({"config": "x", "env": env})
