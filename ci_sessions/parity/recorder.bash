@@ -73,7 +73,7 @@ __ci_is_silent() {
   [[ ${__ci_silent[$1]-} ]] || return 1
   case "$* " in
   env\ ?* | awk*system* | gawk*system*) return 1 ;;
-  find*\ -exec* | find*\ -ok* | find*\ -delete* | find*\ -fprint*) return 1 ;;
+  find*\ -exec\ * | find*\ -execdir\ * | find*\ -ok* | find*\ -delete* | find*\ -fprint*) return 1 ;;
   sed*\ -i* | sed*\ -[a-zA-Z]i* | sed*\ --in-place* | sort*\ -o* | sort*\ --output*) return 1 ;;
   esac
 }

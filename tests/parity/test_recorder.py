@@ -253,6 +253,7 @@ def recorded(folder, text, **files):
         ("python3 a; unset -f python3; python3 b\n", ["python3 a", "python3 b"]),
         ("python - <<< 'print(1)'\n", ["python - << print(1)\n"]),
         ("find . -name x -exec python {} \\;\n", ["find . -name x -exec python {} ;"]),
+        ("find . -maxdepth 1 -executable -name x\n", []),
         ("echo a >x.py; sed -i s/a/b/ x.py\n", ["sed -i s/a/b/ x.py"]),
         ("awk 'BEGIN{system(\"python x\")}'\n", ['awk BEGIN{system("python x")}']),
     ],
