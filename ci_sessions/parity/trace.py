@@ -188,7 +188,8 @@ class _Worker:
         base.mkdir()
         self.errors = base.with_suffix(".log")
         if os.geteuid() == 0:
-            os.chown(base, NOBODY, NOBODY)
+            with suppress(PermissionError):  # a container may keep even root from it
+                os.chown(base, NOBODY, NOBODY)
         argv = (sys.executable, "-m", "ci_sessions.parity.worker", str(base), str(limit), *words)
         package = str(Path(__file__).resolve().parents[2])
         env = {"PYTHONPATH": package, "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
