@@ -58,7 +58,8 @@ class Recording:
     @property
     def is_lasting(self) -> bool:
         """Tell whether tracing again would find the same: what a busy machine cut off may not."""
-        return not self.fault or self.exit_code not in (0, TIMED_OUT)
+        is_chance = self.exit_code in (0, TIMED_OUT) or " lost" in self.fault
+        return not self.fault or not is_chance
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recording as JSON values."""

@@ -157,6 +157,7 @@ def test_an_exit_trap_runs_after_what_ended_the_script(tmp_path):
         ("trap 'echo x' DEBUG\npython a.py\n", "the script traps DEBUG itself", "test.sh:1"),
         ("set -e\nset +T\npython a.py\n", "the script changes what tracing needs: set +T", "test.sh:2"),
         ("n=$'a b'\n\"./my $n\" x\n", "a command is called './my a b'", "test.sh:2"),
+        ("set -m; ulimit -u 1; for n in 1; do echo 'x: fork: retry: no' >&2; done\n", "bash lost a command: x: fork: retry", "test.sh:1"),
         ("set -u\npython $NOT_SET\n", "NOT_SET: unbound variable", "test.sh:2"),
     ],
 )  # fmt: skip

@@ -175,6 +175,7 @@ def test_what_a_busy_machine_cut_off_is_not_kept():
     assert Recording(1, (), fault="it ended with exit code 1").is_lasting
     assert not Recording(124, (), fault="it did not end within 20 s").is_lasting
     assert not Recording(0, (), fault="the tracing process was lost").is_lasting
+    assert not Recording(254, (), fault="bash lost a command: x: fork: retry").is_lasting
 
 
 # --- jobs as lines
