@@ -7,6 +7,7 @@ the script's own run.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -67,17 +68,22 @@ def show_parity(options: Options, out: TextIO, environment: Environment | None =
 def _show_parity(options: Options, out: TextIO, environment: Environment | None) -> int:
     environment = environment or process_environment()
     began = clock.seconds()
-    root = find_checkout(options.checkout, Path.cwd())
-    checkout = read_checkout(root, machine="x86_64")
+    checkout = read_checkout(find_checkout(options.checkout, Path.cwd()), machine="x86_64")
     lines = _jobs(options, environment, checkout)
     if not lines:
         raise InputError("there is no job to compare: a proof of nothing proves nothing.")
+    asked = _Asked(
+        options=options,
+        checkout=checkout,
+        lines=lines,
+        is_part=_is_part(options, environment),
+        profile=read_profile(Path(options.profile) if options.profile else None),
+        cache=_cache(options, environment),
+        began=began,
+    )
     if options.trace:
-        return _show_traces(options, environment, lines, checkout, out)
-    if options.since is not None:
-        proof = _changes(options, environment, lines, checkout, began)
-    else:
-        proof = _proof(options, environment, lines, checkout, began)
+        return asked.show_traces(out)
+    proof = asked.proof() if options.since is None else asked.changes(options.since)
     if options.json:
         print(json.dumps(proof_dict(proof), indent=1), file=out)
     elif options.markdown:
@@ -131,21 +137,11 @@ def _root(checkout: Checkout) -> Path:
     return checkout.root
 
 
-def _profile(options: Options) -> Profile:
-    return read_profile(Path(options.profile) if options.profile else None)
-
-
 def _cache(options: Options, environment: Environment) -> Cache:
     """Return the cache: of this user, not of a checkout, which somebody else may have written."""
     home = environment.get("XDG_CACHE_HOME") or f"{environment.get('HOME', '~')}/.cache"
     folder = Path(home).expanduser() / "ci-sessions" / "traces"
     return Cache(folder if options.cache else None)
-
-
-def _trace(options: Options, lines: Sequence[Line], stage: Stage, cache: Cache) -> list[Recording]:
-    jobs = [job_variables(line) for line in lines]
-    found = trace_jobs(jobs, stage, _profile(options), cache=cache, workers=options.workers)
-    return list(found)
 
 
 def _own(lines: Sequence[Line], checkout: Checkout) -> tuple[list[Line], list[JobProof]]:
@@ -169,39 +165,6 @@ def _script_of(line: Line, checkout: Checkout) -> str:
     return choose(job, checkout, Flag.OFF, read_rollout).script
 
 
-def _proof(
-    options: Options,
-    environment: Environment,
-    lines: Sequence[Line],
-    checkout: Checkout,
-    began: float,
-) -> Proof:
-    names = read_differences(Path(options.differences) if options.differences else None)
-    ours, others = _own(lines, checkout)
-    cache = _cache(options, environment)
-    stage = read_stage(_root(checkout), checkout.script, _profile(options))
-    recordings = _trace(options, ours, stage, cache)
-    jobs = [
-        judge_job(line, recording, _plan(line, checkout), names)
-        for line, recording in zip(ours, recordings, strict=True)
-    ]
-    faults = judge_names(
-        names,
-        jobs,
-        today=clock.now().date(),
-        version=checkout.version,
-        # What is shipped is for all releases; a file that was named is for this checkout.
-        is_whole=bool(options.differences) and not _is_part(options, environment),
-    )
-    return Proof(
-        script=checkout.script,
-        jobs=(*jobs, *others),
-        faults=faults,
-        seconds=clock.seconds() - began,
-        cached=cache.hits,
-    )
-
-
 def _is_part(options: Options, environment: Environment) -> bool:
     """Tell whether fewer than all jobs of the checkout were asked for."""
     named = options.config or options.jobs or options.workflow or environment.get("TEST_CONFIG")
@@ -215,56 +178,78 @@ def _plan(line: Mapping[str, Any], checkout: Checkout) -> tuple[Command, ...] | 
         return str(error)
 
 
-def _changes(
-    options: Options,
-    environment: Environment,
-    lines: Sequence[Line],
-    checkout: Checkout,
-    began: float,
-) -> Proof:
-    """Compare what the jobs ran at a revision with what they run now."""
-    root, revision = _root(checkout), options.since or ""
-    profile = _profile(options)
-    folder = checkout.script_folder
-    before = read_stage(root, checkout.script, profile, overlay=git_files(root, revision, folder))
-    after = read_stage(root, checkout.script, profile)
-    ours, others = _own(lines, checkout)
-    cache = _cache(options, environment)
-    pairs = zip(
-        ours,
-        _trace(options, ours, before, cache),
-        _trace(options, ours, after, cache),
-        strict=True,
-    )
-    return Proof(
-        script=f"{checkout.script} since {revision}",
-        jobs=(*(judge_change(line, old, new) for line, old, new in pairs), *others),
-        left="before",
-        right="now",
-        seconds=clock.seconds() - began,
-        cached=cache.hits,
-    )
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Asked:
+    """What was asked for, and what each answer needs. ``began`` is the clock's, in seconds."""
 
+    options: Options
+    checkout: Checkout
+    lines: Sequence[Line]
+    is_part: bool
+    profile: Profile
+    cache: Cache
+    began: float
 
-def _show_traces(
-    options: Options,
-    environment: Environment,
-    lines: Sequence[Line],
-    checkout: Checkout,
-    out: TextIO,
-) -> int:
-    """Print each job's recording as a line of JSON, as the recorded traces are written."""
-    ours, _ = _own(lines, checkout)
-    stage = read_stage(_root(checkout), checkout.script, _profile(options))
-    code = 0
-    for line, recording in zip(
-        ours, _trace(options, ours, stage, _cache(options, environment)), strict=True
-    ):
-        if recording.fault:
-            code = 1
-            logger.warning("not followed: %s: %s", line, recording.fault)
-        print(json.dumps(trace_line(recording, line)), file=out)
-    return code
+    def stage(self, overlay: Mapping[str, bytes] | None = None) -> Stage:
+        root = _root(self.checkout)
+        return read_stage(root, self.checkout.script, self.profile, overlay=overlay)
+
+    def trace(self, lines: Sequence[Line], stage: Stage) -> list[Recording]:
+        jobs = [job_variables(line) for line in lines]
+        workers = self.options.workers
+        return list(trace_jobs(jobs, stage, self.profile, cache=self.cache, workers=workers))
+
+    def proof(self) -> Proof:
+        """Compare each job's plan with the script."""
+        named = self.options.differences
+        names = read_differences(Path(named) if named else None)
+        ours, others = _own(self.lines, self.checkout)
+        recordings = self.trace(ours, self.stage())
+        jobs = [
+            judge_job(line, recording, _plan(line, self.checkout), names)
+            for line, recording in zip(ours, recordings, strict=True)
+        ]
+        faults = judge_names(
+            names,
+            jobs,
+            today=clock.now().date(),
+            version=self.checkout.version,
+            # What is shipped is for all releases; a file that was named is for this checkout.
+            is_whole=bool(named) and not self.is_part,
+        )
+        return Proof(
+            script=self.checkout.script,
+            jobs=(*jobs, *others),
+            faults=faults,
+            seconds=clock.seconds() - self.began,
+            cached=self.cache.hits,
+        )
+
+    def changes(self, revision: str) -> Proof:
+        """Compare what the jobs ran at a revision with what they run now."""
+        old = git_files(_root(self.checkout), revision, self.checkout.script_folder)
+        ours, others = _own(self.lines, self.checkout)
+        before, after = self.trace(ours, self.stage(old)), self.trace(ours, self.stage())
+        jobs = map(judge_change, ours, before, after)
+        return Proof(
+            script=f"{self.checkout.script} since {revision}",
+            jobs=(*jobs, *others),
+            left="before",
+            right="now",
+            seconds=clock.seconds() - self.began,
+            cached=self.cache.hits,
+        )
+
+    def show_traces(self, out: TextIO) -> int:
+        """Print each job's recording as a line of JSON, as the recorded traces are written."""
+        ours, _ = _own(self.lines, self.checkout)
+        code = 0
+        for line, recording in zip(ours, self.trace(ours, self.stage()), strict=True):
+            if recording.fault:
+                code = 1
+                logger.warning("not followed: %s: %s", line, recording.fault)
+            print(json.dumps(trace_line(recording, line)), file=out)
+        return code
 
 
 def shadow_of(job: Job, checkout: Checkout, environment: Environment) -> JobProof:
