@@ -73,8 +73,8 @@ __ci_is_silent() {
   [[ ${__ci_silent[$1]-} ]] || return 1
   case "$* " in
   env\ ?* | awk*system* | gawk*system*) return 1 ;;
-  find*\ -exec\ * | find*\ -execdir\ * | find*\ -ok* | find*\ -delete* | find*\ -fprint*) return 1 ;;
-  sed*\ -i* | sed*\ -[a-zA-Z]i* | sed*\ --in-place* | sort*\ -o* | sort*\ --output*) return 1 ;;
+  find*\ -exec\ * | find*\ -execdir\ * | find*\ -ok* | find*\ -delete* | find*\ -f[pl]*) return 1 ;;
+  sed*\ -i* | sed*\ -[a-zA-Z]i* | sed*\ --in-place* | sort*\ -o* | sort*\ -[a-zA-Z]o* | sort*\ --output*) return 1 ;;
   esac
 }
 
@@ -364,9 +364,16 @@ __ci_tool() {
     "$__ci_path/$__ci_tool" "$@" 2>/dev/null
     return 0
     ;;
-  sort) [[ $__ci_all == *" -o"* || $__ci_all == *" --"[oc]* ]] || __ci_program sort "$@" ;;
+  sort)
+    case $__ci_all in
+    *" -o"* | *" -"[a-zA-Z]o* | *" --"[oc]*) ;;
+    *) __ci_program sort "$@" ;;
+    esac
+    ;;
   sed)
-    [[ $__ci_all != *" -i"* && $__ci_all != *" --in-place"* ]] || __ci_inside_all "$@" || return 0
+    case $__ci_all in
+    *" -i"* | *" -"[a-zA-Z]i* | *" --in-place"*) __ci_inside_all "$@" || return 0 ;;
+    esac
     __ci_program sed --sandbox "$@"
     ;;
   awk | gawk | mawk)

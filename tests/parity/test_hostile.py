@@ -65,6 +65,8 @@ find "{victim}" -delete
 find "{victim}" -exec rm {{}} +
 sed -i d "{victim}/precious.txt"
 sed 'w {victim}/made' /dev/null
+sed -Ei d "{victim}/precious.txt"
+sort -uo "{victim}/made" /dev/null
 awk 'BEGIN {{ print > "{victim}/made" }}'
 sort -o "{victim}/made" /dev/null
 tee "{victim}/made" </dev/null
