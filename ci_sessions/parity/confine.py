@@ -59,15 +59,15 @@ _FILE = 16 * 1024 * 1024  # bytes that one file may grow to
 _MEMORY = 4 * 1024**3  # bytes of address space
 
 
-def confine(folder: Path, programs: Iterable[Path] = ()) -> list[str]:
+def confine(folder: Path, programs: Iterable[Path] = (), user: int = NOBODY) -> list[str]:
     """Limit this process for good; return the walls that stand.
 
-    Files change below ``folder`` only, and only ``programs`` are started.
+    Files change below ``folder`` only, and only ``programs`` are started. Root becomes ``user``.
     """
     if sys.platform != "linux":
         return []
     walls = []
-    if os.geteuid() == 0 and _become_nobody():
+    if os.geteuid() == 0 and _become(user):
         walls.append("user")
     _limit()
     walls.append("limits")
@@ -85,11 +85,11 @@ def has_landlock() -> bool:
     return sys.platform == "linux" and bool(ctypes.CDLL(None).syscall(_CREATE, None, 0, 1) > 0)
 
 
-def _become_nobody() -> bool:
+def _become(user: int) -> bool:
     try:
         os.setgroups([])
-        os.setresgid(NOBODY, NOBODY, NOBODY)
-        os.setresuid(NOBODY, NOBODY, NOBODY)
+        os.setresgid(user, user, user)
+        os.setresuid(user, user, user)
     except OSError:
         return False
     return True

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import itertools
 import json
 import os
 import pickle
@@ -39,6 +40,7 @@ __all__ = ["Cache", "trace_jobs"]
 Variables = Mapping[str, str]
 LIMIT = 20.0
 """Seconds that one job may take; a real one takes a tenth of a second."""
+_USERS = itertools.count(0x4000_0000 + 64 * os.getpid())  # beyond those of people and services
 _SLACK = 20.0  # seconds over the limit in which a worker must say that it was reached
 _KEPT = 30 * 24 * 3600.0  # seconds after which an unused recording is dropped
 
@@ -187,10 +189,8 @@ class _Worker:
     def __init__(self, base: Path, words: tuple[str, ...], limit: float) -> None:
         base.mkdir()
         self.errors = base.with_suffix(".log")
-        if os.geteuid() == 0:
-            with suppress(PermissionError):  # a container may keep even root from it
-                os.chown(base, NOBODY, NOBODY)
-        argv = (sys.executable, "-m", "ci_sessions.parity.worker", str(base), str(limit), *words)
+        own = (str(base), str(limit), str(_give_away(base)))
+        argv = (sys.executable, "-m", "ci_sessions.parity.worker", *own, *words)
         package = str(Path(__file__).resolve().parents[2])
         env = {"PYTHONPATH": package, "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
         self.companion = Companion(argv, env=env, errors=self.errors)
@@ -206,6 +206,20 @@ class _Worker:
     def last_words(self) -> str:
         text = self.errors.read_text(errors="replace").strip()
         return text.splitlines()[-1] if text else "it said nothing"
+
+
+def _give_away(folder: Path) -> int:
+    """Give root's folder to a user that has nothing else, and return who that is.
+
+    Each worker has a user of its own: limits of processes count all that a user has, so one
+    script's fork bomb would starve the others.
+    """
+    if os.geteuid() == 0:
+        for user in (next(_USERS), NOBODY):
+            with suppress(OSError):  # a container may not have that user, or keep root from it
+                os.chown(folder, user, user)
+                return user
+    return NOBODY
 
 
 def _say_walls(walls: Sequence[str]) -> None:

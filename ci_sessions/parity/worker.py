@@ -149,10 +149,11 @@ def _last_lines(commands: tuple[Command, ...], notes: tuple[Note, ...]) -> tuple
 def main(words: list[str]) -> int:
     """Confine this process, then answer jobs until standard input ends.
 
-    ``words``: the folder, the limit in seconds, bash, and the folder of the real tools. The first
-    line names the pickled stage and profile; its answer names the walls.
+    ``words``: the folder, the limit in seconds, the user, bash, the folder of the real tools. The
+    first line names the pickled stage and profile; its answer names the walls.
     """
-    base, limit, bash, tools = Path(words[0]), float(words[1]), words[2], words[3]
+    base, limit, user = Path(words[0]), float(words[1]), int(words[2])
+    bash, tools = words[3:]
     first = json.loads(sys.stdin.readline())
     stage, profile = pickle.loads(Path(first["stage"]).read_bytes())  # noqa: S301 - ours
     bench = Bench(
@@ -165,7 +166,7 @@ def main(words: list[str]) -> int:
     )
     adopt_orphans()
     programs = [Path(bash).resolve(), *((Path(tools) / name).resolve() for name in TOOLS)]
-    print(json.dumps({"walls": confine(base, programs)}), flush=True)
+    print(json.dumps({"walls": confine(base, programs, user)}), flush=True)
     for number, line in enumerate(sys.stdin):
         folder = base / f"job{number}"
         folder.mkdir()
