@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci_sessions import __version__
-from ci_sessions.commands import (
+from ci_sessions.cli.commands import (
     explain_job,
     plan_jobs,
     run_job,
@@ -16,11 +16,11 @@ from ci_sessions.commands import (
     show_plan,
     show_rollout,
 )
+from ci_sessions.cli.dispatch import dispatch_job
+from ci_sessions.cli.options import parse_options
+from ci_sessions.cli.parity import show_parity
 from ci_sessions.errors import CiSessionsError, InputError
 from ci_sessions.log import set_up
-from ci_sessions.options import parse_options
-from ci_sessions.proving import show_parity
-from ci_sessions.routing import dispatch_job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

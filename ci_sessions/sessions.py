@@ -8,7 +8,7 @@ from __future__ import annotations
 __all__: list[str] = []
 
 try:
-    import ci_sessions.registered  # noqa: F401 - defines the sessions
+    import ci_sessions.cli.registered  # noqa: F401 - defines the sessions
 except Exception as error:  # noqa: BLE001 - whatever is broken, CI must reach test.sh
     from ci_sessions import emergency
 

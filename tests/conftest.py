@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ci_sessions.checkout import RECORDED
-from ci_sessions.dispatch import config_fault, plan_job
-from ci_sessions.environment import Environment
-from ci_sessions.job import Job
+from ci_sessions.catalogue.table import config_fault, plan_job
+from ci_sessions.checkout.checkout import RECORDED
+from ci_sessions.job.environment import Environment
+from ci_sessions.job.job import Job
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(Path(__file__).resolve().parent))

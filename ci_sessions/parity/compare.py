@@ -18,7 +18,7 @@ from ci_sessions.parity.recording import Command
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from ci_sessions.plan import Plan
+    from ci_sessions.plan.plan import Plan
 
 __all__ = ["EVERYTHING", "STREAMS", "Difference", "Field", "compare", "plan_commands"]
 

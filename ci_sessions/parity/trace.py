@@ -22,18 +22,18 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from ci_sessions import clock
 from ci_sessions.errors import InternalError, MissingToolError
 from ci_sessions.log import logger
-from ci_sessions.parity.confine import NOBODY
 from ci_sessions.parity.recording import Recording, from_dict
-from ci_sessions.parity.stage import remove
+from ci_sessions.parity.staging import remove
 from ci_sessions.parity.worker import RECORDER
-from ci_sessions.run import clock
 from ci_sessions.run.process import Companion
+from ci_sessions.run.sandbox import NOBODY
 
 if TYPE_CHECKING:
     from ci_sessions.parity.profile import Profile
-    from ci_sessions.parity.stage import Stage
+    from ci_sessions.parity.staging import Stage
 
 __all__ = ["Cache", "trace_jobs"]
 

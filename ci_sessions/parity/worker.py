@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ci_sessions.parity.confine import TOOLS, confine
 from ci_sessions.parity.recording import Recording, read_log
-from ci_sessions.parity.stage import places_below, remove, write_stage
+from ci_sessions.parity.staging import places_below, remove, write_stage
 from ci_sessions.run.process import adopt_orphans, end_descendants, stream
+from ci_sessions.run.sandbox import TOOLS, confine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from ci_sessions.parity.profile import Profile
     from ci_sessions.parity.recording import Command, Note
-    from ci_sessions.parity.stage import Stage
+    from ci_sessions.parity.staging import Stage
     from ci_sessions.run.process import Ended
 
 RECORDER = Path(__file__).with_name("recorder.bash")

@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, TextIO
 
 from colorlog.escape_codes import escape_codes
 
-from ci_sessions.plan import Expect, Kind, command_line, shell_line
-from ci_sessions.records import Outcome
-from ci_sessions.tokens import QUESTIONS, as_shell_word, questions_in
+from ci_sessions.plan.placeholders import QUESTIONS, as_shell_word, questions_in
+from ci_sessions.plan.plan import Expect, Kind, command_line, shell_line
+from ci_sessions.records.record import Outcome
+from ci_sessions.text import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from ci_sessions.checkout import Checkout
-    from ci_sessions.plan import Plan, Step, Test, Variables
-    from ci_sessions.records import Case, RunRecord, StepRecord
+    from ci_sessions.checkout.checkout import Checkout
+    from ci_sessions.plan.plan import Plan, Step, Test, Variables
+    from ci_sessions.records.record import Case, RunRecord, StepRecord
 
 __all__ = [
     "ConsoleScreen",
     "describe_plan",
     "describe_run",
-    "duration",
     "plan_script",
     "repeat_command",
 ]
@@ -36,18 +36,6 @@ _MARKS = {Outcome.PASSED: "✓", Outcome.SKIPPED: "-"}
 _COLORS = {Outcome.PASSED: "green", Outcome.SKIPPED: "thin_white"}
 _SHOWN_CASES = 5
 _UNSHOWN = frozenset({"TERM", "PYTHONUNBUFFERED", "PATH"})
-
-
-def duration(seconds: float) -> str:
-    """Write a time as people say it: ``0.4 s``, ``12 s``, ``5 min 12 s``, ``2 h 05 min``."""
-    if seconds < 10:  # noqa: PLR2004
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes == 0:
-        return f"{rest} s"
-    if minutes < 60:  # noqa: PLR2004
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 # --- a dry run

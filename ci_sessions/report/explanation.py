@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ci_sessions.dispatch import TABLE
+from ci_sessions.catalogue.table import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ci_sessions.dispatch import Row
-    from ci_sessions.explain import Change, Explanation
+    from ci_sessions.catalogue.explain import Change, Explanation
+    from ci_sessions.catalogue.table import Row
 
 __all__ = ["describe_explanation"]
 

@@ -6,15 +6,15 @@ import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ci_sessions.parity.proof import Standing
-from ci_sessions.report.console import duration
+from ci_sessions.parity.verdict import Standing
+from ci_sessions.text import duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ci_sessions.parity.compare import Difference
-    from ci_sessions.parity.proof import JobProof, Proof
     from ci_sessions.parity.recording import Command
+    from ci_sessions.parity.verdict import JobProof, Proof
 
 __all__ = ["describe_job", "describe_proof", "proof_dict", "proof_markdown"]
 

@@ -6,7 +6,7 @@ import re
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
-from ci_sessions.records import Case, Cases
+from ci_sessions.records.record import Case, Cases
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

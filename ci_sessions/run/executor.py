@@ -14,9 +14,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ci_sessions.log import Redactor, logger
-from ci_sessions.plan import Expect, Kind, Plan, Step, Test
-from ci_sessions.records import (
+from ci_sessions import clock
+from ci_sessions.catalogue.verdicts import MAJORITY, RUNS, failed_models, slower_models
+from ci_sessions.log import logger
+from ci_sessions.plan.placeholders import GLOBS
+from ci_sessions.plan.plan import Expect, Kind, Plan, Step, Test
+from ci_sessions.records.record import (
     Cases,
     Outcome,
     RunRecord,
@@ -24,16 +27,15 @@ from ci_sessions.records import (
     step_ended_event,
     step_started_event,
 )
-from ci_sessions.run import clock, process
+from ci_sessions.run import process
 from ci_sessions.run.cases import CaseScanner, read_cases, reports_below
-from ci_sessions.run.verdicts import MAJORITY, RUNS, failed_models, slower_models
-from ci_sessions.tokens import GLOBS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from ci_sessions.records.store import Journal
     from ci_sessions.run.machine import Machine
-    from ci_sessions.store import Journal
+    from ci_sessions.text import Redactor
 
 __all__ = ["Executor", "Limits", "Screen"]
 

@@ -11,15 +11,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ci_sessions.build_environment import Device
 from ci_sessions.errors import CheckoutError, InternalError, MissingToolError
+from ci_sessions.job.build_environment import Device
+from ci_sessions.plan.placeholders import CONDITIONS, GLOBS, QUESTIONS, fill, split_list_questions
 from ci_sessions.run import process
-from ci_sessions.tokens import CONDITIONS, GLOBS, QUESTIONS, fill, split_list_questions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ci_sessions.plan import Plan, Step, Variables
+    from ci_sessions.plan.plan import Plan, Step, Variables
 
 __all__ = ["Machine", "count_devices", "missing_script", "pin_plan", "place_plan"]
 

@@ -15,14 +15,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from ci_sessions import commands
-from ci_sessions.checkout import sample_checkout
-from ci_sessions.dispatch import CONFIGURATIONS
-from ci_sessions.evidence import Evidence, collect, judge, read_summaries
+from ci_sessions.catalogue.table import CONFIGURATIONS
+from ci_sessions.checkout.checkout import sample_checkout
+from ci_sessions.cli import commands
+from ci_sessions.gate.evidence import Evidence, collect, judge, read_summaries
+from ci_sessions.gate.rollout import read_rollout
 from ci_sessions.parity.profile import read_profile
-from ci_sessions.parity.stage import read_stage
+from ci_sessions.parity.staging import read_stage
 from ci_sessions.parity.trace import trace_jobs
-from ci_sessions.rollout import read_rollout
 
 TRACES = Path(__file__).parents[1] / "parity" / "traces.jsonl.xz"
 RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000

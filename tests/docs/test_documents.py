@@ -105,15 +105,17 @@ def test_the_configuration_of_the_page_can_be_added(clone, tmp_path):
         line for block in (function, row, test) for line in block.splitlines() if line.strip()
     ]
     assert len(added_lines) < 15
-    suite = folder / "ci_sessions" / "suites" / "python.py"
+    suite = folder / "ci_sessions" / "catalogue" / "suites" / "python.py"
     text = suite.read_text().replace(
-        "from ci_sessions.steps import (\n", "from ci_sessions.steps import (\n    added,\n", 1
+        "from ci_sessions.plan.builders import (\n",
+        "from ci_sessions.plan.builders import (\n    added,\n",
+        1,
     )
     suite.write_text(text + "\n\n" + function)
-    table = folder / "ci_sessions" / "dispatch.py"
+    table = folder / "ci_sessions" / "catalogue" / "table.py"
     first = '    row("pr time"'
     table.write_text(table.read_text().replace(first, row + first, 1))
-    tests = folder / "tests" / "unit" / "test_dispatch.py"
+    tests = folder / "tests" / "unit" / "catalogue" / "test_table.py"
     tests.write_text(tests.read_text() + "\n\n" + test)
     env = {**plain_environment(), "PYTHONPATH": str(folder)}
     words = [
@@ -123,7 +125,7 @@ def test_the_configuration_of_the_page_can_be_added(clone, tmp_path):
         "-q",
         "-p",
         "no:cacheprovider",
-        "tests/unit/test_dispatch.py",
+        "tests/unit/catalogue/test_table.py",
         "-k",
         "sparse",
     ]

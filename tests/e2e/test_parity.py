@@ -12,12 +12,12 @@ import sys
 
 import pytest
 
-from ci_sessions.joblines import job_variables
+from ci_sessions.cli.parity import _plan, read_checkout
+from ci_sessions.job.job_json import job_variables
 from ci_sessions.parity.profile import read_profile
-from ci_sessions.parity.proof import Standing, judge_change, judge_job
-from ci_sessions.parity.stage import read_stage
+from ci_sessions.parity.staging import read_stage
 from ci_sessions.parity.trace import trace_jobs
-from ci_sessions.proving import _plan, read_checkout
+from ci_sessions.parity.verdict import Standing, judge_change, judge_job
 
 SCRIPT = ".jenkins/pytorch/test.sh"
 GCC, CUDA, ASAN = (

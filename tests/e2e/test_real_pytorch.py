@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from ci_sessions.store import read_runs
+from ci_sessions.records.store import read_runs
 
 GREEN = "test_complex test_comparison_utils test_function_schema test_show_pickle test_logging"
 

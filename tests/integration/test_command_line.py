@@ -11,7 +11,7 @@ import subprocess
 import pytest
 from integration.conftest import ci, write_script
 
-from ci_sessions.store import read_runs
+from ci_sessions.records.store import read_runs
 
 CPU = "linux-jammy-py3.10-gcc11"
 
@@ -466,10 +466,10 @@ def test_settings_that_look_like_secrets_do_not_break_a_dry_run(checkout):
 
 
 def test_every_scheduled_plan_is_a_script_that_bash_can_read(checkout):
-    from ci_sessions.checkout import read_checkout  # noqa: PLC0415
-    from ci_sessions.dispatch import config_fault, plan_job  # noqa: PLC0415
-    from ci_sessions.joblines import job_of  # noqa: PLC0415
-    from ci_sessions.matrix import scheduled  # noqa: PLC0415
+    from ci_sessions.catalogue.scheduled import scheduled  # noqa: PLC0415
+    from ci_sessions.catalogue.table import config_fault, plan_job  # noqa: PLC0415
+    from ci_sessions.checkout.checkout import read_checkout  # noqa: PLC0415
+    from ci_sessions.job.job_json import job_of  # noqa: PLC0415
     from ci_sessions.report.console import plan_script  # noqa: PLC0415
 
     tree = read_checkout(checkout, machine="x86_64")

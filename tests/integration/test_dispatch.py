@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from integration.conftest import ci, write_script
 
-from ci_sessions.store import read_runs
+from ci_sessions.records.store import read_runs
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = "linux-jammy-py3.10-gcc11"
@@ -271,13 +271,13 @@ def call(tree, env, *words):
 
 
 def test_a_bug_in_a_suite_goes_to_the_shell(tree):
-    env = broken_package(tree, "suites/jit.py", "legacy = (", "legacy = 1 / 0, (")
+    env = broken_package(tree, "catalogue/suites/jit.py", "legacy = (", "legacy = 1 / 0, (")
     done = call(tree, env)
     assert done.returncode == 0, done.stderr
     assert ran(tree) == [f"shell jit_legacy {CPU} unset"]
     route = last(tree).route
     assert (route["fallback"], route["error"]) == ("bug", "ZeroDivisionError: division by zero")
-    assert "suites/jit.py" in route["trace"]
+    assert "catalogue/suites/jit.py" in route["trace"]
 
 
 def test_a_bug_before_the_first_test_goes_to_the_shell(tree):
@@ -309,7 +309,11 @@ def test_a_bug_after_the_first_test_is_70_and_reruns_nothing(tree):
     assert str(run.outcome) == "runner error"
 
 
-IMPORT_ERROR = ("suites/jit.py", "from __future__ import annotations", "import no_such_module")
+IMPORT_ERROR = (
+    "catalogue/suites/jit.py",
+    "from __future__ import annotations",
+    "import no_such_module",
+)
 
 
 def test_a_package_that_cannot_be_imported_still_has_a_dispatch_session(tree):
@@ -415,7 +419,7 @@ def test_the_documented_line_is_the_tested_one():
 def test_many_writers_lose_nothing(tmp_path):
     """50 processes append 200 events each to files of their own and one they share."""
     code = (
-        "import sys; from pathlib import Path; from ci_sessions.store import Journal\n"
+        "import sys; from pathlib import Path; from ci_sessions.records.store import Journal\n"
         "journal = Journal(Path(sys.argv[1]) / 'runs' / 'shared.jsonl')\n"
         "for n in range(200): journal.append({'event': 'x', 'writer': sys.argv[2], 'n': n, 'pad': 'y' * 500})\n"
     )
@@ -433,7 +437,7 @@ def test_many_writers_lose_nothing(tmp_path):
 
 def test_a_writer_that_is_killed_loses_at_most_its_last_line(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from ci_sessions.store import Journal\n"
+        "import sys; from pathlib import Path; from ci_sessions.records.store import Journal\n"
         "journal = Journal(Path(sys.argv[1]) / 'runs' / 'one.jsonl'); n = 0\n"
         "while True: journal.append({'event': 'x', 'n': n, 'pad': 'y' * 5000}); n += 1; print(n, flush=True)\n"
     )
@@ -445,7 +449,7 @@ def test_a_writer_that_is_killed_loses_at_most_its_last_line(tmp_path):
     writer.kill()
     rest = writer.communicate()[0].split()
     said = int(rest[-1]) if rest else said
-    from ci_sessions.store import read_events  # noqa: PLC0415
+    from ci_sessions.records.store import read_events  # noqa: PLC0415
 
     numbers = [event["n"] for event in read_events(tmp_path / "runs" / "one.jsonl")]
     assert numbers == list(range(len(numbers)))

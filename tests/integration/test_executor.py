@@ -9,13 +9,13 @@ import pytest
 from conftest import make_job
 from integration.conftest import write_script
 
-from ci_sessions import store
-from ci_sessions.log import Redactor
-from ci_sessions.plan import Expect, Export, Kind, Step, Test, plan_of
-from ci_sessions.records import Outcome, RunRecord
+from ci_sessions.plan.plan import Expect, Export, Kind, Step, Test, plan_of
+from ci_sessions.records import store
+from ci_sessions.records.record import Outcome, RunRecord
 from ci_sessions.report.console import ConsoleScreen
 from ci_sessions.run.executor import Executor, Limits
 from ci_sessions.run.machine import Machine
+from ci_sessions.text import Redactor
 
 
 def sh(line, kind=Kind.TEST, **more):

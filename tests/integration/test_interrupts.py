@@ -10,7 +10,7 @@ import sys
 import pytest
 from integration.conftest import is_alive, wait_for, write_script
 
-from ci_sessions.store import read_runs
+from ci_sessions.records.store import read_runs
 
 SLOW = """#!/bin/bash
 # A test with a child and a grandchild, one of which left the process group.

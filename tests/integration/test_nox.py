@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from unit.test_dispatch import FIRST_RELEASE, PHASES
+from unit.catalogue.test_table import FIRST_RELEASE, PHASES
 
 
 def nox(*words, cwd, env=None):
@@ -101,7 +101,7 @@ def test_what_cannot_be_is_an_error_without_a_traceback(tree, words):
 
 
 def test_every_scheduled_configuration_has_its_session(tree):
-    from ci_sessions.matrix import scheduled  # noqa: PLC0415 - the list is this test's alone
+    from ci_sessions.catalogue.scheduled import scheduled  # noqa: PLC0415 - the list is this test's alone
 
     configs = sorted({matrix.config for matrix in scheduled()})
     names = [f"ci(config='{config}')" for config in configs]

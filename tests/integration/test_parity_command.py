@@ -15,7 +15,7 @@ from integration.conftest import ci, write_script
 from ci_sessions.errors import InternalError
 from ci_sessions.parity import trace as tracing
 from ci_sessions.parity.profile import read_profile
-from ci_sessions.parity.stage import read_stage
+from ci_sessions.parity.staging import read_stage
 from ci_sessions.run.process import Companion
 
 SCRIPT = ".ci/pytorch/test.sh"

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from ci_sessions.parity.profile import read_profile
-from ci_sessions.parity.stage import read_stage
+from ci_sessions.parity.staging import read_stage
 from ci_sessions.parity.trace import trace_jobs
 from ci_sessions.parity.worker import RECORDER, Bench
 

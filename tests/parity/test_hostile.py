@@ -13,7 +13,7 @@ import time
 import pytest
 from parity.recorder import trace, trace_without_walls, tree_of
 
-from ci_sessions.parity import confine
+from ci_sessions.run import sandbox
 from ci_sessions.run.process import descendants
 
 LIMIT = 5.0
@@ -89,7 +89,7 @@ exec /bin/rm -rf "{victim}"
 
 
 needs_landlock = pytest.mark.skipif(
-    not confine.has_landlock(), reason="this kernel has no Landlock, the wall that is tested"
+    not sandbox.has_landlock(), reason="this kernel has no Landlock, the wall that is tested"
 )
 
 

@@ -19,29 +19,29 @@ bad = {{kind: len(test_parity.differing(kind)) for kind in ("test", "helper", "p
 print(bad)
 sys.exit(1 if any(bad.values()) else 0)
 """
-DISPATCH, FLAGS, SUITES = "dispatch.py", "flags.py", "suites/"
+TABLE, EXPORTS, SUITES = "catalogue/table.py", "catalogue/exports.py", "catalogue/suites/"
 MUTATIONS = [
-    ("a row removed", DISPATCH, '    row("einops", config_has("einops"), dynamo.einops),\n', ""),
+    ("a row removed", TABLE, '    row("einops", config_has("einops"), dynamo.einops),\n', ""),
     (
         "a substring for a whole name",
-        DISPATCH,
+        TABLE,
         'config_is("distributed")',
         'config_has("distributed")',
     ),
-    ("two rows swapped", DISPATCH, 'config_has("inductor_core")', 'config_has("inductor_")'),
-    ("a part dropped from a shard", DISPATCH, "python.libtorch, python.xpu_bin", "python.xpu_bin"),
-    ("a part on every shard", DISPATCH, "on_first_shard(python.aten)", "python.aten"),
-    ("a flag dropped", FLAGS, '        yield "PYTORCH_TEST_SKIP_FAST", "1"\n', ""),
+    ("two rows swapped", TABLE, 'config_has("inductor_core")', 'config_has("inductor_")'),
+    ("a part dropped from a shard", TABLE, "python.libtorch, python.xpu_bin", "python.xpu_bin"),
+    ("a part on every shard", TABLE, "on_first_shard(python.aten)", "python.aten"),
+    ("a flag dropped", EXPORTS, '        yield "PYTORCH_TEST_SKIP_FAST", "1"\n', ""),
     (
         "a flag's value",
-        FLAGS,
+        EXPORTS,
         '"TORCHINDUCTOR_COMPILE_THREADS", "16"',
         '"TORCHINDUCTOR_COMPILE_THREADS", "32"',
     ),
-    ("a flag for another device", FLAGS, "if build.is_gpu:", "if build.is_cuda:"),
+    ("a flag for another device", EXPORTS, "if build.is_gpu:", "if build.is_cuda:"),
     (
         "a crash that need not be",
-        FLAGS,
+        EXPORTS,
         '        yield python("torch._C._crash_if_vptr_ubsan()", Expect.FAILURE)\n',
         "",
     ),

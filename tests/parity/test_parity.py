@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from ci_sessions.checkout import RECORDED
-from ci_sessions.dispatch import config_fault, plan_job
-from ci_sessions.joblines import job_of
+from ci_sessions.catalogue.table import config_fault, plan_job
+from ci_sessions.checkout.checkout import RECORDED
+from ci_sessions.job.job_json import job_of
 from ci_sessions.parity.recording import kind_of
 
 TRACES = Path(__file__).parent / "traces.jsonl.xz"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from parity.recorder import SCRIPT, trace
 
-from ci_sessions.parity.proof import Standing, judge_change
+from ci_sessions.parity.verdict import Standing, judge_change
 
 TRICKS = Path(__file__).parent / "tricks"
 COMMON = ".ci/pytorch/common.sh"

@@ -1,0 +1,185 @@
+"""Why a job runs what it runs, and what would change it: read off the dispatch table, as values."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ci_sessions.catalogue.table import TABLE, find_row, plan_job
+from ci_sessions.errors import CiSessionsError
+from ci_sessions.job.build_environment import BuildEnvironment
+from ci_sessions.job.job import Job, Shard
+from ci_sessions.plan.plan import Kind, Plan, Step, command_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ci_sessions.catalogue.table import Row
+    from ci_sessions.checkout.checkout import Checkout
+
+__all__ = ["Change", "Explanation", "ShardCoverage", "cover_shards", "explain"]
+
+_OTHER_BUILDS = (
+    ("a CPU build", "linux-jammy-py3.10-gcc11"),
+    ("a CUDA build", "linux-jammy-cuda13.0-py3.10-gcc11"),
+    ("a ROCm build", "linux-noble-rocm-py3.12-mi300"),
+    ("an XPU build", "linux-noble-xpu-n-py3.10"),
+    ("an ASAN build", "linux-jammy-py3.11-clang21-asan"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What another shard or build would change: test commands more and fewer, flags."""
+
+    what: str
+    more: tuple[str, ...] = ()
+    fewer: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    error: str = ""
+
+    @property
+    def is_any(self) -> bool:
+        """Tell whether anything changes."""
+        return bool(self.more or self.fewer or self.flags or self.error)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The row that decided, those before it that did not match, those after it that also would."""
+
+    job: Job
+    row: Row
+    tried: tuple[Row, ...]
+    also: tuple[Row, ...]
+    changes: tuple[Change, ...]
+
+
+def explain(job: Job, checkout: Checkout) -> Explanation:
+    """Explain a job."""
+    decided = find_row(job)
+    place = TABLE.index(decided)
+    also = [row for row in TABLE[place + 1 : -1] if row.matches.holds(job)]
+    plan = plan_job(job, checkout)
+    changes = (_change(plan, what, other, checkout) for what, other in _variants(job))
+    return Explanation(
+        job, decided, TABLE[:place], tuple(also), tuple(c for c in changes if c.is_any)
+    )
+
+
+def _variants(job: Job) -> Iterator[tuple[str, Job]]:
+    """Give the neighbours of a job: its other shards, and the same configuration elsewhere."""
+    total = max(job.shard.total, 3)
+    for number in range(1, min(total, 3) + 1):
+        if Shard(number, total) != job.shard:
+            yield f"shard {number} of {total}", dataclasses.replace(job, shard=Shard(number, total))
+    for what, label in _OTHER_BUILDS:
+        build = BuildEnvironment.parse(label)
+        if (build.device, build.is_asan) != (job.build.device, job.build.is_asan):
+            yield what, dataclasses.replace(job, build=build)
+
+
+def _change(plan: Plan, what: str, other: Job, checkout: Checkout) -> Change:
+    try:
+        changed = plan_job(other, checkout)
+    except CiSessionsError as error:
+        return Change(what, error=str(error.args[0]))
+    before, after = Counter(_shapes(plan)), Counter(_shapes(changed))
+    flags = [
+        name if value is not None else f"no {name}"
+        for name, value in changed.env.items()
+        if plan.env.get(name) != value or name not in plan.env
+    ]
+    flags += [f"no {name}" for name in plan.env if name not in changed.env]
+    return Change(
+        what, tuple((after - before).elements()), tuple((before - after).elements()), tuple(flags)
+    )
+
+
+def _shapes(plan: Plan) -> Iterator[str]:
+    """Give the test commands, with the shard's own number left out."""
+    for step in _test_steps(plan):
+        yield " ".join(_unnumbered(step)[0])
+
+
+def _test_steps(plan: Plan) -> Iterator[Step]:
+    for test in plan.tests:
+        if test.skipped is None and test.origin == "test.sh":
+            yield from (step for step in test.steps if step.kind in (Kind.TEST, Kind.SOURCE))
+
+
+def _unnumbered(step: Step) -> tuple[tuple[str, ...], bool]:
+    """Return argv with the shard's number as N, and whether it had one."""
+    words = list(step.argv)
+    if "--shard" in words:
+        place = words.index("--shard")
+        words[place + 1 : place + 3] = ["N", "M"]
+        return tuple(words), True
+    for option, total in (("--partition-id", "--total-partitions"), ("--shard-id", "--num-shards")):
+        if option in words:
+            words[words.index(option) + 1] = "N"
+            words[words.index(total) + 1] = "M"
+            return tuple(words), True
+    return tuple(words), False
+
+
+# --- coverage over shards
+
+REPEATED = (
+    "tools/dynamo/verify_dynamo.py",
+    "benchmarks/dynamo/check_accuracy.py",
+    "benchmarks/dynamo/check_graph_breaks.py",
+)
+"""Checks that belong to every shard: of the machine, or of what the shard itself measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardCoverage:
+    """How a matrix divides its work.
+
+    ``divided`` commands run on every shard, each its own part; ``extras`` names what single shards
+    carry beside; ``faults`` what runs on only some shards of a division, or twice.
+    """
+
+    divided: tuple[str, ...]
+    extras: dict[int, tuple[str, ...]]
+    faults: tuple[str, ...]
+
+
+def cover_shards(plans: Iterable[Plan]) -> ShardCoverage:
+    """Compare the plans of all shards of one matrix."""
+    divided: dict[int, Counter[str]] = {}
+    single: dict[int, Counter[str]] = {}
+    for plan in plans:
+        number = plan.job.shard.number
+        divided[number], single[number] = Counter(), Counter()
+        for step in _test_steps(plan):
+            words, is_part = _unnumbered(step)
+            line = command_line(dataclasses.replace(step, argv=words))
+            if is_part:
+                divided[number][line] += 1
+            elif not any(script in step.argv for script in REPEATED):
+                single[number][line] += 1
+    faults = [
+        f"shard {number} does not run its part of: {line}"
+        for number, lines in divided.items()
+        for line in _all(divided) - lines
+    ]
+    everything = sum(single.values(), Counter())
+    where = {line: [n for n, lines in single.items() if line in lines] for line in everything}
+    faults += [
+        f"shards {', '.join(map(str, numbers))} all run: {line}"
+        for line, numbers in where.items()
+        if len(numbers) > 1
+    ]
+    extras = {number: tuple(lines.elements()) for number, lines in single.items() if lines}
+    return ShardCoverage(tuple(_all(divided).elements()), extras, tuple(faults))
+
+
+def _all(parts: dict[int, Counter[str]]) -> Counter[str]:
+    union: Counter[str] = Counter()
+    for lines in parts.values():
+        union |= lines
+    return union

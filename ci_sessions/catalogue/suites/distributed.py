@@ -1,0 +1,125 @@
+"""Tests over several processes or devices."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ci_sessions.plan.builders import (
+    TORCH_BIN,
+    UPLOAD,
+    added,
+    assert_clean,
+    export,
+    link,
+    replaces,
+    run_test,
+    shell_function,
+)
+from ci_sessions.plan.placeholders import ask
+from ci_sessions.plan.plan import Kind, Step
+
+if TYPE_CHECKING:
+    from ci_sessions.checkout.checkout import Checkout
+    from ci_sessions.job.job import Job
+    from ci_sessions.plan.plan import Item, Test
+
+STORES = ("FileStoreTest", "HashStoreTest", "TCPStoreTest")
+PROCESS_GROUPS = ("ProcessGroupGlooTest", "ProcessGroupNCCLTest", "ProcessGroupNCCLErrorsTest")
+
+
+def distributed(job: Job, checkout: Checkout) -> list[Test]:
+    """The distributed tests; on CUDA and ROCm only those that need several devices.
+
+    There the others run on the cheaper single-device machines of ``default``.
+    """
+    several = ["--multigpu-filter", "multigpu"] if job.build.is_gpu else []
+    cpp = _cpp_tests(job) if job.build.is_gpu and job.is_first_shard else []
+    rpc = _rpc() if job.is_first_shard else []
+    functions = "test_distributed test_rpc" if job.is_first_shard else "test_distributed"
+    return [
+        replaces(
+            functions,
+            shell_function("install_torchcomms"),
+            shell_function("install_spmd_types"),
+            _python_tests(job, checkout, *several),
+            cpp,
+            rpc,
+        ),
+        added(
+            "test_c10d_nccl",
+            _one_file("distributed/test_c10d_nccl"),
+            skipped=None if job.build.is_cuda else _no_cuda(job),
+        ),
+        added("test_c10d_gloo", _one_file("distributed/test_c10d_gloo")),
+    ]
+
+
+def on_one_gpu(job: Job, checkout: Checkout) -> list[Test]:
+    """The distributed tests that one device is enough for: a part of ``default`` on GPUs."""
+    if not job.build.is_gpu:
+        return []
+    return [
+        replaces(
+            "test_distributed_single_gpu",
+            shell_function("install_torchcomms"),
+            shell_function("install_spmd_types"),
+            _python_tests(job, checkout, "--multigpu-filter", "not-multigpu"),
+        )
+    ]
+
+
+def dtensor(job: Job, checkout: Checkout) -> list[Test]:
+    """Every test file below test/distributed/tensor, as found when the step runs."""
+    found = ask("dtensor_tests")
+    return [
+        replaces(
+            "test_dtensor",
+            shell_function("install_spmd_types"),
+            run_test("--include", found, "--verbose", *job.run_test_options, UPLOAD),
+            assert_clean(job, checkout),
+        )
+    ]
+
+
+def _python_tests(job: Job, checkout: Checkout, *multigpu: str) -> list[Step]:
+    shard = ("--shard", str(job.shard.number), str(job.shard.total))
+    words = ("--distributed-tests", *multigpu, *shard, *job.include_words, "--verbose")
+    return [run_test(*words), *assert_clean(job, checkout)]
+
+
+def _cpp_tests(job: Job) -> list[Item]:
+    matmul = ("-i", "test_linalg.py", "-k", "test_matmul_offline_mgpu_tunable", "--verbose")
+    cuda: list[Step] = []
+    if job.build.is_cuda:
+        mpi = Step(
+            kind=Kind.TEST,
+            argv=("mpiexec", "-np", "2", f"{TORCH_BIN}/ProcessGroupMPITest"),
+            when="mpiexec is installed",
+        )
+        cuda = [mpi, *(_cpp(name) for name in PROCESS_GROUPS)]
+    return [
+        *link(TORCH_BIN, "libtorch*", "libc10*"),
+        export(CPP_TESTS_DIR=TORCH_BIN),
+        *(_cpp(name) for name in STORES),
+        run_test(*matmul),
+        *cuda,
+    ]
+
+
+def _rpc() -> list[Step]:
+    test = run_test(
+        "--cpp", "--verbose", "-i", "cpp/test_cpp_rpc", env={"CPP_TESTS_DIR": TORCH_BIN}
+    )
+    return [*link(TORCH_BIN, "libtorch*", "libc10*"), test]
+
+
+def _cpp(name: str) -> Step:
+    return run_test("--cpp", "--verbose", "-i", f"cpp/{name}")
+
+
+def _one_file(name: str) -> Step:
+    return run_test("-i", name, "--verbose")
+
+
+def _no_cuda(job: Job) -> str:
+    return f"NCCL needs CUDA, and the build is for {job.build.device}"

@@ -1,0 +1,344 @@
+"""Other projects' tests against this PyTorch, handed to their own runners."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ci_sessions.errors import UnknownConfigError
+from ci_sessions.plan.builders import (
+    SHELL_FILES,
+    assert_clean,
+    command,
+    export,
+    file_step,
+    git,
+    install,
+    install_commit_pinned,
+    install_torchvision,
+    pip_install,
+    replaces,
+    shell_function,
+    source,
+)
+from ci_sessions.plan.plan import Expect, Kind, Step
+
+if TYPE_CHECKING:
+    from ci_sessions.checkout.checkout import Checkout
+    from ci_sessions.job.job import Job
+    from ci_sessions.plan.plan import Item, Test
+
+_XLA_FILES = (*SHELL_FILES, ".ci/pytorch/common-build.sh", "xla/.circleci/common.sh")
+
+
+def onnx(job: Job, checkout: Checkout) -> list[Test]:
+    """The ONNX exporter's own script."""
+    script = f"$ROOT/{checkout.script_folder}/../../scripts/onnx/test.sh"
+    return [replaces("onnx", install_torchvision(job), command(script), name="test_onnx")]
+
+
+def vllm(job: Job, checkout: Checkout) -> list[Test]:
+    """VLLM's test plans, by the runner that PyTorch keeps for other projects."""
+    shard = ("--shard-id", str(job.shard.number), "--num-shards", str(job.shard.total))
+    runner = ("python", "-m", "cli.run", "test", "external", "vllm", "--test-plan", job.config)
+    lumen = install("python", "-m", "pip", "install", "-e", ".", cwd="$ROOT/.ci/lumen_cli")
+    return [replaces("vllm", lumen, command(*runner, *shard), name="test_vllm")]
+
+
+def torchtitan(job: Job, checkout: Checkout) -> list[Test]:
+    """Torchtitan's feature or model tests on eight GPUs, at the pinned commit."""
+    here = "$ROOT/torchtitan"
+    missing = "torchtitan is not cloned"
+    kind = next((f"{word[:-1]}_tests" for word in ("features", "models") if job.has(word)), None)
+    if kind is None:
+        raise UnknownConfigError(
+            f"TEST_CONFIG is {job.config!r}: a torchtitan configuration has features or models "
+            "in its name."
+        )
+    upload = f"{job.runner_temp}/artifacts-to-be-uploaded"
+    packages = ("get_pkg_versions", "torch", "torchao", "torchcomms")
+    before, after = "$TMP/packages.before", "$TMP/packages.after"
+    return [
+        replaces(
+            "test_torchtitan",
+            install_commit_pinned("ao", "ao", "torchao"),
+            shell_function("install_torchcomms"),
+            git("clone", "--quiet", "https://github.com/pytorch/torchtitan.git", when=missing),
+            git("checkout", "PIN-torchtitan", cwd=here, when=missing),
+            shell_function(*packages, writes=before),
+            pip_install("helion"),
+            pip_install("-e", ".", cwd=here),
+            # Neither may have replaced the packages that CI built.
+            shell_function(*packages, cwd=here, writes=after),
+            Step(kind=Kind.PROBE, argv=("diff", before, after)),
+            export(NGPU="8", **({"OUTPUT_DIR": upload} if job.runner_temp else {})),
+            command("scripts/ci/pytorch_ci_test_runner.sh", kind, cwd=here),
+        )
+    ]
+
+
+def executorch(job: Job, checkout: Checkout) -> list[Test]:
+    """ExecuTorch's unit tests, and one model through its own script."""
+    here = "/executorch"
+    llvm = {"LLVM_PROFDATA": "llvm-profdata-12", "LLVM_COV": "llvm-cov-12"}
+    model = ("mv3", "cmake", "xnnpack-quantization-delegation", "")
+    setup = ("$ROOT/.ci/docker/common/install_executorch.sh", "setup_executorch")
+    return [
+        replaces(
+            "test_executorch",
+            install_torchvision(job),
+            install_commit_pinned("audio", "audio", "audio"),
+            command(*setup, cwd=here),
+            command("pytest", "-v", "-n", "auto", cwd=here),
+            command("bash", "test/run_oss_cpp_tests.sh", cwd=here, env=llvm),
+            source(".ci/scripts/test_model.sh", *model, cwd=here),
+            assert_clean(job, checkout),
+        )
+    ]
+
+
+def xla(job: Job, checkout: Checkout) -> list[Test]:
+    """PyTorch/XLA, built against this PyTorch at the pinned commit, by its own functions."""
+    missing = "xla is not cloned"
+    here = "$ROOT/xla"
+    copy = (
+        "import os, torch, shutil; shutil.copytree("
+        "os.path.join(os.path.dirname(torch.__file__), 'include'), "
+        "'workspace/torch/include', dirs_exist_ok=True)"
+    )
+    prefix = {"CMAKE_PREFIX_PATH": "$SITE/torch:"}
+
+    def function(*argv: str, **env: str) -> Step:
+        return shell_function(*argv, sources=_XLA_FILES, env=env)
+
+    build = [
+        Step(kind=Kind.PREFLIGHT, argv=("python", "-c", copy), cwd="$ROOT/.."),
+        git("clone", "--recursive", "--quiet", "https://github.com/pytorch/xla.git", when=missing),
+        git("checkout", "PIN-xla", cwd=here, when=missing),
+        git("submodule", "sync", cwd=here, when=missing),
+        git("submodule", "update", "--init", "--recursive", cwd=here, when=missing),
+        file_step("rm", "-f", "xla/torch_patches/.torch_pin"),
+        function("apply_patches"),
+        function("install_pre_deps_pytorch_xla", "xla", "1"),
+        function("build_torch_xla", "xla", XLA_SANDBOX_BUILD="1", **prefix),
+    ]
+    conda = export(LD_LIBRARY_PATH="/opt/conda/lib/:{LD_LIBRARY_PATH}")
+    run = function("run_torch_xla_tests", "$ROOT", here, XLA_SKIP_MP_OP_TESTS="1", **prefix)
+    vision = install_torchvision(job)
+    return [replaces("test_xla", vision, build, conda, run, assert_clean(job, checkout))]
+
+
+def backwards_compatibility(job: Job, checkout: Checkout) -> list[Test]:
+    """Old and new builds read each other's models, and the public API test sees what it must.
+
+    The checkout is reset to the base commit and back, so the first step refuses a dirty tree.
+    """
+    return [
+        replaces(
+            "test_forward_backward_compatibility",
+            _refuse_dirty_tree(),
+            _public_api_checks(),
+            _old_and_new_models(job),
+            assert_clean(job, checkout),
+        )
+    ]
+
+
+def _refuse_dirty_tree() -> Step:
+    argv = ("git", "status", "--porcelain", "--untracked-files=no")
+    return Step(kind=Kind.PROBE, argv=argv, expect=Expect.NO_OUTPUT)
+
+
+_BAD_FUNCTION = (
+    "def new_public_func():\\n  pass\\n\\n"
+    "# valid public API functions have __module__ set correctly\\n"
+    "new_public_func.__module__ = None\\n"
+)
+
+
+def _public_api_checks() -> list[Step]:
+    """Three ways to break the public API, each of which the test must find and name."""
+
+    def must_fail(test: str, name: str) -> Step:
+        argv = ("python", "test/test_public_bindings.py", "-k", test)
+        return Step(kind=Kind.TEST, argv=argv, expect=Expect.FAILURE, output=name)
+
+    def write(line: str) -> Step:
+        return Step(kind=Kind.FILE, argv=("bash", "-c", line))
+
+    new, old = "$SITE/torch/RANDOM.py", "$SITE/torch/cuda/streams.py"
+    names, imports = "test_correct_module_names", "test_modules_can_be_imported"
+    package = "$SITE/torch/RANDOM"
+    return [
+        write(f"printf '{_BAD_FUNCTION}' > '{new}'"),
+        must_fail(names, "torch.RANDOM.new_public_func"),
+        file_step("rm", "-v", new, always=True),
+        file_step("cp", "-v", old, f"{old}.orig"),
+        write(f"printf '{_BAD_FUNCTION}' >> '{old}'"),
+        must_fail(names, "torch.cuda.streams.new_public_func"),
+        file_step("mv", "-v", f"{old}.orig", old, always=True),
+        write(f"mkdir '{package}' && echo 'invalid syntax garbage' > '{package}/__init__.py'"),
+        must_fail(imports, "torch.RANDOM"),
+        file_step("rm", "-rv", package, always=True),
+    ]
+
+
+def _old_and_new_models(job: Job) -> list[Item]:
+    here = "$ROOT/test/forward_backward_compatibility"
+    trunk = job.base_sha == job.sha1
+    base = "${ask:previous_commit}" if trunk else "${ask:merge_base}"
+    venv = export(PATH="$ROOT/venv/bin:{PATH}")
+
+    def reset(commit: str, cwd: str = ".") -> list[Step]:
+        return [
+            git("reset", "--hard", commit, cwd=cwd),
+            git("submodule", "sync", cwd=cwd),
+            git("submodule", "update", "--init", "--recursive", cwd=cwd),
+        ]
+
+    wheel = ("python", "-m", "build", "--wheel", "--no-isolation", "--outdir", "base_dist")
+    return [
+        export(SHA_TO_COMPARE=base),
+        command("python", "test/create_dummy_torchscript_model.py", "/tmp/model_new.pt"),  # noqa: S108
+        install("python", "-m", "venv", "venv"),
+        venv,
+        *reset(base),
+        install("pip3", "install", "-r", "requirements.txt"),
+        source(".ci/pytorch/common-build.sh", keeps_env=True),
+        install(*wheel),
+        Step(
+            kind=Kind.INSTALL,
+            argv=("python", "-mpip", "install", "base_dist/*.whl"),
+            expands=True,
+        ),
+        install("pip", "show", "torch", cwd=here),
+        command("python", "dump_all_function_schemas.py", "--filename", _SCHEMAS, cwd=here),
+        *reset("${ask:head_commit}", here),
+        command("python", "../load_torchscript_model.py", "/tmp/model_new.pt", cwd=here),  # noqa: S108
+        command("python", "../create_dummy_torchscript_model.py", "/tmp/model_old.pt", cwd=here),  # noqa: S108
+        export(PATH="$HOME/.local/bin:$PATH"),
+        file_step("rm", "-r", "$ROOT/venv", "$ROOT/base_dist", cwd=here),
+        install("pip", "show", "torch", cwd=here),
+        command(
+            *("python", "check_forward_backward_compatibility.py"),
+            *("--existing-schemas", _SCHEMAS),
+            cwd=here,
+        ),
+        command("python", "../load_torchscript_model.py", "/tmp/model_old.pt", cwd=here),  # noqa: S108
+    ]
+
+
+_SCHEMAS = "nightly_schemas.txt"
+
+
+def stable_abi(job: Job, checkout: Checkout) -> list[Test]:
+    """An extension built with one PyTorch for a target version, run on another.
+
+    It must work where the target is no newer than the build and the runtime; it must fail to
+    import, or to build, where it is.
+    """
+    function = "test_libtorch_agnostic_targetting"
+    runtime, build = "venv_matrix_runtime_2_9_0", "venv_matrix_build_2_9_0"
+    ambient = "print('Ambient torch', torch.__version__, 'from', torch.__file__)"
+    is_old = "import torch; assert torch.__version__.startswith('2.9.'), torch.__version__"
+    frozen = (
+        "\nimport torch\nimport libtorch_agn_frozen\nt = torch.tensor([-1.0, 2.0])\n"
+        "assert torch.equal(libtorch_agn_frozen.ops.identity(t), t)\n"
+        "assert torch.equal(libtorch_agn_frozen.ops.my_abs(t), t.abs())\n"
+    )
+    anywhere = "/tmp"  # noqa: S108 - not the checkout, whose own ./torch would be imported
+    too_new = Step(
+        kind=Kind.TEST,
+        argv=("python", "-c", "\nimport libtorch_agn_2_14\n"),
+        cwd=anywhere,
+        expect=Expect.FAILURE,
+        output="undefined symbol",
+    )
+    return [
+        replaces(
+            function,
+            command("python", "-c", f"import torch, setuptools; {ambient}"),
+            *(_NO_WHEELS, *_extension("2_9"), *_enter_release(job, runtime), _wheel("2_9")),
+            command("python", "test/cpp_extensions/test_libtorch_agnostic.py", "-v"),
+            *(_leave_release(runtime), _NO_WHEELS_LEFT),
+            name="test_target_2_9_on_2_9",
+        ),
+        replaces(
+            function,
+            *(_NO_WHEELS, *_enter_release(job, build), *_extension("frozen", target="2.9")),
+            *(_leave_release(build), _wheel("frozen")),
+            command("python", "-c", frozen, cwd=anywhere),
+            Step(
+                kind=Kind.INSTALL,
+                argv=("pip", "uninstall", "-y", "libtorch_agn_frozen"),
+                expect=Expect.ANYTHING,
+                always=True,
+            ),
+            _NO_WHEELS_LEFT,
+            name="test_target_2_9_on_branch",
+        ),
+        replaces(
+            function,
+            *(_NO_WHEELS, *_extension("2_14"), *_enter_release(job, runtime), _wheel("2_14")),
+            command("python", "-c", is_old, cwd=anywhere),
+            too_new,
+            file_step("rm", "-f", "/tmp/case3_stderr.log"),  # noqa: S108 - the script's own
+            *(_leave_release(runtime), _NO_WHEELS_LEFT),
+            name="test_target_2_14_on_2_9_fails",
+        ),
+        replaces(
+            function,
+            *(_NO_WHEELS, *_enter_release(job, build), *_extension("frozen", fails=True)),
+            *(_leave_release(build), _NO_WHEELS_LEFT),
+            assert_clean(job, checkout),
+            name="test_target_2_14_built_by_2_9_fails",
+        ),
+    ]
+
+
+_EXTENSIONS = "$ROOT/test/cpp_extensions"
+_WHEELS = f"{_EXTENSIONS}/.wheels"
+_NO_WHEELS = file_step("rm", "-rf", _WHEELS)
+_NO_WHEELS_LEFT = file_step("rm", "-rf", _WHEELS, always=True)
+
+
+def _extension(key: str, *, target: str = "", fails: bool = False) -> list[Step]:
+    """Build one variant of the extension into the wheel folder; one for 2.14 must fail to."""
+    here = f"{_EXTENSIONS}/libtorch_agn_{key}_extension"
+    target = "2.14" if fails else target
+    build = Step(
+        kind=Kind.INSTALL,
+        argv=("python", "setup.py", "bdist_wheel"),
+        cwd=here,
+        env={"TORCH_TARGET_VERSION": target} if target else {},
+        expect=Expect.FAILURE if fails else Expect.SUCCESS,
+    )
+    clean = file_step("rm", "-rf", "build", "dist", cwd=here)
+    kept = [
+        file_step("mkdir", "-p", _WHEELS),
+        file_step("cp", "dist/*.whl", f"{_WHEELS}/", cwd=here),
+    ]
+    return [clean, build, *([] if fails else kept), clean]
+
+
+def _wheel(key: str) -> Step:
+    argv = ("pip", "install", f"{_WHEELS}/libtorch_agn_{key}*.whl")
+    return Step(kind=Kind.INSTALL, argv=argv, expands=True)
+
+
+def _enter_release(job: Job, folder: str) -> list[Item]:
+    """Make and enter a virtual environment with the released torch 2.9.0 for the build's device."""
+    found = job.build.device_version
+    channel = f"cu{found.major}{found.minor}" if job.build.is_cuda and found else "cpu"
+    index = f"https://download.pytorch.org/whl/{channel}/"
+    return [
+        install("python", "-m", "venv", folder),
+        export(PATH=f"$ROOT/{folder}/bin:{{PATH}}", PYTHONPATH=None),
+        install("pip", "install", "--upgrade", "pip"),
+        install("pip", "install", "torch==2.9.0", "--index-url", index),
+        install("pip", "install", "expecttest", "numpy", "unittest-xml-reporting"),
+    ]
+
+
+def _leave_release(folder: str) -> list[Item]:
+    leave = export(PATH="$HOME/.local/bin:$PATH")
+    return [leave, file_step("rm", "-rf", folder, always=True)]

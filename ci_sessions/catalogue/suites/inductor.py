@@ -1,0 +1,247 @@
+"""The compiler's unit tests: inductor alone, distributed, with the C++ wrapper, by back end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ci_sessions.plan.builders import (
+    BUILD_BIN,
+    REPORTS,
+    TORCH_LIB,
+    UPLOAD,
+    added,
+    assert_clean,
+    command,
+    export,
+    install,
+    install_torchvision,
+    make_folder,
+    replaces,
+    run_test,
+    shell_function,
+)
+
+if TYPE_CHECKING:
+    from ci_sessions.checkout.checkout import Checkout
+    from ci_sessions.job.job import Job
+    from ci_sessions.plan.plan import Item, Step, Test
+
+_FSDP = "distributed/_composable/fsdp"
+DISTRIBUTED_TESTS = (
+    ("inductor/test_aot_inductor.py", "test_replicate_on_devices"),
+    ("inductor/test_aot_inductor.py", "test_on_gpu_device1"),
+    ("inductor/test_aot_inductor.py", "test_non_default_gpu_device"),
+    ("inductor/test_aot_inductor.py", "test_load_package_multiple_gpus"),
+    ("distributed/test_c10d_functional_native.py", None),
+    ("distributed/tensor/test_dtensor_compile.py", None),
+    ("distributed/tensor/parallel/test_micro_pipeline_tp.py", None),
+    ("distributed/_composable/test_replicate_with_compiler.py", None),
+    (f"{_FSDP}/test_fully_shard_comm.py", None),
+    (f"{_FSDP}/test_fully_shard_training.py", "test_train_parity_multi_group"),
+    (f"{_FSDP}/test_fully_shard_training.py", "test_train_parity_with_activation_checkpointing"),
+    (f"{_FSDP}/test_fully_shard_training.py", "test_train_parity_hsdp"),
+    (
+        f"{_FSDP}/test_fully_shard_training.py",
+        "test_train_parity_2d_transformer_checkpoint_resume",
+    ),
+    (f"{_FSDP}/test_fully_shard_training.py", "test_gradient_accumulation"),
+    (f"{_FSDP}/test_fully_shard_state_dict.py", "test_dp_state_dict_save_load"),
+    (f"{_FSDP}/test_fully_shard_frozen.py", None),
+    (f"{_FSDP}/test_fully_shard_mixed_precision.py", "test_compute_dtype"),
+    (f"{_FSDP}/test_fully_shard_mixed_precision.py", "test_reduce_dtype"),
+    (f"{_FSDP}/test_fully_shard_clip_grad_norm_.py", "test_clip_grad_norm_2d"),
+    (f"{_FSDP}/test_fully_shard_compile.py", None),
+    ("distributed/fsdp/test_fsdp_tp_integration.py", "test_fsdp_tp_integration"),
+)
+ANY_NUMBER_OF_DEVICES = (
+    "distributed/test_dynamo_distributed",
+    "distributed/test_inductor_collectives",
+    "distributed/test_aten_comm_compute_reordering",
+    "distributed/test_compute_comm_reordering",
+)
+NOT_IN_CORE = (
+    "test_benchmark_fusion",
+    "test_cutlass_backend",
+    "test_flex_attention",
+    "test_max_autotune",
+    "test_aot_inductor_arrayref",
+    "test_aot_inductor_arrayref",  # twice in the script too
+    "test_compiled_autograd",
+    "test_compile_subprocess",
+    "test_cpu_cpp_wrapper",
+    "test_cpu_repro",
+    "test_cpu_select_algorithm",
+    "test_torchinductor_dynamic_shapes",
+    "test_torchinductor",
+    "test_mkldnn_pattern_matcher",
+    "test_torchinductor_codegen_dynamic_shapes",
+)
+SHARDED_UNIT_TESTS = (
+    "inductor/test_torchinductor",
+    "inductor/test_torchinductor_opinfo",
+    "inductor/test_aot_inductor",
+    "inductor/test_cpu_select_algorithm",
+)
+WRAPPER_TESTS = (
+    "inductor/test_torchinductor",
+    "inductor/test_max_autotune",
+    "inductor/test_cpu_repro",
+    "inductor/test_triton_kernels",
+    "inductor/test_combo_kernels",
+)
+AOTI_CPP_TESTS = (
+    "cpp/test_aoti_abi_check",
+    "cpp/test_shim",
+    "cpp/test_aoti_inference",
+    "cpp/test_vec_half_AVX2",
+)
+TORCHBENCH_PATH = {"PYTHONPATH": "/torchbench"}
+
+
+def _unit_tests() -> Test:
+    """Inductor's central test file, which both configurations of the first release share."""
+    return added("test_inductor", run_test("--include", "inductor/test_torchinductor", "--verbose"))
+
+
+def _traced(*steps: Item | list[Step] | list[Item]) -> list[Item]:
+    """Wrap steps in the compiler trace that the checkout's torch_trace.sh sets up."""
+    flat: list[Item] = []
+    for step in steps:
+        flat.extend(step if isinstance(step, list) else [step])
+    return [shell_function("setup_torch_trace"), *flat, shell_function("collect_tlparse_output")]
+
+
+def _shard(job: Job) -> tuple[str, ...]:
+    return ("--shard", str(job.shard.number), str(job.shard.total), "--verbose")
+
+
+def inductor_distributed(job: Job, checkout: Checkout) -> list[Test]:
+    """Compiled programs on several devices."""
+    selected = [
+        run_test("-i", file, *(("-k", only) if only else ()), "--verbose")
+        for file, only in DISTRIBUTED_TESTS
+    ]
+    rest = run_test("--include", *ANY_NUMBER_OF_DEVICES, "--verbose")
+    return [
+        _unit_tests(),
+        replaces(
+            "test_inductor_distributed",
+            shell_function("install_torchcomms"),
+            _traced(selected, rest, assert_clean(job, checkout)),
+        ),
+    ]
+
+
+def inductor_cpp_wrapper(job: Job, checkout: Checkout) -> list[Test]:
+    """Unit tests with the C++ wrapper on, and on the first shard the ahead-of-time C++ tests."""
+    first = job.is_first_shard
+    functions = ["test_inductor_cpp_wrapper_shard", *(["test_inductor_aoti_cpp"] if first else [])]
+    return [
+        _unit_tests(),
+        replaces(
+            " ".join(functions),
+            install_torchvision(job),
+            _traced(
+                export(TORCHINDUCTOR_CPP_WRAPPER="1"),
+                make_folder(),
+                _wrapper_tests(job),
+                _aoti_cpp(job) if first else [],
+            ),
+            name="test_inductor_cpp_wrapper",
+        ),
+    ]
+
+
+def _wrapper_tests(job: Job) -> list[Step]:
+    shard = _shard(job)
+    autotune = {"TORCHINDUCTOR_AUTOTUNE_AT_COMPILE_TIME": "1", **TORCHBENCH_PATH}
+    compile_time = (
+        "inductor/test_torchinductor",
+        "inductor/test_triton_kernels",
+        "inductor/test_max_autotune",
+    )
+    opinfo = ("inductor/test_torchinductor_opinfo", "-k")
+    steps = [
+        run_test(
+            "--include",
+            *opinfo,
+            "linalg or to_sparse or TestInductorOpInfoCPU",
+            *shard,
+            env=TORCHBENCH_PATH,
+        ),
+        run_test("--include", *WRAPPER_TESTS, *shard, env=TORCHBENCH_PATH),
+        run_test(
+            "--inductor", "--include", "test_torch", "-k", "take", *shard, env=TORCHBENCH_PATH
+        ),
+        run_test("--include", *compile_time, *shard, env=autotune),
+    ]
+    if job.build.is_xpu:
+        patterns = ("inductor/test_mkldnn_pattern_matcher", "-k", "xpu")
+        steps.append(run_test("--include", *patterns, *shard, env=TORCHBENCH_PATH))
+    return steps
+
+
+def _aoti_cpp(job: Job) -> list[Step]:
+    hipify = [install("python3", "tools/amd_build/build_amd.py")] if job.build.is_rocm else []
+    where = {"CPP_TESTS_DIR": BUILD_BIN, "LD_LIBRARY_PATH": TORCH_LIB}
+    words = ("--cpp", "--verbose", "-i", *AOTI_CPP_TESTS, "-dist=loadfile")
+    return [*hipify, run_test(*words, env=where)]
+
+
+def inductor_core(job: Job, checkout: Checkout) -> list[Test]:
+    """Inductor's core tests, less the files that have jobs of their own."""
+    without = tuple(f"inductor/{name}" for name in NOT_IN_CORE)
+    words = ("--include-inductor-core-tests", "--exclude", *without, "--verbose", UPLOAD)
+    return [replaces("test_inductor_core", _traced(run_test(*words), assert_clean(job, checkout)))]
+
+
+def inductor_shard(job: Job, checkout: Checkout) -> list[Test]:
+    """Operators and modules compiled by inductor, then its unit tests."""
+    operators = ("test_modules", "test_ops", "test_ops_gradients", "test_torch")
+    # The unit tests go without --inductor: nested compiler state breaks them.
+    steps = [
+        command("python", "tools/dynamo/verify_dynamo.py"),
+        run_test("--inductor", "--include", *operators, *_shard(job)),
+        run_test("--include", *SHARDED_UNIT_TESTS, *_shard(job)),
+    ]
+    if job.build.is_rocm and job.is_first_shard:
+        tuned = {"TORCHINDUCTOR_MAX_AUTOTUNE": "1", "TORCHINDUCTOR_ORIGAMI": "1"}
+        steps.append(run_test("--include", "inductor/test_origami", "--verbose", env=tuned))
+    return [replaces("test_inductor_shard", install_torchvision(job), _traced(steps))]
+
+
+def halide(job: Job, checkout: Checkout) -> list[Test]:
+    """The Halide back end."""
+    return _back_end(job, checkout, "test_inductor_halide", "inductor/test_halide.py")
+
+
+def pallas(job: Job, checkout: Checkout) -> list[Test]:
+    """The Pallas back end."""
+    return _back_end(job, checkout, "test_inductor_pallas", "inductor/test_pallas.py")
+
+
+def triton_cpu(job: Job, checkout: Checkout) -> list[Test]:
+    """Triton on the CPU."""
+    files = ("test_triton_cpu_backend.py", "test_torchinductor_strided_blocks.py")
+    paths = [f"inductor/{name}" for name in files]
+    return _back_end(job, checkout, "test_inductor_triton_cpu", *paths)
+
+
+def _back_end(job: Job, checkout: Checkout, function: str, *files: str) -> list[Test]:
+    tests = run_test("--include", *files, "--verbose")
+    return [replaces(function, tests, assert_clean(job, checkout))]
+
+
+def aoti_windows(job: Job, checkout: Checkout) -> list[Test]:
+    """Ahead-of-time compilation for Windows, cross-compiled here."""
+    wheel = "$ROOT/win-torch-wheel-extracted"
+    folders = ("--package-dir", REPORTS, "--win-torch-lib-dir", f"{wheel}/torch/lib")
+    test = "test/inductor/test_aoti_cross_compile_windows.py"
+    return [
+        replaces(
+            "test_inductor_aoti_cross_compile_for_windows",
+            make_folder(),
+            export(WINDOWS_CUDA_HOME=wheel),
+            command("python", test, "-k", "compile", *folders),
+        )
+    ]

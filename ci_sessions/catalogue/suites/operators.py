@@ -1,0 +1,115 @@
+"""Operator benchmarks: the CPU's eager operators, single operators, attention."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ci_sessions.errors import InputError
+from ci_sessions.plan.builders import (
+    REPORTS,
+    command,
+    cpu_affinity,
+    export,
+    install,
+    make_folder,
+    pip_install,
+    replaces,
+)
+from ci_sessions.plan.placeholders import ask
+
+if TYPE_CHECKING:
+    from ci_sessions.checkout.checkout import Checkout
+    from ci_sessions.job.job import Job
+    from ci_sessions.plan.plan import Item, Test
+
+OPERATORS = (
+    *("matmul", "mm", "addmm", "bmm", "conv", "optimizer", "activation", "norm"),
+    *("scaled_mm", "scaled_grouped_mm"),
+)
+NIGHTLY = "https://download.pytorch.org/whl/nightly"
+CHANNELS = (("cuda12.8", "cu128"), ("cuda13", "cu130"), ("rocm", "rocm6.4"))
+_HERE = "$ROOT/benchmarks/operator_benchmark"
+_PINNED = ("taskset", "-c", ask("cpu_range"))
+
+
+def _prepared(job: Job, checkout: Checkout) -> list[Item]:
+    pip = ("python", "-m", "pip", "install", ".", "-v", "--no-build-isolation")
+    # MIOpen's exhaustive search can take hours a shape on a cold cache.
+    fast = [export(MIOPEN_FIND_MODE="FAST")] if job.build.is_rocm else []
+    return [
+        make_folder(),
+        cpu_affinity(checkout),
+        install(*pip, cwd=f"{_HERE}/pt_extension"),
+        *fast,
+    ]
+
+
+def operator_benchmark(job: Job, checkout: Checkout) -> list[Test]:
+    """Eager operators on the CPU, compared with the expected times; test.sh has no GPU variant."""
+    if not job.has("cpu"):
+        return []
+    size = next((name for name in ("long", "all") if job.has(name)), "short")
+    out = f"{REPORTS}/operator_benchmark_eager_float32_cpu"
+    run = ("python", "-m", "benchmark_all_test", "--device", "cpu", "--tag-filter", size)
+    files = ("--output-csv", f"{out}.csv", "--output-json-for-dashboard", f"{out}.json")
+    expected = ask("architecture") + "_expected_ci_operator_benchmark_eager_float32_cpu.csv"
+    check = ("python", "check_perf_csv.py", "--actual", f"{out}.csv", "--expected", expected)
+    return [
+        replaces(
+            "test_operator_benchmark",
+            _prepared(job, checkout),
+            command(*_PINNED, *run, *files, cwd=_HERE),
+            pip_install("pandas", cwd=_HERE),
+            command(*check, cwd=_HERE),
+        )
+    ]
+
+
+def operator_microbenchmark(job: Job, checkout: Checkout) -> list[Test]:
+    """Single operators, eager and compiled; a ``_baseline`` configuration times the nightly."""
+    named = re.search(r"operator_microbenchmark_(.+)_(test|baseline)", job.config)
+    is_baseline = job.config.endswith("_baseline")
+    operators = (named[1],) if named else job.operators or OPERATORS
+    suffix = "_baseline" if is_baseline else ""
+    steps: list[Item] = []
+    if named:
+        steps.append(export(OP_BENCHMARK_TESTS=named[1]))
+    if is_baseline:
+        steps.append(_nightly(job))
+    steps += _prepared(job, checkout)
+    title = ("--benchmark-name", "PyTorch operator microbenchmark")
+    for operator in operators:
+        run = ("python", "-m", f"pt.{operator}_test", "--tag-filter", "long")
+        for mode, last in (("_compile", ("--use-compile",)), ("", ())):
+            out = f"{REPORTS}/operator_microbenchmark_{operator}{mode}{suffix}.json"
+            words = (*run, "--output-json-for-dashboard", out, *title, *last)
+            steps.append(command(*_PINNED, *words, cwd=_HERE))
+    return [replaces("test_operator_microbenchmark", steps)]
+
+
+def _nightly(job: Job) -> Item:
+    channel = next((name for text, name in CHANNELS if job.build.has(text)), None)
+    if channel is None and not job.baseline_index_url:
+        raise InputError(
+            f"BUILD_ENVIRONMENT is {job.build.label!r}, for which no nightly channel is known: "
+            "set BASELINE_INDEX_URL."
+        )
+    index = job.baseline_index_url or f"{NIGHTLY}/{channel}"
+    return install("pip", "install", "--pre", "--force-reinstall", "--index-url", index, "torch")
+
+
+def attention(job: Job, checkout: Checkout) -> list[Test]:
+    """Attention's score modifications."""
+    gym = "git+https://github.com/meta-pytorch/attention-gym.git@main"
+    config = ("--config", "configs/config_basic.yaml")
+    out = ("--output-json-for-dashboard", f"{REPORTS}/attention_microbenchmark.json")
+    return [
+        replaces(
+            "test_attention_microbenchmark",
+            make_folder(),
+            install("python", "-m", "pip", "install", gym),
+            install("pip", "show", "triton"),
+            command("python", "score_mod.py", *config, *out, cwd="$ROOT/benchmarks/transformer"),
+        )
+    ]

@@ -1,0 +1,149 @@
+"""Short checks of new hardware: H100, B200, Intel's client GPUs, and what only they can run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ci_sessions.plan.builders import (
+    UPLOAD,
+    assert_clean,
+    export,
+    git,
+    pip_install,
+    replaces,
+    run_test,
+    shell_function,
+)
+from ci_sessions.plan.placeholders import ask
+
+if TYPE_CHECKING:
+    from ci_sessions.checkout.checkout import Checkout
+    from ci_sessions.job.job import Job
+    from ci_sessions.plan.plan import Step, Test
+
+B200_TESTS = (
+    "test_matmul_cuda",
+    "test_scaled_matmul_cuda",
+    "inductor/test_fp8",
+    "nn/attention/test_fa4",
+    "nn/attention/test_open_registry",
+    "inductor/test_flex_flash",
+    "inductor/test_flex_gemm",
+    "inductor/test_torchinductor",
+    "inductor/test_async_compile",
+    "inductor/test_nv_universal_gemm",
+    "inductor/test_fused_attention",
+    "test_varlen_attention",
+)
+MATMUL_TESTS = (
+    "test_matmul_cuda",
+    "test_scaled_matmul_cuda",
+    "inductor/test_fp8",
+    "inductor/test_max_autotune",
+    "inductor/test_cutedsl_grouped_mm",
+)
+FABRIC_TESTS = (
+    ("distributed/test_symmetric_memory.py",),
+    ("distributed/test_nvshmem.py",),
+    ("distributed/test_shmem_triton.py",),
+    ("distributed/test_nccl.py", "-k", "NCCLSymmetricMemoryTest"),
+    ("inductor/test_symm_mem_registry.py",),
+    ("inductor/test_low_contention_collectives.py",),
+)
+
+
+def _include(job: Job, *words: str) -> Step:
+    """Run the named tests and upload what they leave while they run."""
+    return run_test("--include", *words, *job.run_test_options, UPLOAD)
+
+
+def smoke(job: Job, checkout: Checkout) -> list[Test]:
+    """Matrix products, flex attention and linear algebra on an H100."""
+    flex = ("inductor/test_flex_attention", "-k", "test_tma_with_customer_kernel_options")
+    return [
+        replaces(
+            "test_python_smoke",
+            shell_function("install_nvmath"),
+            _include(job, *flex),
+            _include(job, *MATMUL_TESTS),
+            _include(job, "test_foreach", "-k", "TestForeachMM"),
+            _include(job, "test_linalg", "-k", "polar"),
+            assert_clean(job, checkout),
+            name="test_smoke",
+        )
+    ]
+
+
+def smoke_b200(job: Job, checkout: Checkout) -> list[Test]:
+    """The same for a B200, with FlashAttention's CuTe kernels."""
+    cutlass = shell_function("install_cutlass_api", when="python is 3.12 or newer")
+    return [
+        replaces(
+            "test_python_smoke_b200",
+            pip_install("flash-attn-4==4.0.0b5"),
+            cutlass,
+            _include(job, *B200_TESTS),
+            _include(job, "test_linalg", "-k", "mm or addmv"),
+            assert_clean(job, checkout),
+        )
+    ]
+
+
+def smoke_xpu(job: Job, checkout: Checkout) -> list[Test]:
+    """Transformers and the XPU tests on a client GPU."""
+    tests = ("test_transformers", "test_xpu")
+    return [
+        replaces(
+            "test_python_smoke_xpu",
+            run_test("--include", *tests, *job.run_test_options),
+            assert_clean(job, checkout),
+        )
+    ]
+
+
+def h100_distributed(job: Job, checkout: Checkout) -> list[Test]:
+    """Composability and fully sharded data parallelism on several H100s."""
+    composability = "distributed/_composable/test_composability/test_pp_composability.py"
+    shard = "distributed/_composable/fsdp/test_fully_shard_comm.py"
+    return [
+        replaces(
+            "test_h100_distributed",
+            shell_function("install_torchcomms"),
+            export(NCCL_NVLS_ENABLE="0"),  # these machines lack the channel that it needs
+            _include(job, composability),
+            _include(job, shard, "-k", "TestFullyShardAllocFromPG"),
+            assert_clean(job, checkout),
+        )
+    ]
+
+
+def _fabric(job: Job, checkout: Checkout) -> list[Step]:
+    return [*(_include(job, *words) for words in FABRIC_TESTS), *assert_clean(job, checkout)]
+
+
+def h100_symm_mem(job: Job, checkout: Checkout) -> list[Test]:
+    """Symmetric memory on H100s without NVSwitch, with a heap that fits."""
+    small_heap = export(NVSHMEM_SYMMETRIC_SIZE="4G", NVSHMEM_DISABLE_NVLS="1", NCCL_NVLS_ENABLE="0")
+    return [replaces("test_h100_symm_mem", small_heap, _fabric(job, checkout))]
+
+
+def b200_symm_mem(job: Job, checkout: Checkout) -> list[Test]:
+    """Symmetric memory on B200s."""
+    return [replaces("test_b200_symm_mem", _fabric(job, checkout))]
+
+
+def h100_fabric(job: Job, checkout: Checkout) -> list[Test]:
+    """Memory handles passed between processes."""
+    ipc = _include(job, "distributed/test_p2p_ipc.py")
+    return [replaces("test_h100_fabric", ipc, assert_clean(job, checkout))]
+
+
+def h100_cutlass(job: Job, checkout: Checkout) -> list[Test]:
+    """Inductor's CUTLASS backend, from the submodule."""
+    where = {"TORCHINDUCTOR_CUTLASS_DIR": ask("cutlass_dir")}
+    tests = ("inductor/test_cutlass_backend", "inductor/test_cutlass_evt")
+    steps = [
+        run_test("--include", test, *job.run_test_options, UPLOAD, env=where) for test in tests
+    ]
+    module = git("submodule", "update", "--init", "--depth", "1", "third_party/cutlass")
+    return [replaces("test_h100_cutlass_backend", module, steps)]

@@ -1,0 +1,1 @@
+"""Who runs a job, Python or the shell, and what the records say about it."""

@@ -1,0 +1,1 @@
+"""GitHub's workflows as input, and its annotations and summaries as output."""

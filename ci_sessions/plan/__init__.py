@@ -1,0 +1,1 @@
+"""What a job runs, as frozen values, and the shell text that shows and runs it."""

@@ -1,0 +1,1 @@
+"""What happened, as values, and the files that hold it."""

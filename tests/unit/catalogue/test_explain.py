@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from conftest import make_job, make_plan
+
+from ci_sessions.catalogue.explain import cover_shards, explain
+from ci_sessions.catalogue.scheduled import as_github_matrix, of_workflow, scheduled
+from ci_sessions.catalogue.table import config_fault, find_row, plan_job
+from ci_sessions.checkout.checkout import RECORDED
+from ci_sessions.errors import InputError
+from ci_sessions.job.job_json import job_of
+from ci_sessions.plan.plan import Test
+from ci_sessions.report.explanation import describe_explanation
+
+CUDA = "linux-jammy-cuda13.0-py3.10-gcc11"
+
+
+def test_an_explanation_names_the_row_and_its_rivals():
+    found = explain(make_job("inductor_distributed"), RECORDED)
+    assert found.row.name == "inductor distributed"
+    assert [row.name for row in found.also] == ["inductor"]
+    assert "jit legacy" in [row.name for row in found.tried]
+
+
+def test_an_explanation_says_what_another_build_or_shard_changes():
+    found = explain(make_job("distributed", CUDA, "2/3"), RECORDED)
+    changes = {change.what: change for change in found.changes}
+    assert len(changes["shard 1 of 3"].more) == 9
+    assert changes["a CPU build"].fewer == (
+        "python test/run_test.py --distributed-tests --multigpu-filter multigpu --shard N M --verbose",
+    )
+    assert "no PYTORCH_TESTING_DEVICE_ONLY_FOR" in changes["a CPU build"].flags
+    assert "shard 3 of 3" not in changes, "it runs the same, its own part"
+
+
+def test_an_explanation_in_words():
+    text = describe_explanation(explain(make_job("docs_test"), RECORDED))
+    assert "row 44 of 56 decides: docs (config is docs_test)" in text
+    assert "refused: NUM_TEST_SHARDS is 3, but docs_test cannot be divided" in text
+    text = describe_explanation(explain(make_job("default", CUDA, "1/5"), RECORDED))
+    assert "    - … and " in text
+
+
+def test_all_scheduled_configurations_are_known_and_planned():
+    for matrix in scheduled():
+        assert config_fault(matrix.config) is None
+        for job in matrix.jobs():
+            plan = plan_job(job_of(job, config_fault), RECORDED)
+            assert plan.has_tests or plan.notices, job
+
+
+def test_a_matrix_for_github():
+    found = as_github_matrix(of_workflow("test-h100"))
+    assert found == {
+        "include": [
+            {
+                "build_environment": "linux-jammy-cuda13.0-py3.10-gcc11-sm90", "config": "smoke", "shard": 1,
+                "num_shards": 1, "runner": "linux.aws.h100",
+            }
+        ]
+    }  # fmt: skip
+    assert len(json.dumps(as_github_matrix(scheduled()))) > 1000
+    with pytest.raises(
+        InputError, match=r"'pul', and no such workflow schedules tests: did you mean pull.yml"
+    ):
+        of_workflow("pul")
+    with pytest.raises(InputError, match=r"one of .*trunk.yml"):
+        of_workflow("zzzzzz")
+
+
+RUN_TWICE = {
+    # The script's functions for these look at no shard number; the plans equal them.
+    "inductor_core": "--include-inductor-core-tests",
+    "default": "aten/tools/run_tests.sh build/bin",
+}
+
+
+def test_every_scheduled_matrix_is_covered_and_nothing_runs_twice():
+    faults = {}
+    divided = 0
+    for matrix in scheduled():
+        coverage = cover_shards(
+            plan_job(job_of(job, config_fault), RECORDED) for job in matrix.jobs()
+        )
+        divided += bool(coverage.divided) and len(matrix.shards) > 1
+        for fault in coverage.faults:
+            faults.setdefault(matrix.config, []).append(fault)
+    assert set(faults) == set(RUN_TWICE)
+    for config, (fault, *more) in faults.items():
+        assert RUN_TWICE[config] in fault
+        assert not more
+    assert divided > 90
+
+
+def test_extras_are_named_by_shard():
+    coverage = cover_shards(make_plan("distributed", CUDA, f"{n}/3") for n in (1, 2, 3))
+    assert [line.split("--")[1].strip() for line in coverage.divided] == ["distributed-tests"]
+    assert set(coverage.extras) == {1}
+    assert len(coverage.extras[1]) == 9
+    assert coverage.faults == ()
+
+
+def test_a_shard_that_lacks_its_part_is_a_fault():
+    plans = [make_plan("distributed", CUDA, f"{n}/3") for n in (1, 2, 3)]
+    plans[1] = replace(plans[1], tests=(Test(name="x", items=(), replaces=("x",)),))
+    (fault,) = cover_shards(plans).faults
+    assert fault.startswith(
+        "shard 2 does not run its part of: python test/run_test.py --distributed-tests"
+    )
+
+
+def test_an_idle_dashboard_is_said():
+    plan = make_plan("inductor_timm_perf_xpu", "linux-noble-xpu-n-py3.10", "1/6")
+    assert [notice.partition(":")[0] for notice in plan.notices] == ["dashboard-no-op"]
+    assert not plan.has_tests
+    busy = make_plan(
+        "inductor_timm_perf_xpu",
+        "linux-noble-xpu-n-py3.10",
+        DASHBOARD_TAG="training-true-default-true",
+    )
+    assert busy.has_tests
+    assert busy.notices == ()
+    assert find_row(make_job("inductor_timm_perf_compare")).name == "timm"
+    assert make_plan("inductor_timm_perf_compare").notices == ()

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import pytest
+from conftest import make_job, make_plan
+
+from ci_sessions.catalogue import table as dispatch
+from ci_sessions.catalogue.table import CONFIGURATIONS, TABLE, config_fault, find_row, plan_job
+from ci_sessions.checkout.checkout import RECORDED, Checkout
+from ci_sessions.errors import InputError, UnknownConfigError
+from ci_sessions.plan.plan import Kind
+
+CPU = "linux-jammy-py3.10-gcc11"
+CUDA = "linux-jammy-cuda13.0-py3.10-gcc11"
+ROCM = "linux-noble-rocm-py3.12-mi300"
+FIRST_RELEASE = {
+    "smoke": ["test_smoke"],
+    "docs_test": ["test_docs", "test_tutorials"],
+    "python": ["test_python", "test_aten", "test_vec256"],
+    "distributed": ["test_distributed", "test_c10d_nccl", "test_c10d_gloo"],
+    "jit_legacy": ["test_jit", "test_jit_legacy"],
+    "inductor_distributed": ["test_inductor", "test_inductor_distributed"],
+    "inductor_cpp_wrapper": ["test_inductor", "test_inductor_cpp_wrapper"],
+    "huggingface": ["test_benchmarks", "test_huggingface"],
+    "torchbench": ["test_benchmarks", "test_torchbench"],
+    "timm": ["test_benchmarks", "test_timm"],
+}
+PHASES = {
+    "smoke": "1", "docs_test": "2A", "python": "2A", "distributed": "2C", "jit_legacy": "2B",
+    "inductor_distributed": "2C", "inductor_cpp_wrapper": "2C", "huggingface": "2B",
+    "torchbench": "2B", "timm": "2B",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("config", FIRST_RELEASE)
+@pytest.mark.parametrize("build", [CPU, CUDA])
+def test_the_first_release_runs_the_named_tests(config, build):
+    plan = make_plan(config, build)
+    assert [test.name for test in plan.tests] == FIRST_RELEASE[config]
+    assert plan.phase == PHASES[config]
+    assert {name: phase for name, phase, _ in CONFIGURATIONS}[config] == plan.phase
+
+
+def argv(plan, name):
+    return [
+        " ".join(s.argv)
+        for t in plan.tests
+        if t.name == name
+        for s in t.steps
+        if s.kind is Kind.TEST
+    ]
+
+
+def test_nccl_is_shown_and_skipped_without_cuda():
+    nccl = make_plan("distributed").tests[1]
+    assert nccl.skipped == "NCCL needs CUDA, and the build is for cpu"
+    assert nccl.steps
+    assert make_plan("distributed", CUDA).tests[1].skipped is None
+
+
+def test_distributed_adapts_to_device_and_shard():
+    assert "--multigpu-filter" not in argv(make_plan("distributed"), "test_distributed")[0]
+    first = argv(make_plan("distributed", CUDA, "1/3"), "test_distributed")
+    second = argv(make_plan("distributed", CUDA, "2/3"), "test_distributed")
+    assert first[0].endswith("--multigpu-filter multigpu --shard 1 3 --verbose")
+    assert len(first) == 10
+    assert len(second) == 1
+    rocm = argv(make_plan("distributed", ROCM, "1/3"), "test_distributed")
+    assert not [line for line in rocm if "NCCL" in line]
+
+
+def test_python_takes_shards_and_selections():
+    whole = argv(make_plan("python", TESTS_TO_INCLUDE="test_a test_b"), "test_python")
+    expected = (
+        "python test/run_test.py --exclude-jit-executor --exclude-distributed-tests "
+        "--exclude-quantization-tests --include test_a test_b --verbose"
+    )
+    assert whole == [expected]
+    part = argv(make_plan("python", shard="2/4", TESTS_TO_EXCLUDE="x"), "test_python")
+    assert "--exclude x --shard 2 4 --verbose --upload-artifacts-while-running" in part[0]
+
+
+def test_a_wheel_test_hides_the_build_folder_and_always_restores_it():
+    steps = make_plan("python", IN_WHEEL_TEST="1").tests[1].steps
+    assert steps[0].argv == ("mv", "build", "build_renamed")
+    assert (steps[-2].argv, steps[-2].always) == (("mv", "build_renamed", "build"), True)
+    assert "$SITE/torch/test" in steps[-3].argv
+
+
+def test_devices_are_needed_only_by_builds_for_devices():
+    assert make_plan("distributed", CUDA).devices == 2
+    assert make_plan("distributed", CPU).devices == 0
+    assert make_plan("nogpu_AVX512", CUDA).devices == 0
+
+
+def test_every_row_is_the_first_match_of_some_job():
+    """A row that nothing can reach would be a row written at the wrong place."""
+    jobs = [
+        make_job(config, build, shard, **more)
+        for config in REACHING
+        for build in (
+            CPU,
+            CUDA,
+            ROCM,
+            "linux-vulkan-jammy",
+            "linux-libtorch",
+            "linux-mobile-lightweight-dispatch",
+        )
+        for shard in ("1/1", "1/3", "2/3", "3/3")
+        for more in ({}, {"TESTS_TO_INCLUDE": "test_x"})
+    ]
+    reached = {find_row(job).name for job in jobs}
+    assert reached == {row.name for row in TABLE}
+
+
+REACHING = [
+    *FIRST_RELEASE, "default", "multigpu", "pr_time_benchmarks", "onnx", "numpy_2_x", "backwards_compat",
+    "libtorch_agnostic_targetting", "xla", "vllm_x", "torchtitan_features", "executorch", "quantization",
+    "cpu_operator_benchmark", "operator_microbenchmark_test", "attention_microbenchmark_test",
+    "inductor-halide", "inductor-pallas-cpu", "inductor-triton-cpu", "inductor-micro-benchmark",
+    "inductor_better_benchmark", "aoti_cross_compile_for_windows", "cachebench", "verify_cachebench",
+    "inductor_core", "inductor", "einops", "dynamo_core", "dynamo_cpython", "dynamo_wrapped",
+    "smoke_b200", "smoke_xpu", "dtensor", "h100_distributed", "h100-symm-mem", "h100-fabric",
+    "b200-symm-mem", "h100_cutlass_backend", "openreg", "tsan",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("config", REACHING)
+@pytest.mark.parametrize("build", [CPU, CUDA, ROCM, "linux-noble-xpu-py3.10"])
+def test_every_configuration_can_be_planned_for_every_device(config, build):
+    plan = make_plan(config, build)
+    assert plan.has_tests or plan.notices
+
+
+def test_an_unknown_config_is_refused_with_what_is_near():
+    fault = config_fault("jit_legcy")
+    assert fault == (
+        "TEST_CONFIG is 'jit_legcy', and no row of the dispatch table is meant for it: "
+        "did you mean jit_legacy?"
+    )
+    assert config_fault("zzzz").endswith("`nox -l` lists those that are.")
+    assert config_fault("default_retry_experiment") is None
+    assert config_fault("nogpu_AVX10") is None
+    assert config_fault("py_crossref") is None
+    assert config_fault("inductor_timm_perf_new_chip") is None
+
+
+@pytest.mark.parametrize("config", sorted(dispatch.UNDIVIDED))
+def test_an_undivided_config_refuses_shards(config):
+    with pytest.raises(InputError, match="cannot be divided"):
+        make_plan(config, CPU, "1/2")
+
+
+def test_a_no_op_green_is_said():
+    plan = make_plan("default", "linux-jammy-cpu-libtorch-debug")
+    assert plan.notices == (
+        "libtorch-no-op: test.sh runs no test for a libtorch build and goes green",
+    )
+    assert make_plan("operator_benchmark_x", CUDA).notices[0].startswith("operator-benchmark-no-op")
+
+
+def test_a_torchtitan_config_says_what_it_runs():
+    with pytest.raises(UnknownConfigError, match="features or models"):
+        make_plan("torchtitan_x", CUDA)
+
+
+def test_a_nightly_channel_must_be_known():
+    with pytest.raises(InputError, match="set BASELINE_INDEX_URL"):
+        make_plan("operator_microbenchmark_mm_baseline", CPU)
+    plan = make_plan("operator_microbenchmark_mm_baseline", CPU, BASELINE_INDEX_URL="file:///x")
+    assert "file:///x" in plan.tests[0].steps[0].argv
+
+
+def test_an_older_tree_keeps_its_scripts_elsewhere():
+    old = Checkout(script_folder=".jenkins/pytorch")
+    docs = plan_job(make_job("docs_test"), old)
+    assert docs.tests[0].steps[0].argv == (".jenkins/pytorch/docs-test.sh",)
+    smoke = plan_job(make_job("smoke"), old)
+    assert smoke.tests[0].steps[0].sources[0] == ".jenkins/pytorch/common_utils.sh"
+
+
+def test_the_sample_installs_nothing():
+    plan = plan_job(make_job("timm"), Checkout(is_sample=True))
+    steps = [*plan.setup, *(s for t in plan.tests for s in t.steps)]
+    assert {s.kind for s in steps if s.skipped} == {Kind.INSTALL, Kind.PREFLIGHT}
+    assert not [s for s in steps if s.kind is Kind.INSTALL and not s.skipped]
+
+
+def test_planning_is_a_pure_function():
+    assert make_plan("default", CUDA, "1/5") == make_plan("default", CUDA, "1/5")
+    assert plan_job(make_job(), RECORDED).tests[1].replaces == ("test_python_legacy_jit",)

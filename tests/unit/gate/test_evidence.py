@@ -1,0 +1,309 @@
+"""Verdicts from generated histories with known rates."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from dataclasses import replace
+
+import pytest
+
+from ci_sessions.cli import commands
+from ci_sessions.cli.options import parse_options
+from ci_sessions.errors import InputError
+from ci_sessions.gate.evidence import (
+    Rate,
+    Summary,
+    bootstrap_median,
+    collect,
+    judge,
+    read_summaries,
+    relevant,
+    wilson,
+)
+from ci_sessions.gate.rollout import Configuration, read_rollout
+from ci_sessions.report.rollout import describe_rollout, rollout_dict
+
+SEED = 20260923
+STATE = replace(
+    read_rollout(),
+    open_phases=frozenset({"1", "2A"}),
+    configurations={"docs_test": Configuration("2A", 25), "smoke": Configuration("1", 0)},
+)
+
+
+def run(number, runner="python", outcome="passed", wall=100.0, **more):
+    values = {
+        "id": f"{runner}-{number}",
+        "config": "docs_test",
+        "job": f"job-{number}",
+        "commit": "c",
+        "started": f"{number:06}",
+    }
+    return Summary(
+        **{
+            **values,
+            "runner": runner,
+            "outcome": outcome,
+            "wall": wall,
+            **more,
+        }
+    )
+
+
+def history(python, *, fallbacks=0, errors=0, slowdown=-0.04, pairs=40, disagree=0):
+    """Generate runs with these counts, their order and times shuffled by a printed seed."""
+    print(f"seed {SEED}")
+    source = random.Random(SEED)
+    runs = []
+    for n in range(python - fallbacks):
+        outcome = "runner error" if n < errors else "passed"
+        runs.append(run(n, outcome=outcome, wall=100 * (1 + slowdown) * source.uniform(0.97, 1.03)))
+    runs += [run(10_000 + n, "shell", fallback="unknown-config") for n in range(fallbacks)]
+    for n in range(errors, errors + pairs):
+        outcome = "failed" if n < errors + disagree else "passed"
+        runs.append(run(n, "shell", outcome=outcome, wall=100 * source.uniform(0.97, 1.03)))
+    source.shuffle(runs)
+    return runs
+
+
+def verdict(runs, share=25):
+    state = replace(STATE, configurations={"docs_test": Configuration("2A", share)})
+    return judge(collect(runs)["docs_test"], state)
+
+
+def test_wilsons_interval_is_the_known_one():
+    """Values from the closed formula, worked by hand for 2 of 20, and the rule of three for none."""
+    found = wilson(2, 20)
+    assert (round(found.low, 4), round(found.high, 4)) == (0.0279, 0.3010)
+    assert wilson(0, 0) == wilson(0, 0).__class__(0.0, 1.0)
+    assert wilson(0, 400).low == 0.0
+    assert 0.009 < wilson(0, 400).high < 0.01
+    assert wilson(5, 5).high == 1.0
+
+
+def test_the_median_interval_holds_the_median_and_repeats():
+    values = [1 + n / 100 for n in range(-20, 21)]
+    found = bootstrap_median(values)
+    assert found.low < 1.0 < found.high
+    assert found == bootstrap_median(values)
+    assert bootstrap_median([]).high == float("inf")
+
+
+def test_good_evidence_promotes_by_one_step():
+    found = verdict(history(500))
+    assert (found.action, found.share) == ("promote", 50)
+
+
+def test_all_in_python_is_done():
+    assert verdict(history(500), share=100).action == "done"
+
+
+@pytest.mark.parametrize(
+    ("runs", "why"),
+    [
+        (history(100), "errors: "),
+        (history(30), "fallback: "),
+        (history(500, pairs=0), "time: 10 more pairs"),
+        (history(500, slowdown=0.0999, pairs=40), "time: not yet surely inside"),
+        (history(500, disagree=2), "2 disagreements to look at"),
+        (history(500, fallbacks=20), "fallback: "),
+    ],
+)
+def test_thin_or_mixed_evidence_holds(runs, why):
+    found = verdict(runs)
+    assert found.action == "hold"
+    assert found.share == 25
+    assert why in found.why
+
+
+@pytest.mark.parametrize(
+    ("runs", "why"),
+    [
+        (history(500, fallbacks=60), "falls back in at least 9."),
+        (history(500, errors=20), "runner fails in at least 2."),
+        (history(500, slowdown=0.2), "takes at least "),
+    ],
+)
+def test_bad_evidence_rolls_back_and_names_the_runs(runs, why):
+    found = verdict(runs)
+    assert (found.action, found.share) == ("roll back", 5)
+    assert why in found.why
+    assert bool(found.runs) == ("takes" not in why)
+
+
+def test_what_runs_nothing_in_python_cannot_go_back_further():
+    found = verdict(history(500, slowdown=0.2), share=0)
+    assert (found.action, found.share) == ("hold", 0)
+    assert "takes at least" in found.why
+
+
+def test_the_boundary_is_the_intervals_edge_not_the_mean():
+    """At 0 errors, 381 runs are the first whose upper edge is below 1 %."""
+    assert wilson(0, 380).high >= 0.01 > wilson(0, 381).high
+    assert verdict(history(380, pairs=40)).action == "hold"
+    assert verdict(history(381, pairs=40)).action == "promote"
+    few = Rate(0, 100)
+    assert wilson(0, 100 + few.needs(0.01)).high < 0.01
+    assert Rate(5, 100).needs(0.05) == -1
+
+
+def test_one_fault_of_one_run_holds_and_does_not_roll_back():
+    found = verdict(history(1, fallbacks=1, pairs=0))
+    assert (found.action, found.share) == ("hold", 25)
+
+
+def test_only_whole_routed_runs_since_the_last_change_count():
+    state = replace(STATE, configurations={"docs_test": Configuration("2A", 25, "000100")})
+    runs = [run(n) for n in range(200)]
+    assert len(list(relevant(runs, state))) == 100
+    assert list(relevant([run(150, reason=""), run(151, is_partial=True)], state)) == []
+
+
+def test_the_newest_pairs_are_those_that_count():
+    def pair(number, ratio, outcome="passed"):
+        return [
+            run(number, wall=100 * ratio, outcome=outcome),
+            run(number, "shell", outcome=outcome),
+        ]
+
+    old = [item for n in range(500) for item in pair(n, 1.0)]
+    new = [item for n in range(500, 1000) for item in pair(n, 3.0)]
+    assert collect(old + new)["docs_test"].slowdown == 2.0
+    red = [item for n in range(20) for item in pair(n, 0.01, "failed")]
+    found = collect(red)["docs_test"]
+    assert (found.pairs, found.ratios) == (20, [])
+
+
+def test_a_fault_in_a_run_is_counted_once_though_two_records_tell_of_it():
+    runs = [run(1, outcome="runner error"), run(2, "shell", fallback="bug-in-run")]
+    found = collect(runs)["docs_test"]
+    assert (found.attempts, found.fallback_rate, found.error_rate) == (1, Rate(1, 1), Rate(1, 1))
+
+
+def test_interrupted_runs_say_nothing():
+    assert collect([run(1, outcome="interrupted"), run(2, outcome="aborted")]) == {}
+
+
+def test_the_first_job_needs_clean_shadow_runs():
+    def first(count, shadow="equal", phase="1"):
+        runs = [run(n, "shell", config="smoke", shadow=shadow) for n in range(count)]
+        state = replace(STATE, configurations={"smoke": Configuration(phase, 0)})
+        return judge(collect(runs)["smoke"], state)
+
+    assert first(5).why == "15 more shadow runs"
+    assert (first(20).action, first(20).share) == ("promote", 5)
+    assert first(20, "KeyError: x").why == "20 shadow runs that differ or have no plan"
+    assert first(20, phase="2C").why == "phase 2C is closed"
+
+
+def write_history(folder, runs):
+    """Write a history as the run files of many machines, some with many runs."""
+    folder.mkdir(parents=True)
+    with (folder / "merged.jsonl").open("w") as out:
+        for item in runs:
+            start = {
+                "event": "run started", "format": 1, "id": item.id, "job": {"config": item.config, "id": item.job},
+                "started": item.started, "runner": item.runner,
+                "route": {"commit": item.commit, "fallback": item.fallback, "reason": "split-in"},
+            }  # fmt: skip
+            end = {"event": "run ended", "id": item.id, "outcome": item.outcome, "wall": item.wall}
+            out.write(json.dumps(start) + "\n")
+            out.write('{"event": "step ended", "torn\n')
+            out.write(json.dumps(end) + "\n")
+
+
+def test_records_of_many_machines_are_merged(tmp_path, caplog):
+    runs = history(500)
+    write_history(tmp_path / "a" / "b", runs[:300])
+    write_history(tmp_path / "c", runs[300:])
+    (tmp_path / "old.jsonl").write_text(
+        '{"event": "run started", "format": 0, "id": "x"}\n{"event": "run ended", torn'
+    )
+    (tmp_path / "cut.jsonl").write_text(
+        '{"event": "run started", "format": 1, "id": "y", "job": {"config": "z"}}\n'
+    )
+    read = list(read_summaries(commands.record_files(str(tmp_path / "**" / "*.jsonl"))))
+    assert sorted(item.id for item in read if item.outcome != "aborted") == sorted(
+        item.id for item in runs
+    )
+    assert [item.config for item in read if item.outcome == "aborted"] == ["z"]
+    assert "left out 2 records" in caplog.text
+    assert "old.jsonl" in caplog.text
+    assert judge(collect(read)["docs_test"], STATE).action == "promote"
+
+
+def options(tmp_path, *words):
+    path = tmp_path / "rollout.toml"
+    if not path.exists():
+        text = read_rollout().source.replace(
+            'docs_test = { phase = "2A", share = 0 }', 'docs_test = { phase = "2A", share = 25 }'
+        )
+        path.write_text(
+            text.replace(
+                '2A = { risk = "low", open = false }', '2A = { risk = "low", open = true }'
+            )
+        )
+    return parse_options(
+        ["--rollout", str(path), "--records", str(tmp_path / "records"), *words], prog="x rollout"
+    )
+
+
+def test_the_table_and_the_exit_code(tmp_path):
+    write_history(tmp_path / "records", history(500, fallbacks=60))
+    out = io.StringIO()
+    assert commands.show_rollout(options(tmp_path), out) == 1
+    lines = out.getvalue().splitlines()
+    row = next(line for line in lines if line.startswith("  docs_test"))
+    assert "500 / 40" in row
+    assert "12.0 % (9.4–15.1)" in row
+    assert "roll back: falls back in at least 9.4 % of runs, target 5 %" in row
+    assert "… and 57 more" in out.getvalue()
+
+
+def test_a_step_is_applied_once_and_said(tmp_path):
+    write_history(tmp_path / "records", history(500))
+    out = io.StringIO()
+    assert commands.show_rollout(options(tmp_path, "--apply"), out) == 0
+    assert "applied: docs_test 25 % → 50 % in" in out.getvalue()
+    assert read_rollout(tmp_path / "rollout.toml").configurations["docs_test"].share == 50
+    out = io.StringIO()
+    assert commands.show_rollout(options(tmp_path, "--apply"), out) == 0
+    assert "applied: nothing to change" in out.getvalue(), "the same evidence does not count twice"
+    with pytest.raises(InputError, match="name yours with --rollout FILE"):
+        commands.show_rollout(
+            parse_options(["--apply", "--records", str(tmp_path)], prog="x rollout"), out
+        )
+
+
+def test_nothing_to_apply_is_said(tmp_path):
+    out = io.StringIO()
+    (tmp_path / "records").mkdir()
+    commands.show_rollout(options(tmp_path, "--apply"), out)
+    assert "applied: nothing to change" in out.getvalue()
+
+
+def test_json_for_machines(tmp_path):
+    write_history(tmp_path / "records", history(500))
+    out = io.StringIO()
+    assert commands.show_rollout(options(tmp_path, "--json"), out) == 0
+    entry = json.loads(out.getvalue())["docs_test"]
+    assert (entry["verdict"], entry["to_share"], entry["python"], entry["pairs"]) == (
+        "promote",
+        50,
+        500,
+        40,
+    )
+    assert entry["errors"]["high"] < 0.01
+
+
+def test_a_shadow_is_shown():
+    runs = [run(1, "shell", shadow="equal"), run(2, "shell", shadow="KeyError")]
+    evidence = collect(runs)
+    state = replace(STATE, configurations={"docs_test": Configuration("2A", 0)})
+    verdicts = {"docs_test": judge(evidence["docs_test"], state)}
+    assert "shadow: 2 runs, 1 that differ or have no plan" in describe_rollout(
+        state, evidence, verdicts
+    )
+    assert rollout_dict(state, evidence, verdicts)["docs_test"]["is_done"] is False

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from conftest import make_job
+
+from ci_sessions.checkout.checkout import Checkout
+from ci_sessions.errors import InputError, RolloutError
+from ci_sessions.gate.gate import Flag, choose, read_flag
+from ci_sessions.gate.rollout import Configuration, bucket_of, read_rollout, with_share
+
+CPU = "linux-jammy-py3.10-gcc11"
+ONNX = "linux-jammy-py3.10-gcc11-onnx"
+STATE = replace(
+    read_rollout(),
+    open_phases=frozenset({"1", "2A"}),
+    configurations={
+        "docs_test": Configuration("2A", 100),
+        "python": Configuration("2A", 0),
+        "distributed": Configuration("2C", 100),
+    },
+)
+SHELL, PYTHON = "shell", "python"
+
+
+@pytest.mark.parametrize(
+    ("config", "build", "flag", "runner", "reason", "script"),
+    [
+        # the flag alone
+        ("docs_test", CPU, None, SHELL, "flag-unset", "test.sh"),
+        ("docs_test", CPU, "", SHELL, "flag-unset", "test.sh"),
+        ("docs_test", CPU, "0", SHELL, "flag-off", "test.sh"),
+        ("docs_test", CPU, "false", SHELL, "flag-off", "test.sh"),
+        ("docs_test", CPU, "1", PYTHON, "flag-on", "test.sh"),
+        ("docs_test", CPU, "true", PYTHON, "flag-on", "test.sh"),
+        ("docs_test", CPU, " True ", PYTHON, "flag-on", "test.sh"),
+        ("docs_test", CPU, "shadow", SHELL, "shadow", "test.sh"),
+        # the roll-out
+        ("docs_test", CPU, "rollout", PYTHON, "split-in", "test.sh"),
+        ("python", CPU, "rollout", SHELL, "split-out", "test.sh"),
+        ("distributed", CPU, "rollout", SHELL, "phase-closed", "test.sh"),
+        ("jit_legacy", CPU, "rollout", SHELL, "not-in-rollout", "test.sh"),
+        ("no_such_config", CPU, "rollout", SHELL, "not-in-rollout", "test.sh"),
+        # an unknown configuration goes where the flag says; the runner sees about it
+        ("no_such_config", CPU, "1", PYTHON, "flag-on", "test.sh"),
+        # special cases, whatever the flag
+        *(
+            ("multigpu", CPU, flag, SHELL, "multigpu", "multigpu-test.sh")
+            for flag in (None, "0", "1", "rollout", "shadow")
+        ),
+        *(
+            ("default", ONNX, flag, SHELL, "onnx", "onnx/test.sh")
+            for flag in (None, "0", "1", "rollout", "shadow")
+        ),
+        ("multigpu_x", CPU, "1", PYTHON, "flag-on", "test.sh"),
+    ],
+)
+@pytest.mark.parametrize("no_fallback", [False, True])
+def test_the_gate(config, build, flag, runner, reason, script, no_fallback):
+    job = replace(make_job("docs_test", build), config=config)
+    checkout = Checkout(has_onnx_script=True)
+    route = choose(job, checkout, read_flag(flag), lambda: STATE, no_fallback=no_fallback)
+    assert (route.runner, route.reason) == (runner, reason)
+    assert route.script.endswith(script)
+    assert route.may_fall_back is not no_fallback
+    assert route.describe().startswith(f"{runner}: {reason}")
+
+
+@pytest.mark.parametrize("flag", ["2", "yes please", "python", "roll out", "-1"])
+def test_junk_is_an_error_not_a_default(flag):
+    with pytest.raises(InputError, match=f"USE_PYTHON_TEST_RUNNER is '{flag}': give 1"):
+        read_flag(flag)
+
+
+def test_without_an_onnx_script_an_onnx_build_is_a_job_like_others():
+    route = choose(make_job("default", ONNX), Checkout(), Flag.ON, lambda: STATE)
+    assert route.reason == "flag-on"
+
+
+def test_the_rollout_is_not_read_unless_the_flag_says_so():
+    def broken():
+        raise AssertionError("read")
+
+    for flag in (Flag.UNSET, Flag.OFF, Flag.ON, Flag.SHADOW):
+        choose(make_job(), Checkout(), flag, broken)
+
+
+def test_buckets_are_sticky_and_spread_evenly():
+    buckets = [bucket_of(f"job-{n}", "salt") for n in range(10_000)]
+    assert buckets == [bucket_of(f"job-{n}", "salt") for n in range(10_000)]
+    assert set(buckets) == set(range(100))
+    assert 4700 < sum(bucket < 50 for bucket in buckets) < 5300
+    assert bucket_of("job-1", "other") != buckets[1] or bucket_of("job-2", "other") != buckets[2]
+
+
+def test_raising_the_share_only_adds_jobs():
+    jobs = [
+        replace(make_job("docs_test"), build=make_job("docs_test", f"linux-py3-gcc{n}").build)
+        for n in range(1, 300)
+    ]
+
+    def chosen(share):
+        state = replace(STATE, configurations={"docs_test": Configuration("2A", share)})
+        return {
+            job.id
+            for job in jobs
+            if choose(job, Checkout(), Flag.ROLLOUT, lambda: state).runner == PYTHON
+        }
+
+    small, large, everything = chosen(10), chosen(40), chosen(100)
+    assert small < large < everything
+    assert len(everything) == len(jobs)
+    assert "bucket" in choose(jobs[0], Checkout(), Flag.ROLLOUT, lambda: STATE).detail
+
+
+def test_the_shipped_file_begins_carefully():
+    state = read_rollout()
+    assert state.open_phases == {"1"}
+    assert {name: entry.share for name, entry in state.configurations.items() if entry.share} == {
+        "smoke": 5
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("format = 1", "format = 2", "format is 2, and this version reads 1"),
+        ("share = 5", "share = 500", "configurations.smoke: share is 500: give a percentage"),
+        ("share = 5", 'share = "5"', "share is '5'"),
+        ('phase = "1"', 'phase = "9"', "configurations.smoke: phase is '9': one of 1, 2A, 2B, 2C"),
+        ("open = true", 'open = "yes"', "phases.1 needs open = true or false"),
+        ("fallback = 0.05", "falback = 0.05", "targets needs fallback, errors and time"),
+        ('salt = "first-release"', "salt = 3", "salt is 3: give a str"),
+        ("[phases]", "[phases", "is not TOML"),
+    ],
+)
+def test_a_broken_file_is_named_with_what_is_wrong(tmp_path, old, new, said):
+    text = read_rollout().source
+    assert old in text
+    path = tmp_path / "rollout.toml"
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(RolloutError) as caught:
+        read_rollout(path)
+    assert said in str(caught.value)
+    with pytest.raises(RolloutError, match="cannot be read"):
+        read_rollout(tmp_path / "none.toml")
+
+
+def test_an_edit_changes_one_share_and_keeps_the_comments(tmp_path):
+    state = read_rollout()
+    text = with_share(state, "jit_legacy", 25, "2026-01-02T03:04:05Z")
+    changed = 'jit_legacy = { phase = "2B", share = 25, since = "2026-01-02T03:04:05Z" }'
+    assert [line for line in text.splitlines() if line not in state.source.splitlines()] == [
+        changed
+    ]
+    path = tmp_path / "rollout.toml"
+    path.write_text(text)
+    again = with_share(read_rollout(path), "jit_legacy", 50, "2027-01-01T00:00:00Z")
+    assert (
+        changed.replace("25,", "50,").replace("2026-01-02T03:04:05Z", "2027-01-01T00:00:00Z")
+        in again
+    )
+    with pytest.raises(RolloutError, match="0 lines"):
+        with_share(state, "nothing", 1, "")

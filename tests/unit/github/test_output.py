@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from unit.report.test_console import run, step
+
+from ci_sessions.github.output import annotate, step_summary
+from ci_sessions.records.record import Case, Cases, Outcome
+
+FAILED = Cases(total=10, errors=1, failed=(Case("jit.T.test_a", "error", "a < b | `c`\nd"),))
+
+
+def test_a_summary_has_a_row_a_test_with_time_and_share():
+    good = step(test="test_jit", wall=78.0)
+    bad = step(outcome=Outcome.FAILED, code=1, wall=234.0, cases=FAILED)
+    skipped = step(test="test_x", outcome=Outcome.SKIPPED, note="no GPU")
+    route = {"reason": "split-in", "detail": "bucket 17 of phase 2A at 25 %"}
+    text = step_summary(run(good, bad, skipped, route=route), "nox -s x\nor without it: …")
+    for line in (
+        "### ❌ jit_legacy on linux-jammy-py3.10-gcc11, shard 1 of 1",
+        "Run by **python**: `split-in` (bucket 17 of phase 2A at 25 %)",
+        "| test_jit | ✅ passed | 1 min 18 s | 25 % |  |",
+        "| test_jit_legacy | ❌ failed, exit 1 | 3 min 54 s | 75 % | 10 |",
+        "| test_x | ⏭️ skipped | 0.0 s | 0 % |  |",
+        "- `jit.T.test_a` a &lt; b \\| 'c' d",
+        "nox -s x",
+    ):
+        assert line in text.splitlines()
+    assert "or without it" not in text
+
+
+def test_a_green_summary_has_no_failures():
+    text = step_summary(run(step(wall=1.0), outcome=Outcome.PASSED), "x")
+    assert text.startswith("### ✅")
+    assert "Failures" not in text
+
+
+def test_a_summary_says_why_the_shell_ran_and_what_a_step_said_last():
+    route = {"reason": "flag-on", "fallback": "bug", "error": "KeyError: <x>"}
+    bad = step(outcome=Outcome.FAILED, code=1, tail=("last", "words"), note="left dirty:\n?? new")
+    text = step_summary(run(bad, route=route, runner="shell"), "")
+    assert "⚠️ Python could not run it: `bug` KeyError: &lt;x&gt;" in text
+    assert "```\nlast\nwords\n```" in text
+    assert "> ?? new" in text
+    many = Cases(failed=tuple(Case(f"t{n}", "error") for n in range(60)))
+    assert "… and 10 more" in step_summary(
+        run(step(outcome=Outcome.FAILED, code=1, cases=many)), ""
+    )
+
+
+def test_each_failed_case_is_an_annotation_that_cannot_break_out():
+    bad = step(outcome=Outcome.FAILED, code=1, cases=FAILED)
+    assert annotate(run(bad)) == ["::error title=test_jit_legacy%3A jit.T.test_a::a < b | `c`%0Ad"]
+    bare = step(2, outcome=Outcome.FAILED, code=3)
+    assert annotate(run(bare)) == ["::error title=test_jit_legacy%2C step 2::python x: exit 3"]
+    assert annotate(run(step())) == []

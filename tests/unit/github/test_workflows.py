@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import builtins
+import logging
+
+import pytest
+
+from ci_sessions.errors import CheckoutError, MissingToolError
+from ci_sessions.github.workflows import read_workflows
+
+SCRIPT = ".ci/pytorch/test.sh"
+TEST = """
+on:
+  workflow_call:
+    inputs:
+      build-environment: {required: true, type: string}
+      test-matrix: {required: true, type: string}
+      tests-to-include: {type: string, default: ""}
+      use-arc: {type: boolean, default: false}
+jobs:
+  filter:
+    runs-on: x
+    outputs: {test-matrix: "${{ steps.filter.outputs.test-matrix }}"}
+    steps: [{run: echo filter}]
+  test:
+    needs: filter
+    if: github.repository_owner == 'pytorch' && needs.filter.outputs.empty == 'False' && !inputs.use-arc
+    strategy: {matrix: "${{ fromJSON(needs.filter.outputs.test-matrix) }}"}
+    steps:
+      - run: echo nothing to do with the script
+      - env:
+          BUILD_ENVIRONMENT: ${{ inputs.build-environment }}
+          TEST_CONFIG: ${{ matrix.config }}
+          SHARD_NUMBER: ${{ matrix.shard }}
+          NUM_TEST_SHARDS: ${{ matrix.num_shards }}
+          TESTS_TO_INCLUDE: ${{ inputs.tests-to-include }}
+          PYTORCH_TEST_RERUN_DISABLED_TESTS: ${{ matrix.rerun_disabled_tests && '1' || '0' }}
+          SHA1: ${{ github.event.sha }}
+        run: |
+          docker run -e GITHUB_ACTIONS image
+          TEST_COMMAND=.ci/pytorch/test.sh
+"""
+PULL = """
+on: {push: {branches: [main]}}
+jobs:
+  gcc-build:
+    uses: ./.github/workflows/_linux-build.yml
+    with:
+      build-environment: linux-gcc
+      test-matrix: |
+        { include: [
+          { config: "default", shard: 1, num_shards: 2, runner: "big" },
+          { config: "default", shard: 2, num_shards: 2, runner: "big" },  # a comment
+        ]}
+  gcc-test:
+    uses: ./.github/workflows/_linux-test.yml
+    needs: gcc-build
+    with:
+      build-environment: linux-gcc
+      test-matrix: ${{ needs.gcc-build.outputs.test-matrix }}
+  slow-test:
+    uses: ./.github/workflows/_linux-test.yml
+    with:
+      build-environment: linux-gcc-${{ 'slow' }}
+      tests-to-include: test_a test_b
+      test-matrix: '{"include": [{"config": "slow", "shard": 1, "num_shards": 1, "rerun_disabled_tests": "yes"}]}'
+  arc-test:
+    uses: ./.github/workflows/_linux-test.yml
+    with: {build-environment: linux-arc, use-arc: true, test-matrix: '{include: [{config: default}]}'}
+  never:
+    if: false
+    uses: ./.github/workflows/_linux-test.yml
+    with: {build-environment: linux-never, test-matrix: '{include: [{config: default}]}'}
+  elsewhere:
+    uses: other/repo/.github/workflows/_linux-test.yml@main
+"""
+OWN = """
+on: [push]
+jobs:
+  bazel:
+    steps:
+      - env: {BUILD_ENVIRONMENT: linux-bazel, TEST_CONFIG: "${{ matrix.config }}"}
+        run: |
+          export SHARD_NUMBER=1
+          export NUM_TEST_SHARDS="3"
+          .ci/pytorch/test.sh
+    strategy:
+      matrix:
+        config: [default, slow, broken]
+        os: [a, b]
+        exclude: [{config: broken}, {config: slow, os: b}]
+        include: [{config: extra}]
+  computed:
+    strategy: {matrix: "${{ fromJSON(needs.setup.outputs.matrix) }}"}
+    steps: [{run: .ci/pytorch/test.sh}]
+"""
+
+
+@pytest.fixture
+def tree(tmp_path):
+    def write(**files):
+        folder = tmp_path / ".github" / "workflows"
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (folder / f"{name}.yml").write_text(text)
+        return tmp_path
+
+    return write
+
+
+def short(jobs):
+    return [(j["config"], j["build_environment"], j["shard"], j["num_shards"]) for j in jobs]
+
+
+def test_jobs_come_through_reusable_workflows_and_a_build_jobs_outputs(tree):
+    root = tree(pull=PULL, **{"_linux-test": TEST, "_linux-build": "on: workflow_call\njobs: {}\n"})
+    jobs = read_workflows(root, SCRIPT)
+    assert short(jobs) == [
+        ("default", "linux-gcc", 1, 2),
+        ("default", "linux-gcc", 2, 2),
+        ("slow", "linux-gcc-slow", 1, 1),
+    ]
+    assert jobs[0]["workflows"] == ["pull.yml"]
+    assert jobs[0]["runner"] == "big"
+    assert jobs[0]["env"] == {"GITHUB_ACTIONS": "true"}
+    assert jobs[2]["env"] == {
+        "TESTS_TO_INCLUDE": "test_a test_b",
+        "GITHUB_ACTIONS": "true",
+        "PYTORCH_TEST_RERUN_DISABLED_TESTS": "1",
+    }
+
+
+def test_a_job_that_two_workflows_schedule_is_one(tree):
+    root = tree(pull=PULL, trunk=PULL, **{"_linux-test": TEST})
+    jobs = read_workflows(root, SCRIPT)
+    assert len(jobs) == 3
+    assert {tuple(job["workflows"]) for job in jobs} == {("pull.yml", "trunk.yml")}
+
+
+def test_a_matrix_of_axes_and_a_script_called_at_once(tree, caplog):
+    with caplog.at_level(logging.WARNING):
+        jobs = read_workflows(tree(own=OWN), SCRIPT)
+    assert short(jobs) == [
+        ("default", "linux-bazel", 1, 3),
+        ("slow", "linux-bazel", 1, 3),
+        ("extra", "linux-bazel", 1, 3),
+    ]
+    assert "own.yml: the job computed of own.yml is left out: its matrix" in caplog.text
+
+
+def test_only_the_checkouts_own_script_counts(tree):
+    assert read_workflows(tree(own=OWN), ".jenkins/pytorch/test.sh") == []
+
+
+def test_workflows_that_call_one_another_for_ever_are_cut(tree, caplog):
+    loop = "on: [push]\njobs: {a: {uses: ./.github/workflows/loop.yml}}\n"
+    assert read_workflows(tree(loop=loop), SCRIPT) == []
+    assert "calls workflows more than 6 deep" in caplog.text
+
+
+def test_bad_files_are_named(tree, tmp_path):
+    with pytest.raises(CheckoutError, match="holds no workflows: name the jobs with --jobs FILE"):
+        read_workflows(tmp_path, SCRIPT)
+    with pytest.raises(CheckoutError, match=r"bad.yml is not YAML"):
+        read_workflows(tree(bad="a: [\n"), SCRIPT)
+
+
+def test_a_matrix_that_is_no_yaml_loses_its_job_only(tree, caplog):
+    text = PULL.replace("'{include: [{config: default}]}'}\n  never", "'{include: ['}\n  never")
+    text = text.replace("use-arc: true, ", "")
+    jobs = read_workflows(tree(pull=text, **{"_linux-test": TEST}), SCRIPT)
+    assert len(jobs) == 3
+    assert "a matrix is not YAML" in caplog.text
+
+
+def test_without_a_yaml_library_the_error_says_what_to_install(tree, monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *more):
+        if name == "yaml":
+            raise ImportError(name)
+        return real(name, *more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(MissingToolError, match=r"pip install 'ci-sessions\[workflows\]'"):
+        read_workflows(tree(own=OWN), SCRIPT)

@@ -1,0 +1,383 @@
+from __future__ import annotations
+
+import datetime as dt
+import json
+
+import pytest
+from conftest import make_job
+
+from ci_sessions.catalogue.table import plan_job
+from ci_sessions.checkout.checkout import RECORDED
+from ci_sessions.errors import InputError
+from ci_sessions.parity.accepted import read_differences
+from ci_sessions.parity.compare import compare, plan_commands
+from ci_sessions.parity.recording import Command, Note, Recording, from_dict, trace_line
+from ci_sessions.parity.verdict import (
+    Proof,
+    Standing,
+    judge_change,
+    judge_job,
+    judge_names,
+)
+from ci_sessions.report.parity import describe_job, describe_proof, proof_dict, proof_markdown
+
+JOB = {"config": "xla", "build_environment": "linux", "shard": 1, "num_shards": 2}
+
+
+def command(text, kind="test", cwd=".", line=7, **env):
+    return Command(kind, tuple(text.split()), cwd, env, (f".ci/pytorch/test.sh:{line}",))
+
+
+def recording(*commands, **more):
+    return Recording(0, commands, **more)
+
+
+def found(script, plan):
+    return [(d.stream, d.field, d.number) for d in compare(script, plan)]
+
+
+@pytest.mark.parametrize(
+    ("script", "plan", "expected"),
+    [
+        ([command("a b")], [command("a b")], []),
+        ([command("a b")], [command("a c")], [("test", "argv", 1)]),
+        ([command("a b")], [command("a b", cwd="test")], [("test", "cwd", 1)]),
+        ([command("a b", X="1")], [command("a b")], [("test", "env", 1)]),
+        ([command("a"), command("b")], [command("b")], [("test", "missing", 1)]),
+        ([command("b")], [command("b"), command("c")], [("test", "extra", 2)]),
+        ([command("a"), command("b")], [command("b"), command("a")], [("test", "extra", 1), ("test", "missing", 2)]),
+        ([command("pip install a", "install")], [command("pip install b", "install")], [("install", "argv", 1)]),
+        ([command("i", "install"), command("t")], [command("t"), command("i", "install")], [("install", "order", 1)]),
+        ([command("git status", "probe")], [], []),
+        ([command("source /opt/x.sh", "source")], [], [("source", "missing", 1)]),
+        ([command("source .ci/pytorch/common.sh", "source"), command("source v/bin/activate", "source")], [], []),
+        ([command("rm x", "file"), command("i", "install")], [command("i", "install"), command("rm x", "file")], [("install", "order", 1)]),
+        ([command("a", BUILD_ENVIRONMENT=None)], [command("a")], [("test", "env", 1)]),
+        ([command("a", X="t.py::T")], [command("a", X="t.py:T")], [("test", "env", 1)]),
+        ([command("x", "preflight", X="1")], [command("x", "preflight")], []),
+        # what depends on the machine alone
+        ([command("a", PATH="x", TERM="y")], [command("a")], []),
+        ([command("a", LD_PRELOAD="/usr/lib/x.so:")], [command("a", LD_PRELOAD="x.so")], []),
+        ([command("a", OMP_NUM_THREADS="4")], [command("a", OMP_NUM_THREADS="2")], []),
+        ([command("taskset -c 0-3 a", TASKSET="taskset -c 0-3")], [command("taskset -c --1 a", TASKSET="taskset -c --1")], []),
+        ([command("a /tmp/x.RANDOM/y", cwd="/tmp/x.RANDOM")], [command("a $TMP/x.RANDOM/y", cwd="$TMP/x.RANDOM")], []),
+        ([command("./build/x 1")], [command("$ROOT/build/x 1")], []),
+        ([command("a", cwd="$TMP/elsewhere")], [command("a", cwd="../elsewhere")], []),
+    ],
+)  # fmt: skip
+def test_two_lists_of_commands_are_compared_in_order(script, plan, expected):
+    assert found(script, plan) == expected
+
+
+def test_a_plan_equals_its_own_commands():
+    commands = plan_commands(plan_job(make_job("jit_legacy"), RECORDED))
+    assert compare(commands, commands) == ()
+    assert [c.argv[1] for c in commands if c.kind == "test"] == ["test/run_test.py"]
+
+
+def test_moving_files_is_one_kind_and_making_room_none():
+    commands = plan_commands(plan_job(make_job("backwards_compat"), RECORDED))
+    assert {c.argv[0] for c in commands if c.kind == "file"} <= {"cp", "mv", "rm", "ln"}
+    assert not [c for c in commands if c.argv[0] == "mkdir"]
+
+
+def test_a_job_stands_as_its_comparison_says():
+    same = [command("a")]
+    assert judge_job(JOB, recording(*same), same).standing is Standing.EQUAL
+    assert judge_job(JOB, recording(*same), [command("b")]).standing is Standing.DIFFERENT
+    assert judge_job(JOB, recording(*same), "no row").standing is Standing.NO_PLAN
+    bad = judge_job(JOB, recording(*same, fault="it ended", lines=("test.sh:3",)), same)
+    assert (bad.standing, bad.reason, bad.lines) == (
+        Standing.NOT_FOLLOWED,
+        "it ended",
+        ("test.sh:3",),
+    )
+    change = judge_change(JOB, recording(command("g", "probe")), recording())
+    assert change.standing is Standing.DIFFERENT  # a reviewer of the script wants to see probes too
+    both = recording(fault="it ended")
+    assert judge_change(JOB, both, both).standing is Standing.NOT_FOLLOWED  # nobody knows
+    assert judge_change(JOB, recording(), both).standing is Standing.NOT_FOLLOWED
+
+
+# --- named differences
+
+ENTRY = """format = 1
+[[difference]]
+what = "rm -f *"
+jobs = "xla, *"
+why = "it may be gone"
+until = 2027-06-30
+"""
+DAY = dt.date(2027, 6, 30)
+
+
+@pytest.fixture
+def named(tmp_path):
+    def write(text):
+        path = tmp_path / "differences.toml"
+        path.write_text(text)
+        return read_differences(path)
+
+    return write
+
+
+def differing():
+    return recording(command("rm x", "file")), [command("rm -f x", "file")]
+
+
+def test_a_named_difference_explains_its_own_and_no_other(named):
+    names = named(ENTRY)
+    proof = judge_job(JOB, *differing(), names)
+    assert proof.standing is Standing.NAMED
+    assert proof.named == names
+    assert judge_job({**JOB, "config": "b"}, *differing(), names).standing is Standing.DIFFERENT
+    more = judge_job(JOB, differing()[0], [command("rm -f x", "file"), command("b")], names)
+    assert more.standing is Standing.DIFFERENT
+    assert [d.stream for d in more.differences] == ["test"]
+    elsewhere = named(ENTRY + 'stream = "install"\n')
+    assert judge_job(JOB, *differing(), elsewhere).standing is Standing.DIFFERENT
+    assert (
+        judge_job(JOB, *differing(), named(ENTRY + 'field = "argv"\n')).standing is Standing.NAMED
+    )
+
+
+@pytest.mark.parametrize(
+    ("until", "today", "version", "fault"),
+    [
+        ("2027-06-30", DAY, "2.13.0", None),
+        ("2027-06-30", DAY + dt.timedelta(1), "2.13.0", "held until 2027-06-30"),
+        ('"2.14"', DAY, "2.13.9", None),
+        ('"2.14"', DAY, "2.14.0a0+git", "before version 2.14, and this is 2.14.0a0+git"),
+        ('"2.14"', DAY, "", None),
+        ('"2.14"', DAY, "unknown", None),
+    ],
+)
+def test_a_name_past_its_time_is_a_fault(named, until, today, version, fault):
+    names = named(ENTRY.replace("2027-06-30", until))
+    jobs = [judge_job(JOB, *differing(), names)]
+    faults = judge_names(names, jobs, today=today, version=version, is_whole=True)
+    assert (fault is None) == (faults == ())
+    assert fault is None or fault in faults[0]
+
+
+def test_a_name_that_explains_nothing_is_a_fault(named):
+    names = named(ENTRY)
+    equal = judge_job(JOB, recording(), [], names)
+    other = judge_job({**JOB, "config": "b"}, recording(), [], names)
+
+    def faults(*jobs, whole):
+        return judge_names(names, jobs, today=DAY, version="", is_whole=whole)
+
+    assert "unused: 'rm -f *' for 'xla, *'" in faults(equal, whole=False)[0]
+    assert faults(other, whole=False) == ()
+    assert len(faults(other, whole=True)) == 1
+    lost = judge_job(JOB, recording(fault="x"), [], names)
+    assert faults(lost, whole=False) == ()  # nobody knows
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("format = 2", "format is 2, and this version reads 1"),
+        ("format = [", "is not TOML"),
+        (ENTRY.replace("2027-06-30", '"soon"'), "until is 'soon': give a day such as"),
+        (ENTRY.replace("until = 2027-06-30\n", ""), "until is None"),
+        (ENTRY.replace("2027-06-30", "2027-06-30T00:00:00"), "until is datetime"),
+        (ENTRY.replace('why = "it may be gone"\n', ""), "why is None: give a text"),
+        (ENTRY + 'stream = "tests"\n', "stream is 'tests': one of test, preflight"),
+        (ENTRY + "color = 1\n", "color is not known"),
+    ],
+)
+def test_a_bad_file_of_names_says_what_is_wrong(named, text, fault):
+    with pytest.raises(InputError, match=fault):
+        named(text)
+
+
+def test_the_shipped_names_can_be_read_and_a_missing_file_is_named(tmp_path):
+    assert {entry.jobs for entry in read_differences()} >= {"xla, *"}
+    with pytest.raises(InputError, match=r"none\.toml cannot be read"):
+        read_differences(tmp_path / "none.toml")
+
+
+# --- the report
+
+
+def proof(*jobs, **more):
+    return Proof(script=".ci/pytorch/test.sh", jobs=jobs, seconds=130, **more)
+
+
+def test_the_report_shows_where_two_commands_part():
+    script = recording(command("python run_test.py --cpp -i a cpp/test_shim b", line=731))
+    jobs = [
+        judge_job({**JOB, "config": c}, script, [command("python run_test.py --cpp -i a b")])
+        for c in ("one", "two")
+    ]
+    text = describe_proof(proof(*jobs, judge_job(JOB, recording(), [])))
+    assert text.splitlines()[:7] == [
+        (
+            "jobs 3   equal 1   equal but for named differences 0   different 2   not followed 0"
+            "   (.ci/pytorch/test.sh; 2 min 10 s)"
+        ),
+        "different: one, linux, shard 1 of 2   test.sh:731",
+        "  script  python run_test.py --cpp -i a cpp/test_shim b",
+        "  plan    python run_test.py --cpp -i a b",
+        "                                        ^ cpp/test_shim is missing in the plan",
+        "  the same in 1 more jobs of two",
+        "",
+    ]
+    assert text.splitlines()[-1].split() == ["xla", "1", "1"]
+
+
+def test_a_long_command_is_cut_around_what_differs():
+    words = " ".join(f"word{n}" for n in range(60))
+    job = judge_job(JOB, recording(command(f"{words} x end")), [command(f"{words} y end")])
+    script, plan, mark = describe_proof(proof(job)).splitlines()[2:5]
+    assert script.startswith("  script  … ")
+    assert script.index("x end") == plan.index("y end") == mark.index("^")
+    assert "x in the script, y in the plan" in mark
+    assert len(script) < 130
+
+
+def test_other_ways_to_differ_are_said_in_words():
+    def shown(script, plan):
+        return describe_proof(proof(judge_job(JOB, recording(*script), plan)))
+
+    env = shown([command("a", X="1 2")], [command("a", Y="3")])
+    assert "  script  X='1 2'\n  plan    X=(not set)\n" in env
+    assert "  plan    Y=3" in env
+    assert "  script  in .: a\n  plan    in test: a" in shown(
+        [command("a")], [command("a", cwd="test")]
+    )
+    assert "command 1 is missing in the plan" in shown([command("a")], [])
+    extra = shown([], [command("a", "helper")])
+    assert "helper 1 is not in the script" in extra
+    moved = shown([command("i", "install"), command("t")], [command("t"), command("i", "install")])
+    assert "install 1 stands elsewhere among the others in the plan" in moved
+    added = shown([command("a b")], [command("a new b")])
+    assert "new is not in the script" in added
+    many = shown([command("a"), command("b")], [])
+    assert "and 1 more differences in this job" in many
+
+
+def test_a_job_that_was_not_followed_is_never_equal():
+    lost = judge_job(JOB, recording(fault="no end", lines=("lib.sh:2", "test.sh:9")), [])
+    text = describe_proof(proof(lost))
+    assert "not followed 1" in text
+    assert (
+        "not followed: xla, linux, shard 1 of 2   lib.sh:2 (called from test.sh:9)\n  no end"
+        in text
+    )
+    assert proof(lost).exit_code == 1
+    assert describe_job(lost) == "no end lib.sh:2"
+
+
+def test_the_exit_code_fails_on_what_is_bad_only(named):
+    equal, lost = judge_job(JOB, recording(), []), judge_job(JOB, recording(fault="x"), [])
+    other = judge_job(JOB, *differing(), named(ENTRY))
+    assert proof(equal, other).exit_code == 0
+    assert proof(equal, faults=("unused",)).exit_code == 1
+    assert [proof(one).exit_code for one in (lost, judge_job(JOB, recording(), "none"))] == [1, 1]
+
+
+def test_only_so_many_ways_to_differ_are_shown():
+    jobs = [judge_job(JOB, recording(command(f"a{n}", line=n)), []) for n in range(5)]
+    text = describe_proof(proof(*jobs), most=2)
+    assert text.count("\ndifferent: ") == 2
+    assert "… and 3 more ways to differ: --show 5" in text
+    assert "… and 3 more ways to differ." in proof_markdown(proof(*jobs), most=2)
+
+
+def test_what_was_assumed_and_what_is_wrong_with_names_is_said():
+    note = Note("assumed", "the folder build exists")
+    job = judge_job(JOB, recording(notes=(note,)), [])
+    text = describe_proof(proof(job, faults=("unused: 'x'",), cached=1))
+    assert "assumed on the way: the folder build exists" in text
+    assert "named differences: unused: 'x'" in text
+    assert "2 min 10 s, 1 from the cache" in text
+
+
+def test_markdown_for_a_pull_request():
+    job = judge_job(JOB, recording(command("a | <b>")), [command("c | <b>")])
+    text = proof_markdown(proof(job, faults=("unused: <x>",)))
+    assert text.startswith("### ❌ Parity of plans and script\n")
+    assert "<summary>different: xla, linux, shard 1 of 2   test.sh:7</summary>" in text
+    assert "```\n  script  a '|' '<b>'\n  plan    c '|' '<b>'\n" in text
+    assert "unused: &lt;x&gt;" in text
+    assert "| xla | 1 | 1 |" in text
+    changed = proof_markdown(proof(job, left="before", right="now"))
+    assert changed.startswith("### ✅ What the change runs anew")
+
+
+def test_json_has_every_difference_of_every_job():
+    job = judge_job(JOB, recording(command("a", X="1"), command("b")), [command("a")])
+    data = json.loads(json.dumps(proof_dict(proof(job))))
+    assert data["totals"]["different"] == 1
+    assert data["configs"] == {"xla": {"different": 1}}
+    assert [(d["stream"], d["field"]) for d in data["jobs"][0]["differences"]] == [
+        ("test", "env"),
+        ("test", "missing"),
+    ]
+    assert data["jobs"][0]["differences"][1]["lines"] == [".ci/pytorch/test.sh:7"]
+    assert data["exit_code"] == 1
+
+
+def test_two_versions_of_a_script_are_called_before_and_now():
+    change = judge_change(JOB, recording(command("a")), recording(command("a b", line=9)))
+    text = describe_proof(proof(change, left="before", right="now"))
+    assert text.splitlines()[0].startswith("jobs 1   unchanged 0   changed 1   not followed 0")
+    assert "changed: xla, linux, shard 1 of 2   test.sh:7" in text
+    assert "  before  a\n  now     a b\n            ^ b is new\n" in text
+    gone = judge_change(JOB, recording(command("a x")), recording(command("a y")))
+    assert "^ x before, y now" in describe_proof(proof(gone, left="before", right="now"))
+    lost = judge_change(JOB, recording(command("a")), recording())
+    assert "  before  a\n  command 1 is gone" in describe_proof(
+        proof(lost, left="before", right="now")
+    )
+
+
+# --- recordings
+
+
+def test_a_recording_survives_json():
+    one = recording(
+        command("a", X=None, Y="1"), notes=(Note("assumed", "x", ("f:1",)),), fault="f", seconds=1.5
+    )
+    assert from_dict(json.loads(json.dumps(one.to_dict()))) == one
+
+
+def test_a_trace_line_shares_what_all_tests_share():
+    one = recording(
+        command("pip install x", "install", A="1"),
+        command("t1", A="1", B="2"),
+        command("t2", A="1", cwd="test", C=None),
+        command("t3", A="1", cwd="$TMP/x"),
+    )
+    line = trace_line(one, JOB)
+    assert line["env"] == {"A": "1"}
+    assert line["commands"] == [
+        {"kind": "install", "argv": ["pip", "install", "x"]},
+        {"kind": "test", "argv": ["t1"], "env": {"B": "2"}},
+        {"kind": "test", "argv": ["t2"], "cwd": "$ROOT/test"},
+        {"kind": "test", "argv": ["t3"], "cwd": "$TMP/x"},
+    ]
+    assert trace_line(recording(), JOB)["env"] == {}
+
+
+def test_a_report_cannot_give_orders_to_a_log():
+    job = judge_job(
+        JOB, recording(command("x"), Command("test", ("a\n::error::b\x1b[31m",), ".", {})), []
+    )
+    text = describe_proof(proof(job)) + proof_markdown(proof(job))
+    assert "\x1b" not in text
+    assert "\n::error" not in text
+    one = judge_job(JOB, recording(Command("test", ("a\n'b",), ".", {})), [])
+    assert "$'a\\n\\'b'" in describe_proof(proof(one))
+
+
+def test_of_two_versions_only_what_was_not_followed_fails():
+    changed = judge_change(JOB, recording(command("a")), recording(command("b")))
+    lost = judge_change(JOB, recording(), recording(fault="x"))
+    sides = {"left": "before", "right": "now"}
+    assert proof(changed, **sides).exit_code == 0
+    assert proof(changed, lost, **sides).exit_code == 1
+    assert proof_markdown(proof(lost, **sides)).startswith("### ❌")

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import logging
+import os
+
+from ci_sessions.parity.staging import remove
+from ci_sessions.parity.trace import _say_walls
+
+
+def test_a_system_without_landlock_is_warned_of(caplog):
+    _say_walls(["limits", "landlock 3"])
+    assert caplog.text == ""
+    with caplog.at_level(logging.WARNING):
+        _say_walls([])
+    assert "this system has no Landlock" in caplog.text
+
+
+def test_a_folder_without_rights_is_removed_too(tmp_path):
+    folder = tmp_path / "base"
+    (folder / "a" / "b").mkdir(parents=True)
+    (folder / "a" / "b" / "c").write_text("x")
+    (folder / "link").symlink_to(tmp_path)
+    os.chmod(folder / "a", 0)  # noqa: PTH101
+    remove(folder)
+    assert not folder.exists()
+    assert tmp_path.exists()

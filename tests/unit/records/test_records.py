@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+
+import pytest
+
+from ci_sessions.errors import RecordError
+from ci_sessions.records import store
+from ci_sessions.records.record import (
+    Case,
+    Cases,
+    Outcome,
+    RunRecord,
+    StepRecord,
+    run_from_events,
+    step_ended_event,
+    step_started_event,
+)
+
+RUN = RunRecord(
+    id="1",
+    job={"config": "smoke", "build_environment": "linux", "shard": 1, "num_shards": 1},
+    started="2026-01-02T03:04:05.678Z",
+)
+STEP = StepRecord(
+    id="smoke.test_smoke.1",
+    test="test_smoke",
+    number=1,
+    kind="test",
+    command="python x",
+    outcome=Outcome.FAILED,
+    code=3,
+    wall=1.5,
+    cpu=1.25,
+    peak=4096,
+    cases=Cases(total=2, errors=1, failed=(Case("a.b", "error", "boom"),), source="x"),
+    tail=("last words",),
+)
+
+
+def ended(**more):
+    return RUN.__class__(**{**{f: getattr(RUN, f) for f in ("id", "job", "started")}, **more})
+
+
+def through_json(event):
+    return json.loads(json.dumps(event))
+
+
+def test_a_run_survives_being_written_and_read():
+    run = ended(outcome=Outcome.FAILED, exit_code=3, wall=2.0, ended="later", steps=(STEP,))
+    events = [
+        run.started_event(),
+        step_started_event(STEP),
+        step_ended_event(STEP),
+        run.ended_event(),
+    ]
+    assert run_from_events(map(through_json, events)) == run
+    assert run.bad_steps == (STEP,)
+
+
+def test_a_run_that_was_cut_off_reads_as_aborted():
+    run = run_from_events(
+        [through_json(RUN.started_event()), through_json(step_started_event(STEP))]
+    )
+    assert run.outcome is Outcome.ABORTED
+    assert [step.outcome for step in run.steps] == [Outcome.ABORTED]
+    assert run.exit_code is None
+
+
+def test_another_format_and_no_beginning_are_errors():
+    with pytest.raises(RecordError, match="has format 99, and this version reads 1"):
+        run_from_events([{**RUN.started_event(), "format": 99}])
+    with pytest.raises(RecordError, match="no beginning"):
+        run_from_events([])
+
+
+def test_a_journal_is_named_by_time_and_config_and_never_reused(tmp_path):
+    first = store.open_journal(tmp_path, RUN.started, "a/b")
+    first.append(RUN.started_event())
+    second = store.open_journal(tmp_path, RUN.started, "a/b")
+    assert first.path.name == "2026-01-02T03-04-05-a-b.jsonl"
+    assert second.path.name == "2026-01-02T03-04-05-a-b-2.jsonl"
+    assert (tmp_path / ".gitignore").read_text() == "*\n"
+
+
+def test_a_torn_last_line_is_left_out_and_another_broken_one_is_an_error(tmp_path):
+    journal = store.open_journal(tmp_path, RUN.started, "x")
+    journal.append(RUN.started_event())
+    with journal.path.open("a") as out:
+        out.write('{"event": "step st')
+    assert store.read_run(journal.path).outcome is Outcome.ABORTED
+    with journal.path.open("a") as out:
+        out.write("\n{}\n")
+    with pytest.raises(RecordError, match="line 2 is not JSON"):
+        store.read_run(journal.path)
+
+
+def test_unreadable_runs_are_named_and_the_rest_is_read(tmp_path, caplog):
+    good = store.open_journal(tmp_path, RUN.started, "good")
+    good.append(RUN.started_event())
+    (tmp_path / "runs" / "old.jsonl").write_text('{"event": "run started", "format": 0}\n')
+    (tmp_path / "runs" / "list.jsonl").write_text("[1]\n")
+    assert [run.id for run in store.read_runs(tmp_path)] == ["1"]
+    assert "left out" in caplog.text
+    assert "old.jsonl" in caplog.text
+
+
+def test_a_full_disk_is_a_warning_and_the_run_goes_on(tmp_path, monkeypatch, caplog):
+    journal = store.open_journal(tmp_path, RUN.started, "x")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", full)
+    journal.append(RUN.started_event())
+    journal.append(RUN.started_event())
+    assert not journal.is_working
+    assert caplog.text.count("the run's record is incomplete") == 1
+
+
+def test_old_runs_are_removed_when_asked(tmp_path):
+    old, new = (store.open_journal(tmp_path, RUN.started, name) for name in ("old", "new"))
+    for journal in (old, new):
+        journal.append(RUN.started_event())
+    os.utime(old.path, (1000, 1000))
+    now = new.path.stat().st_mtime
+    assert store.prune(tmp_path, 30, now) == [old.path]
+    assert [run.id for run in store.read_runs(tmp_path)] == ["1"]
+
+
+def test_no_folder_for_records_is_a_warning(tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    journal = store.open_journal(tmp_path / "file", RUN.started, "x")
+    journal.append(RUN.started_event())
+    assert "leaves no record" in caplog.text

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from ci_sessions.records.record import Case
+from ci_sessions.run.cases import CaseScanner, read_cases, reports_below
+
+XML = """<testsuites><testsuite>
+<testcase classname="jit.A" name="test_ok"/>
+<testcase classname="jit.A" name="test_skip"><skipped/></testcase>
+<testcase classname="jit.A" name="test_xfail"><skipped type="XFAIL" message="expected failure"/></testcase>
+<testcase classname="jit.A" name="test_bad"><failure message="first&#10;AssertionError: 1 != 2"/></testcase>
+<testcase classname="jit.A" name="test_err"><error>Traceback
+OSError: no such file</error></testcase>
+</testsuite></testsuites>"""
+
+
+@pytest.fixture
+def reports(tmp_path):
+    folder = tmp_path / "test" / "test-reports" / "python-unittest" / "x"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_cases_are_counted_and_failed_ones_named(tmp_path, reports):
+    before = reports_below(tmp_path)
+    (reports / "a.xml").write_text(XML)
+    cases = read_cases(tmp_path, before)
+    assert (cases.total, cases.failures, cases.errors, cases.skipped) == (5, 1, 1, 1)
+    assert cases.failed == (
+        Case("jit.A.test_bad", "failure", "AssertionError: 1 != 2"),
+        Case("jit.A.test_err", "error", "OSError: no such file"),
+    )
+    assert cases.source == "test/test-reports/python-unittest/x"
+
+
+def test_older_reports_are_not_this_steps(tmp_path, reports):
+    (reports / "a.xml").write_text(XML)
+    assert read_cases(tmp_path, reports_below(tmp_path)) is None
+
+
+def test_a_case_that_ran_again_counts_once_by_its_last_run(tmp_path, reports):
+    (reports / "a.xml").write_text(XML)
+    (reports / "b.xml").write_text(
+        '<testsuite><testcase classname="jit.A" name="test_bad"/></testsuite>'
+    )
+    os.utime(reports / "a.xml", (1, 1))
+    cases = read_cases(tmp_path, {})
+    assert (cases.total, cases.failures, cases.errors) == (5, 0, 1)
+
+
+def test_a_report_cut_off_is_passed_over(tmp_path, reports):
+    (reports / "a.xml").write_text(XML[:100])
+    assert read_cases(tmp_path, {}) is None
+    (reports.parent / "b.xml").write_text(XML)
+    assert read_cases(tmp_path, {}).source == "test/test-reports"
+
+
+def test_no_report_folder_at_all(tmp_path):
+    assert read_cases(tmp_path, {}) is None
+
+
+def test_output_names_failed_cases_too():
+    scanner = CaseScanner()
+    for piece in (
+        "ERROR: test_a (jit.test_x.TestX)\nFAIL: test_b (jit.test_x.",
+        "TestX.test_b)\nFAILED test/test_y.py::TestY::test_c - AssertionError: no\nfine\n",
+    ):
+        scanner.feed(piece)
+    cases = scanner.cases()
+    assert cases.failed == (
+        Case("jit.test_x.TestX.test_a", "error"),
+        Case("jit.test_x.TestX.test_b", "failure"),
+        Case("test/test_y.py::TestY::test_c", "failure", "AssertionError: no"),
+    )
+    assert (cases.errors, cases.failures, cases.source) == (1, 2, "the output")
+    assert CaseScanner().cases() is None
