@@ -1,6 +1,6 @@
-"""Every error of the house: one class a cause, with its exit code and a reference to search for.
+"""Every error of this package: one class a cause, with its exit code and a stable reference.
 
-Nothing of ours is imported here, so that each room can raise without knowing the others.
+Nothing of ours is imported here, so that any module can raise without knowing the others.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ class InputError(CiSessionsError):
         if len(self.faults) == 1:
             return f"{self.faults[0]} [{self.reference}]"
         lines = "".join(f"\n  {number}. {fault}" for number, fault in enumerate(self.faults, 1))
-        return f"{len(self.faults)} things are wrong: [{self.reference}]{lines}"
+        return f"{len(self.faults)} errors in the input: [{self.reference}]{lines}"
 
 
 class UnknownConfigError(InputError):
-    """No row of the dispatch table is meant for this TEST_CONFIG."""
+    """No row of the table is meant for this TEST_CONFIG."""
 
     reference = "unknown-config"
 

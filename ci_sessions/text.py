@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Redactor", "duration", "is_secret_name"]
+__all__ = ["Redactor", "count", "duration", "is_secret_name"]
 
 _SECRET_NAME = re.compile(
     r"TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|^AWS_|(^|_)PAT($|_)|(^|_)(API_?|ACCESS_?|PRIVATE_?)?KEY($|_)",
@@ -63,6 +63,11 @@ class Redactor:
         if isinstance(data, (list, tuple)):
             return [self.values(value) for value in data]
         return data
+
+
+def count(number: int, thing: str) -> str:
+    """Write how many there are of a thing: ``1 case``, ``2,693 cases``."""
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")
 
 
 def duration(seconds: float) -> str:

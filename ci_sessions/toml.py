@@ -30,9 +30,9 @@ class TomlFile:
 
 
 def read_toml(
-    path: Path | None, shipped: str, *, form: int, error: type[InputError] = InputError
+    path: Path | None, shipped: str, *, format_version: int, error: type[InputError] = InputError
 ) -> TomlFile:
-    """Read ``path``, or the file of that name among the resources; ``form`` is its ``format``.
+    """Read ``path``, or the file of that name among the resources.
 
     Raises ``error`` where it cannot be read, is no TOML, or is of another format.
     """
@@ -49,6 +49,8 @@ def read_toml(
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as fault:
         raise error(f"{name} is not TOML: {fault}.") from fault
-    if data.get("format") != form:
-        raise error(f"{name}: format is {data.get('format')!r}, and this version reads {form}.")
+    if data.get("format") != format_version:
+        raise error(
+            f"{name}: format is {data.get('format')!r}, and this version reads {format_version}."
+        )
     return TomlFile(name, text, data)

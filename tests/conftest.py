@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from ci_sessions.catalogue.table import config_fault, plan_job
+from ci_sessions.catalogue.planner import plan_job
+from ci_sessions.catalogue.table import config_facts
 from ci_sessions.checkout.checkout import RECORDED
 from ci_sessions.job.environment import Environment
-from ci_sessions.job.job import Job
+from ci_sessions.job.job import read_job
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -25,7 +26,7 @@ def make_job(config="jit_legacy", build="linux-jammy-py3.10-gcc11", shard="1/1",
         "SHARD_NUMBER": number,
         "NUM_TEST_SHARDS": total,
     }
-    return Job.from_environment(Environment.of({**named, **variables}), check_config=config_fault)
+    return read_job(Environment({**named, **variables}), lookup=config_facts)
 
 
 def make_plan(config="jit_legacy", build="linux-jammy-py3.10-gcc11", shard="1/1", **variables):

@@ -1,4 +1,4 @@
-"""Why a job runs what it runs, and what would change it: read off the dispatch table, as values."""
+"""Why a job runs what it runs, and what would change it: read off the table, as values."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ci_sessions.catalogue.table import TABLE, find_row, plan_job
+from ci_sessions.catalogue.devices import device_of
+from ci_sessions.catalogue.planner import plan_job
+from ci_sessions.catalogue.table import TABLE, find_row
 from ci_sessions.errors import CiSessionsError
 from ci_sessions.job.build_environment import BuildEnvironment
 from ci_sessions.job.job import Job, Shard
-from ci_sessions.plan.plan import Kind, Plan, Step, command_line
+from ci_sessions.plan.plan import Plan, TestKind
+from ci_sessions.plan.shell import ShellWriter
+from ci_sessions.plan.step import Kind, Program, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -48,12 +52,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The row that decided, those before it that did not match, those after it that also would."""
+    """The row that decided, those before it that did not match, those after it that also do."""
 
-    job: Job
+    plan: Plan
     row: Row
-    tried: tuple[Row, ...]
-    also: tuple[Row, ...]
+    earlier: tuple[Row, ...]
+    later: tuple[Row, ...]
     changes: tuple[Change, ...]
 
 
@@ -61,11 +65,11 @@ def explain(job: Job, checkout: Checkout) -> Explanation:
     """Explain a job."""
     decided = find_row(job)
     place = TABLE.index(decided)
-    also = [row for row in TABLE[place + 1 : -1] if row.matches.holds(job)]
+    later = tuple(row for row in TABLE[place + 1 : -1] if row.match.accepts(job))
     plan = plan_job(job, checkout)
     changes = (_change(plan, what, other, checkout) for what, other in _variants(job))
     return Explanation(
-        job, decided, TABLE[:place], tuple(also), tuple(c for c in changes if c.is_any)
+        plan, decided, TABLE[:place], later, tuple(one for one in changes if one.is_any)
     )
 
 
@@ -77,7 +81,7 @@ def _variants(job: Job) -> Iterator[tuple[str, Job]]:
             yield f"shard {number} of {total}", dataclasses.replace(job, shard=Shard(number, total))
     for what, label in _OTHER_BUILDS:
         build = BuildEnvironment.parse(label)
-        if (build.device, build.is_asan) != (job.build.device, job.build.is_asan):
+        if (device_of(build), build.is_asan) != (device_of(job.build), job.build.is_asan):
             yield what, dataclasses.replace(job, build=build)
 
 
@@ -106,7 +110,7 @@ def _shapes(plan: Plan) -> Iterator[str]:
 
 def _test_steps(plan: Plan) -> Iterator[Step]:
     for test in plan.tests:
-        if test.skipped is None and test.origin == "test.sh":
+        if test.skipped is None and test.kind is not TestKind.ADDED:
             yield from (step for step in test.steps if step.kind in (Kind.TEST, Kind.SOURCE))
 
 
@@ -155,9 +159,10 @@ def cover_shards(plans: Iterable[Plan]) -> ShardCoverage:
     for plan in plans:
         number = plan.job.shard.number
         divided[number], single[number] = Counter(), Counter()
+        writer = ShellWriter(plan.questions)
         for step in _test_steps(plan):
             words, is_part = _unnumbered(step)
-            line = command_line(dataclasses.replace(step, argv=words))
+            line = writer.line(dataclasses.replace(step, command=Program(words)))
             if is_part:
                 divided[number][line] += 1
             elif not any(script in step.argv for script in REPEATED):

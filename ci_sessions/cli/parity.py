@@ -12,98 +12,158 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ci_sessions import clock
-from ci_sessions.catalogue.table import CONFIGURATIONS, config_fault, plan_job
-from ci_sessions.checkout.checkout import Checkout, find_checkout, read_checkout
-from ci_sessions.cli.commands import read_job
+from ci_sessions.catalogue.planner import plan_job
+from ci_sessions.catalogue.table import config_facts, find_row, listed_configs
+from ci_sessions.checkout.checkout import Checkout, read_checkout
+from ci_sessions.checkout.locate import find_checkout
+from ci_sessions.cli.options import JobGroup, OptionParser, parse_options
+from ci_sessions.cli.prepare import local_label, read_named_job
 from ci_sessions.errors import CheckoutError, CiSessionsError, InputError
 from ci_sessions.gate.gate import Flag, choose
 from ci_sessions.gate.rollout import read_rollout
 from ci_sessions.github.workflows import read_workflows
-from ci_sessions.job.environment import Environment, process_environment
-from ci_sessions.job.job_json import job_line, job_of, job_variables, merged, read_job_lines
+from ci_sessions.job.job_json import (
+    job_from_json,
+    job_to_json,
+    job_variables,
+    merge_lines,
+    read_job_lines,
+)
+from ci_sessions.job.variables import TEST_CONFIG
 from ci_sessions.log import logger
-from ci_sessions.parity.accepted import read_differences
+from ci_sessions.parity.accepted import read_accepted
 from ci_sessions.parity.compare import plan_commands
+from ci_sessions.parity.pool import Cache, trace_jobs
 from ci_sessions.parity.profile import read_profile
 from ci_sessions.parity.recording import trace_line
+from ci_sessions.parity.revision import files_at
 from ci_sessions.parity.staging import read_stage
-from ci_sessions.parity.trace import Cache, trace_jobs
 from ci_sessions.parity.verdict import (
-    JobProof,
-    Proof,
-    Standing,
-    judge_change,
-    judge_job,
-    judge_names,
+    JobComparison,
+    ParityResult,
+    Side,
+    check_accepted,
+    compare_job,
+    compare_versions,
 )
-from ci_sessions.report.parity import describe_proof, proof_dict, proof_markdown
-from ci_sessions.run.process import Interrupted, git_files, raising_on_signals
+from ci_sessions.records.route import Reason, Runner
+from ci_sessions.records.verdict import JobVerdict
+from ci_sessions.report.parity import (
+    describe_job,
+    describe_parity,
+    parity_markdown,
+    parity_to_json,
+)
+from ci_sessions.run.signals import Interrupted, raising_on_signals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ci_sessions.cli.options import Options
+    from ci_sessions.cli.options import Call
+    from ci_sessions.job.environment import Environment
     from ci_sessions.job.job import Job
     from ci_sessions.parity.profile import Profile
     from ci_sessions.parity.recording import Command, Recording
     from ci_sessions.parity.staging import Stage
+    from ci_sessions.plan.recorded import Answers
+    from ci_sessions.records.route import Route
 
-__all__ = ["shadow_of", "show_parity"]
+__all__ = ["compare_one", "main", "planned_commands"]
 
 Line = dict[str, Any]
 
 
-def show_parity(options: Options, out: TextIO, environment: Environment | None = None) -> int:
+@dataclass(frozen=True, kw_only=True)
+class ParityOptions(JobGroup):
+    """The options of ``parity``."""
+
+    jobs: str | None = None
+    workflow: str | None = None
+    since: str | None = None
+    accepted: str | None = None
+    profile: str | None = None
+    json: bool = False
+    markdown: bool = False
+    trace: bool = False
+    show: int = 20
+    cache: bool = True
+    workers: int = 0
+
+    @classmethod
+    def add_to(cls, parser: OptionParser, *, is_named: bool) -> None:
+        """Add the options."""
+        add = parser.add_argument_group("which jobs").add_argument
+        add("--jobs", metavar="FILE", help="the jobs of a JSON or JSON Lines file (- is stdin)")
+        add("--workflow", metavar="NAME", help="the jobs of this workflow, such as pull.yml")
+        add = parser.add_argument_group("the comparison").add_argument
+        add("--since", metavar="REV", help="compare the script with itself at a git revision")
+        add("--accepted", metavar="FILE", help="the accepted differences (else those shipped)")
+        add("--profile", metavar="FILE", help="the machine that the script believes to run on")
+        add("--no-cache", dest="cache", action="store_false", help="trace again what was traced")
+        add("--workers", type=int, metavar="N", help="traces at once (else one a processor)")
+        add = parser.add_argument_group("the answer").add_argument
+        add("--json", action="store_true", help="print JSON")
+        add("--markdown", action="store_true", help="print Markdown, for a pull request")
+        add("--trace", action="store_true", help="print the recordings, a JSON line each")
+        add("--show", type=int, metavar="N", help="distinct differences that are shown (20)")
+
+    def is_part(self, environment: Environment) -> bool:
+        """Tell whether fewer than all jobs of the checkout were asked for."""
+        return bool(self.config or self.jobs or self.workflow or environment[TEST_CONFIG])
+
+
+def main(words: Sequence[str], call: Call) -> int:
     """Prove plans and script equal, or say where they are not; return 1 where they are not.
 
     A signal ends the tracing and removes what it made, and the exit code is the shell's for it.
     """
+    options = parse_options(ParityOptions, words, call)
     try:
         with raising_on_signals():
-            return _show_parity(options, out, environment)
+            return _compare(options, call)
     except Interrupted as stop:
         return stop.exit_code
 
 
-def _show_parity(options: Options, out: TextIO, environment: Environment | None) -> int:
-    environment = environment or process_environment()
+def _compare(options: ParityOptions, call: Call) -> int:
     began = clock.seconds()
     checkout = read_checkout(find_checkout(options.checkout, Path.cwd()), machine="x86_64")
-    lines = _jobs(options, environment, checkout)
+    lines = _jobs(options, call.environment, checkout)
     if not lines:
-        raise InputError("there is no job to compare: a proof of nothing proves nothing.")
+        raise InputError("no jobs selected: name some with --jobs, or a configuration.")
     asked = _Asked(
         options=options,
         checkout=checkout,
         lines=lines,
-        is_part=_is_part(options, environment),
+        is_part=options.is_part(call.environment),
         profile=read_profile(Path(options.profile) if options.profile else None),
-        cache=_cache(options, environment),
+        cache=Cache(call.environment.cache_folder() / "traces" if options.cache else None),
         began=began,
     )
     if options.trace:
-        return asked.show_traces(out)
-    proof = asked.proof() if options.since is None else asked.changes(options.since)
+        return asked.show_traces(call.out)
+    result = asked.result() if options.since is None else asked.changes(options.since)
     if options.json:
-        print(json.dumps(proof_dict(proof), indent=1), file=out)
+        print(json.dumps(parity_to_json(result), indent=1), file=call.out)
     elif options.markdown:
-        print(proof_markdown(proof, options.show), end="", file=out)
+        print(parity_markdown(result, options.show), end="", file=call.out)
     else:
-        print(describe_proof(proof, options.show), file=out)
-    return proof.exit_code
+        print(describe_parity(result, options.show), file=call.out)
+    return result.exit_code
 
 
-def _jobs(options: Options, environment: Environment, checkout: Checkout) -> list[Line]:
+def _jobs(options: ParityOptions, environment: Environment, checkout: Checkout) -> list[Line]:
     """Return the jobs that were asked for: a file's, one, or all that the checkout schedules."""
     if options.jobs is not None:
-        return merged(_checked(read_job_lines(_read(options.jobs), f"--jobs {options.jobs}")))
-    if options.config is not None or environment.get("TEST_CONFIG"):
-        return [job_line(read_job(options, environment), environment)]
+        return merge_lines(_checked(read_job_lines(_read(options.jobs), f"--jobs {options.jobs}")))
+    if options.config is not None or environment[TEST_CONFIG]:
+        named = options.job_options(default_label=local_label())
+        return [job_to_json(read_named_job(environment, named))]
     if checkout.is_sample:
         label = options.build_environment or "linux-jammy-py3.10-gcc11"
         return [
             {"build_environment": label, "config": config, "shard": 1, "num_shards": 1}
-            for config, *_ in CONFIGURATIONS
+            for config in listed_configs()
         ]
     lines = read_workflows(_root(checkout), checkout.script)
     if options.workflow is not None:
@@ -137,43 +197,35 @@ def _root(checkout: Checkout) -> Path:
     return checkout.root
 
 
-def _cache(options: Options, environment: Environment) -> Cache:
-    """Return the cache: of this user, not of a checkout, which somebody else may have written."""
-    home = environment.get("XDG_CACHE_HOME") or f"{environment.get('HOME', '~')}/.cache"
-    folder = Path(home).expanduser() / "ci-sessions" / "traces"
-    return Cache(folder if options.cache else None)
-
-
-def _own(lines: Sequence[Line], checkout: Checkout) -> tuple[list[Line], list[JobProof]]:
+def _own(lines: Sequence[Line], checkout: Checkout) -> tuple[list[Line], list[JobComparison]]:
     """Part the jobs that test.sh runs from those that CI gives to another script."""
     ours, others = [], []
     for line in lines:
-        script = _script_of(line, checkout)
-        if script == checkout.script:
+        route = _route_of(line, checkout)
+        if route is None or (route.script == checkout.script and route.runner is Runner.SHELL):
             ours.append(line)
         else:
-            reason = f"CI runs {script} for it"
-            others.append(JobProof(job=line, standing=Standing.OTHER_SCRIPT, reason=reason))
+            only_here = "the configuration only exists here"
+            is_native = route.reason is Reason.NATIVE
+            reason = only_here if is_native else f"CI runs {route.script} for it"
+            others.append(JobComparison(job=line, verdict=JobVerdict.OTHER_SCRIPT, reason=reason))
     return ours, others
 
 
-def _script_of(line: Line, checkout: Checkout) -> str:
+def _route_of(line: Line, checkout: Checkout) -> Route | None:
     try:
-        job = job_of(line, None)
+        job = job_from_json(line)
     except InputError:  # the plan will say what is wrong
-        return checkout.script
-    return choose(job, checkout, Flag.OFF, read_rollout).script
+        return None
+    return choose(job, checkout, Flag.OFF, read_rollout, is_native=find_row(job).native)
 
 
-def _is_part(options: Options, environment: Environment) -> bool:
-    """Tell whether fewer than all jobs of the checkout were asked for."""
-    named = options.config or options.jobs or options.workflow or environment.get("TEST_CONFIG")
-    return bool(named)
-
-
-def _plan(line: Mapping[str, Any], checkout: Checkout) -> tuple[Command, ...] | str:
+def planned_commands(
+    line: Mapping[str, Any], checkout: Checkout, answers: Answers
+) -> tuple[Command, ...] | str:
+    """Return what a job's plan runs under a profile's answers, or why it has no plan."""
     try:
-        return plan_commands(plan_job(job_of(line, config_fault), checkout))
+        return plan_commands(plan_job(job_from_json(line, config_facts), checkout), answers)
     except CiSessionsError as error:
         return str(error)
 
@@ -182,7 +234,7 @@ def _plan(line: Mapping[str, Any], checkout: Checkout) -> tuple[Command, ...] | 
 class _Asked:
     """What was asked for, and what each answer needs. ``began`` is the clock's, in seconds."""
 
-    options: Options
+    options: ParityOptions
     checkout: Checkout
     lines: Sequence[Line]
     is_part: bool
@@ -199,25 +251,28 @@ class _Asked:
         workers = self.options.workers
         return list(trace_jobs(jobs, stage, self.profile, cache=self.cache, workers=workers))
 
-    def proof(self) -> Proof:
+    def plan(self, line: Line) -> tuple[Command, ...] | str:
+        return planned_commands(line, self.checkout, self.profile.plan_answers)
+
+    def result(self) -> ParityResult:
         """Compare each job's plan with the script."""
-        named = self.options.differences
-        names = read_differences(Path(named) if named else None)
+        named = self.options.accepted
+        accepted = read_accepted(Path(named) if named else None)
         ours, others = _own(self.lines, self.checkout)
         recordings = self.trace(ours, self.stage())
         jobs = [
-            judge_job(line, recording, _plan(line, self.checkout), names)
+            compare_job(line, recording, self.plan(line), accepted)
             for line, recording in zip(ours, recordings, strict=True)
         ]
-        faults = judge_names(
-            names,
+        faults = check_accepted(
+            accepted,
             jobs,
             today=clock.now().date(),
             version=self.checkout.version,
             # What is shipped is for all releases; a file that was named is for this checkout.
             is_whole=bool(named) and not self.is_part,
         )
-        return Proof(
+        return ParityResult(
             script=self.checkout.script,
             jobs=(*jobs, *others),
             faults=faults,
@@ -225,17 +280,16 @@ class _Asked:
             cached=self.cache.hits,
         )
 
-    def changes(self, revision: str) -> Proof:
+    def changes(self, revision: str) -> ParityResult:
         """Compare what the jobs ran at a revision with what they run now."""
-        old = git_files(_root(self.checkout), revision, self.checkout.script_folder)
+        old = files_at(_root(self.checkout), revision, self.checkout.scripts)
         ours, others = _own(self.lines, self.checkout)
         before, after = self.trace(ours, self.stage(old)), self.trace(ours, self.stage())
-        jobs = map(judge_change, ours, before, after)
-        return Proof(
+        jobs = map(compare_versions, ours, before, after)
+        return ParityResult(
             script=f"{self.checkout.script} since {revision}",
             jobs=(*jobs, *others),
-            left="before",
-            right="now",
+            other=Side.EARLIER,
             seconds=clock.seconds() - self.began,
             cached=self.cache.hits,
         )
@@ -247,15 +301,17 @@ class _Asked:
         for line, recording in zip(ours, self.trace(ours, self.stage()), strict=True):
             if recording.fault:
                 code = 1
-                logger.warning("not followed: %s: %s", line, recording.fault)
+                logger.warning("could not be traced: %s: %s", line, recording.fault.text)
             print(json.dumps(trace_line(recording, line)), file=out)
         return code
 
 
-def shadow_of(job: Job, checkout: Checkout, environment: Environment) -> JobProof:
-    """Compare one job's plan with the script, for the gate's shadow mode."""
-    line = job_line(job, environment)
+def compare_one(job: Job, checkout: Checkout) -> tuple[JobVerdict, str]:
+    """Compare one job's plan with the script, for the gate's shadow; also say where they differ."""
+    line = job_to_json(job)
     profile = read_profile()
     stage = read_stage(_root(checkout), checkout.script, profile)
     (recording,) = trace_jobs([job_variables(line)], stage, profile, workers=1)
-    return judge_job(line, recording, _plan(line, checkout), read_differences())
+    plan = planned_commands(line, checkout, profile.plan_answers)
+    found = compare_job(line, recording, plan, read_accepted())
+    return found.verdict, describe_job(found) if found.verdict.is_bad else ""

@@ -9,33 +9,30 @@ from __future__ import annotations
 
 import enum
 import functools
-import json
 import math
 import random
 import statistics
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ci_sessions.log import logger
-from ci_sessions.records.record import FORMAT
+from ci_sessions.records.record import Outcome
+from ci_sessions.records.route import Fallback, Runner
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
 
     from ci_sessions.gate.rollout import Rollout, Targets
+    from ci_sessions.records.query import Summary
 
 __all__ = [
     "Evidence",
     "Interval",
     "Rate",
-    "Summary",
     "Verdict",
     "bootstrap_median",
     "collect",
     "judge",
-    "read_summaries",
     "relevant",
     "wilson",
 ]
@@ -46,86 +43,6 @@ _MOST_PAIRS = 500  # the newest; more would only cost time
 _FEWEST_TO_ROLL_BACK = 20  # runs; below, a single fault says little
 _FEWEST_PAIRS = 10
 _FEWEST_SHADOWS = 20  # before a configuration's first job runs in Python
-_CLEAN_SHADOWS = ("equal", "equal but for named differences")  # what a comparison may find
-_BUG_IN_RUN = "bug-in-run"
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """A run, as far as the roll-out is concerned. ``wall`` is in seconds."""
-
-    id: str
-    config: str
-    job: str
-    runner: str
-    commit: str
-    started: str
-    outcome: str
-    wall: float
-    fallback: str = ""
-    shadow: str = ""
-    reason: str = "flag-on"
-    is_partial: bool = False
-
-    @property
-    def is_pass(self) -> bool:
-        """Whether the run's result was green."""
-        return self.outcome == "passed"
-
-
-def read_summaries(paths: Iterable[Path]) -> Iterator[Summary]:
-    """Read the first and last event of each run, from files of one run or of many.
-
-    What cannot be read (another format, a broken line) is counted and named in one warning.
-    """
-    unread: list[str] = []
-    for path in paths:
-        starts: dict[str, dict[str, Any]] = {}
-        try:
-            text = path.read_text(encoding="utf-8", errors="replace")
-        except OSError as error:
-            unread.append(f"{path} ({error})")
-            continue
-        for line in text.splitlines():
-            if not line.startswith(('{"event": "run started"', '{"event": "run ended"')):
-                continue
-            event = _event(line)
-            if event is None or event.get("format", FORMAT) != FORMAT:
-                unread.append(str(path))
-            elif event["event"] == "run started":
-                starts[event["id"]] = event
-            elif event["id"] in starts:
-                yield _summary(starts.pop(event["id"]), event)
-        for start in starts.values():
-            yield _summary(start, {"outcome": "aborted", "wall": 0.0})
-    if unread:
-        logger.warning("left out %d records, such as %s", len(unread), unread[0])
-
-
-def _event(line: str) -> dict[str, Any] | None:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) and "id" in event else None
-
-
-def _summary(start: dict[str, Any], end: dict[str, Any]) -> Summary:
-    job, route = start.get("job", {}), start.get("route", {})
-    return Summary(
-        id=start["id"],
-        config=str(job.get("config", "")),
-        job=str(job.get("id", "")),
-        runner=start.get("runner", "python"),
-        commit=route.get("commit") or "",
-        started=start.get("started", ""),
-        outcome=end.get("outcome", "aborted"),
-        wall=float(end.get("wall") or 0.0),
-        fallback=route.get("fallback", ""),
-        shadow=route.get("shadow", ""),
-        reason=route.get("reason", ""),
-        is_partial=bool(route.get("is_partial")),
-    )
 
 
 # --- statistics
@@ -225,13 +142,13 @@ class Evidence:
     @property
     def attempts(self) -> int:
         """How often Python was to run the job."""
-        unseen = [run for run in self.fallbacks if run.fallback != _BUG_IN_RUN]
+        unseen = [run for run in self.fallbacks if run.fallback != Fallback.BUG_IN_RUN]
         return len(self.python) + len(unseen)
 
     @property
     def errors(self) -> list[Summary]:
         """Runs that ended in a fault of the runner."""
-        return [run for run in self.python if run.outcome == "runner error"]
+        return [run for run in self.python if run.outcome is Outcome.RUNNER_ERROR]
 
     @property
     def fallback_rate(self) -> Rate:
@@ -269,25 +186,25 @@ def relevant(runs: Iterable[Summary], rollout: Rollout) -> Iterator[Summary]:
 def collect(runs: Iterable[Summary]) -> dict[str, Evidence]:
     """Sort runs into evidence by configuration; interrupted and cut-off runs say nothing."""
     found: dict[str, Evidence] = {}
-    pairs: dict[tuple[str, str, str], dict[str, list[Summary]]] = defaultdict(dict)
+    pairs: dict[tuple[str, str, str], dict[Runner, list[Summary]]] = defaultdict(dict)
     for run in runs:
-        if run.outcome in ("interrupted", "aborted"):
+        if run.outcome in (Outcome.INTERRUPTED, Outcome.ABORTED):
             continue
         evidence = found.setdefault(run.config, Evidence(run.config))
-        if run.shadow:
+        if run.shadow is not None:
             evidence.shadows += 1
-            if run.shadow not in _CLEAN_SHADOWS:
+            if not run.shadow.is_clean:
                 evidence.shadow_faults.append(run)
         if run.fallback:
             evidence.fallbacks.append(run)
             continue
-        side = evidence.python if run.runner == "python" else evidence.shell
+        side = evidence.python if run.runner is Runner.PYTHON else evidence.shell
         side.append(run)
-        if run.commit and run.outcome != "runner error":
+        if run.commit and run.outcome is not Outcome.RUNNER_ERROR:
             pairs[run.config, run.job, run.commit].setdefault(run.runner, []).append(run)
     for (config, _, _), sides in pairs.items():
         if len(sides) == 2:  # noqa: PLR2004 - both routes
-            _compare(found[config], sides["python"], sides["shell"])
+            _compare(found[config], sides[Runner.PYTHON], sides[Runner.SHELL])
     return found
 
 

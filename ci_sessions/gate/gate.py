@@ -6,10 +6,12 @@ The flag is USE_PYTHON_TEST_RUNNER. Its default is the shell.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ci_sessions.errors import InputError
+from ci_sessions.job.variables import USE_PYTHON_TEST_RUNNER
+from ci_sessions.records.route import Reason, Route, Runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,20 +20,9 @@ if TYPE_CHECKING:
     from ci_sessions.gate.rollout import Rollout
     from ci_sessions.job.job import Job
 
-__all__ = ["FLAG", "Flag", "Reason", "Route", "Runner", "choose", "read_flag"]
+__all__ = ["Flag", "choose", "read_flag"]
 
-FLAG = "USE_PYTHON_TEST_RUNNER"
 _ONNX_SCRIPT = ".ci/onnx/test.sh"
-
-
-class Runner(str, enum.Enum):
-    """Who runs the job."""
-
-    PYTHON = "python"
-    SHELL = "shell"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 class Flag(str, enum.Enum):
@@ -47,40 +38,6 @@ class Flag(str, enum.Enum):
         return self.value
 
 
-class Reason(str, enum.Enum):
-    """Why a route was taken; a stable code for logs, records and reports."""
-
-    MULTIGPU = "multigpu"
-    ONNX = "onnx"
-    FLAG_ON = "flag-on"
-    FLAG_OFF = "flag-off"
-    FLAG_UNSET = "flag-unset"
-    SHADOW = "shadow"
-    NOT_IN_ROLLOUT = "not-in-rollout"
-    PHASE_CLOSED = "phase-closed"
-    SPLIT_IN = "split-in"
-    SPLIT_OUT = "split-out"
-
-    def __str__(self) -> str:
-        return self.value
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Route:
-    """A decision. ``script`` is what the shell runs, also on a fallback."""
-
-    runner: Runner
-    reason: Reason
-    script: str
-    detail: str = ""
-    phase: str = ""
-    may_fall_back: bool = True
-
-    def describe(self) -> str:
-        """Return one line: ``python: split-in, bucket 17 of phase 2A at 25 %``."""
-        return f"{self.runner}: {self.reason}" + (f", {self.detail}" if self.detail else "")
-
-
 _WORDS = {
     "": Flag.UNSET,
     "0": Flag.OFF,
@@ -90,6 +47,11 @@ _WORDS = {
     "rollout": Flag.ROLLOUT,
     "shadow": Flag.SHADOW,
 }
+_REASONS = {
+    Flag.UNSET: Reason.FLAG_UNSET,
+    Flag.OFF: Reason.FLAG_OFF,
+    Flag.SHADOW: Reason.SHADOW,
+}
 
 
 def read_flag(text: str | None) -> Flag:
@@ -97,42 +59,42 @@ def read_flag(text: str | None) -> Flag:
     flag = _WORDS.get((text or "").strip().lower())
     if flag is None:
         raise InputError(
-            f"{FLAG} is {text!r}: give 1 (Python), 0 (shell), rollout (by phase and share) or "
-            "shadow (shell, with the Python plan compared beside it)."
+            f"{USE_PYTHON_TEST_RUNNER.name} is {text!r}: give 1 (Python), 0 (shell), rollout (by "
+            "phase and share) or shadow (shell, with the Python plan compared beside it)."
         )
     return flag
 
 
-def choose(
+def choose(  # noqa: PLR0913 - each is a thing that the decision depends on
     job: Job,
     checkout: Checkout,
     flag: Flag,
     rollout: Callable[[], Rollout],
     *,
+    is_native: bool = False,
     no_fallback: bool = False,
 ) -> Route:
-    """Decide who runs a job. ``rollout`` is asked only when the flag says so."""
+    """Decide who runs a job. ``rollout`` is asked only when the flag says so.
+
+    ``is_native``: the script knows nothing of the configuration, so it can neither run the job nor
+    take it back.
+    """
     shell = Route(
         runner=Runner.SHELL,
-        reason=_BY_FLAG.get(flag, Reason.FLAG_ON),
+        reason=_REASONS.get(flag, Reason.FLAG_ON),
         script=checkout.script,
         may_fall_back=not no_fallback,
     )
+    if is_native:
+        return replace(shell, runner=Runner.PYTHON, reason=Reason.NATIVE, may_fall_back=False)
     if job.config == "multigpu":
-        script = f"{checkout.script_folder}/multigpu-test.sh"
+        script = f"{checkout.scripts}/multigpu-test.sh"
         return replace(shell, reason=Reason.MULTIGPU, script=script)
     if job.build.has("onnx") and checkout.has_onnx_script:
         return replace(shell, reason=Reason.ONNX, script=_ONNX_SCRIPT)
     if flag is Flag.ON:
         return replace(shell, runner=Runner.PYTHON)
     return _by_rollout(job, shell, rollout()) if flag is Flag.ROLLOUT else shell
-
-
-_BY_FLAG = {
-    Flag.UNSET: Reason.FLAG_UNSET,
-    Flag.OFF: Reason.FLAG_OFF,
-    Flag.SHADOW: Reason.SHADOW,
-}
 
 
 def _by_rollout(job: Job, shell: Route, state: Rollout) -> Route:

@@ -65,7 +65,7 @@ def bucket_of(job_id: str, salt: str) -> int:
 
 def read_rollout(path: Path | None = None) -> Rollout:
     """Read a file, or the one that is shipped. Raises ``RolloutError`` with all that is wrong."""
-    file = read_toml(path, "rollout.toml", form=FORMAT, error=RolloutError)
+    file = read_toml(path, "rollout.toml", format_version=FORMAT, error=RolloutError)
     data = file.data
     faults = list(_faults(data))
     if faults:

@@ -16,7 +16,6 @@ __all__ = ["annotate", "step_summary"]
 
 _MARKS = {Outcome.PASSED: "✅", Outcome.SKIPPED: "⏭️"}
 _MOST_CASES = 50
-_NOT_TESTS = ("setup", "cleanup")
 
 
 def step_summary(run: RunRecord, repeat: str) -> str:
@@ -25,11 +24,11 @@ def step_summary(run: RunRecord, repeat: str) -> str:
     title = f"{job['config']} on {job['build_environment']}, shard {job['shard']}"
     lines = [f"### {_mark(run.outcome)} {title} of {job['num_shards']}", ""]
     if run.route:
-        detail = f" ({run.route['detail']})" if run.route.get("detail") else ""
-        lines += [f"Run by **{run.runner}**: `{run.route.get('reason', '')}`{detail}"]
-        if run.route.get("fallback"):
-            error = _cell(str(run.route.get("error", "")))
-            lines += ["", f"⚠️ Python could not run it: `{run.route['fallback']}` {error}"]
+        detail = f" ({run.route.detail})" if run.route.detail else ""
+        lines += [f"Run by **{run.runner}**: `{run.route.reason}`{detail}"]
+        if run.route.fallback:
+            error = _cell(run.route.error)
+            lines += ["", f"⚠️ Python could not run it: `{run.route.fallback}` {error}"]
         lines.append("")
     lines += ["| test | result | time | share | cases |", "| --- | --- | ---: | ---: | ---: |"]
     lines += [_row(run, name) for name in dict.fromkeys(step.test for step in run.steps)]

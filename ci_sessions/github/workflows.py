@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ci_sessions.errors import CheckoutError, InputError, MissingToolError
 from ci_sessions.github.expressions import UNKNOWN, evaluate, fill_template
-from ci_sessions.job.job import INPUTS
-from ci_sessions.job.job_json import merged
+from ci_sessions.job import variables as v
+from ci_sessions.job.job_json import merge_lines
 from ci_sessions.log import logger
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["read_workflows"]
 
 _DEEPEST = 6  # reusable workflows that call one another; GitHub allows 4
-_NAMES = ("TEST_CONFIG", "BUILD_ENVIRONMENT", "SHARD_NUMBER", "NUM_TEST_SHARDS")
+_NAMES = tuple(one.name for one in v.NAMES_A_JOB)
+_CHOICES = tuple(one.name for one in v.VARIABLES if one.is_part_of_job)
 _EXPORT = re.compile(r"^\s*export (\w+)=['\"]?([\w.-]*)['\"]?\s*$", re.MULTILINE)
 _GITHUB = {"repository_owner": "pytorch", "repository": "pytorch/pytorch"}
 _NO_VALUE = (None, "", False)
@@ -45,7 +46,7 @@ def read_workflows(root: Path, script: str) -> list[dict[str, Any]]:
             "configuration."
         )
     reader = _Reader(_load(files), script)
-    return merged(reader.jobs())
+    return merge_lines(reader.jobs())
 
 
 def _load(files: list[Path]) -> dict[str, dict[str, Any]]:
@@ -240,14 +241,14 @@ def _line(step: Mapping[str, Any], context: Mapping[str, Any], top: str) -> dict
     run = str(step["run"])
     env = _filled(step.get("env") or {}, context)
     env.update((name, value) for name, value in _EXPORT.findall(run) if name in _NAMES)
-    if "-e GITHUB_ACTIONS" in run:
-        env["GITHUB_ACTIONS"] = "true"
-    more = {name: str(env[name]) for name in INPUTS if env.get(name) not in (*_NO_VALUE, "0", 0)}
+    if f"-e {v.GITHUB_ACTIONS.name}" in run:
+        env[v.GITHUB_ACTIONS.name] = "true"
+    more = {name: str(env[name]) for name in _CHOICES if env.get(name) not in (*_NO_VALUE, "0", 0)}
     line = {
-        "build_environment": str(env.get("BUILD_ENVIRONMENT") or ""),
-        "config": str(env.get("TEST_CONFIG") or ""),
-        "shard": _number(env.get("SHARD_NUMBER")),
-        "num_shards": _number(env.get("NUM_TEST_SHARDS")),
+        "build_environment": str(env.get(v.BUILD_ENVIRONMENT.name) or ""),
+        "config": str(env.get(v.TEST_CONFIG.name) or ""),
+        "shard": _number(env.get(v.SHARD_NUMBER.name)),
+        "num_shards": _number(env.get(v.NUM_TEST_SHARDS.name)),
         "runner": str((context.get("matrix") or {}).get("runner") or ""),
         "workflows": [top],
     }

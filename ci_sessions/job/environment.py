@@ -4,61 +4,48 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Environment", "Value", "process_environment"]
+    from ci_sessions.job.variables import Variable
 
+__all__ = ["Environment", "process_environment"]
 
-@dataclass(frozen=True, slots=True)
-class Value:
-    """A value and its source, as a person would name it: ``the environment``, ``--shard``."""
-
-    text: str
-    source: str
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What the caller said, in the order of who wins: options over variables over defaults."""
+    """Names and texts; ``source`` is what a message calls the place that they came from."""
 
-    values: Mapping[str, Value] = field(default_factory=lambda: MappingProxyType({}))
-
-    @classmethod
-    def of(cls, variables: Mapping[str, str], source: str = "the environment") -> Environment:
-        """Wrap plain variables that all came from ``source``."""
-        values = {name: Value(text, source) for name, text in variables.items()}
-        return cls(MappingProxyType(values))
-
-    def with_values(self, source: str, **values: str | None) -> Environment:
-        """Add or replace values; ``None`` leaves a name as it is."""
-        added = {name: Value(text, source) for name, text in values.items() if text is not None}
-        return Environment(MappingProxyType({**self.values, **added}))
+    texts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    source: str = "the environment"
 
     def get(self, name: str, default: str = "") -> str:
-        """Return the text of a value, or ``default`` where the name is unset."""
-        value = self.values.get(name)
-        return default if value is None else value.text
+        """Return a text, or ``default`` where the name is unset."""
+        return self.texts.get(name, default)
 
-    def source(self, name: str) -> str:
-        """Say where a value came from."""
-        value = self.values.get(name)
-        return "default" if value is None else value.source
+    def __getitem__(self, variable: Variable[T]) -> T:
+        """Return the typed value of a variable that has no wrong texts, or its default."""
+        text = self.texts.get(variable.name)
+        return variable.read(text) if text else variable.default
 
     def __contains__(self, name: object) -> bool:
-        return name in self.values
+        return name in self.texts
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.values)
+        return iter(self.texts)
 
-    def as_variables(self) -> dict[str, str]:
-        """Return plain names and texts, as a child process takes them."""
-        return {name: value.text for name, value in self.values.items()}
+    def cache_folder(self) -> Path:
+        """Return this user's folder for what can be made again (the XDG rules)."""
+        home = self.get("XDG_CACHE_HOME") or f"{self.get('HOME', '~')}/.cache"
+        return Path(home).expanduser() / "ci-sessions"
 
 
 def process_environment() -> Environment:
     """Read this process's own environment, once."""
-    return Environment.of(dict(os.environ))
+    return Environment(MappingProxyType(dict(os.environ)))

@@ -1,4 +1,4 @@
-"""Named differences: where the plan departs from the script on purpose, for a reason and a time.
+"""Accepted differences: where the plan departs from the script on purpose, why, and until when.
 
 A file in TOML, a table an entry::
 
@@ -9,7 +9,7 @@ A file in TOML, a table an entry::
     why = "the file may be gone; the script ignores that too"
     until = 2027-06-30                            # or a version: "2.16"
 
-An entry past its time, and one that no job has any more, fail: the file can only tell the truth.
+An entry past its time fails, and so does one that no job has any more.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from ci_sessions.parity.compare import Difference
     from ci_sessions.parity.recording import Command
 
-__all__ = ["Named", "expired", "read_differences"]
+__all__ = ["AcceptedDifference", "expired", "read_accepted"]
 
 FORMAT = 1
 _KEYS = {"what": str, "jobs": str, "why": str, "stream": str, "field": str}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Named:
+class AcceptedDifference:
     """One departure. ``what`` and ``jobs`` are patterns; empty ``stream`` and ``field`` fit all.
 
     ``until`` is the last day on which it holds, or the first version on which it does not.
@@ -69,7 +69,7 @@ def _fits(pattern: str, command: Command | None) -> bool:
     return re.fullmatch(expression, " ".join(command.argv), re.DOTALL) is not None
 
 
-def expired(entry: Named, today: dt.date, version: str) -> str | None:
+def expired(entry: AcceptedDifference, today: dt.date, version: str) -> str | None:
     """Return why an entry does not hold any more, or None. ``version`` is the checkout's."""
     if isinstance(entry.until, Version):
         try:
@@ -80,9 +80,9 @@ def expired(entry: Named, today: dt.date, version: str) -> str | None:
     return f"it held until {entry.until}" if today > entry.until else None
 
 
-def read_differences(path: Path | None = None) -> tuple[Named, ...]:
+def read_accepted(path: Path | None = None) -> tuple[AcceptedDifference, ...]:
     """Read a file, or the one that is shipped. Raises InputError with all that is wrong."""
-    file = read_toml(path, "differences.toml", form=FORMAT)
+    file = read_toml(path, "accepted.toml", format_version=FORMAT)
     faults: list[str] = []
     entries = []
     for number, entry in enumerate(file.data.get("difference", ()), 1):
@@ -91,7 +91,7 @@ def read_differences(path: Path | None = None) -> tuple[Named, ...]:
         if not found:
             until = entry.pop("until")
             last = Version(until) if isinstance(until, str) else until
-            entries.append(Named(until=last, **entry))
+            entries.append(AcceptedDifference(until=last, **entry))
     if faults:
         raise InputError(*faults)
     return tuple(entries)

@@ -1,6 +1,6 @@
 """Compare what a script ran with what a plan says: in order, word by word.
 
-Both sides are lists of ``Command``; what depends on the machine alone is made alike first. Tests,
+Both sides are lists of ``Command``; what depends on the machine alone is normalised first. Tests,
 sanity checks, installs, helpers and files are compared apart, each in its own order, and then
 where in the order of tests each of the others stands.
 """
@@ -11,14 +11,18 @@ import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
+from ci_sessions.job.variables import LD_PRELOAD, OMP_NUM_THREADS
 from ci_sessions.parity.recording import Command
+from ci_sessions.plan.recorded import recorded_plan
+from ci_sessions.plan.step import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ci_sessions.plan.plan import Plan
+    from ci_sessions.plan.recorded import Answers, RecordedStep
 
 __all__ = ["EVERYTHING", "STREAMS", "Difference", "Field", "compare", "plan_commands"]
 
@@ -37,7 +41,7 @@ _OWN_FILE = re.compile(
 )
 _FILE_TOOLS = frozenset({"ln", "cp", "mv", "rm"})
 _UNSEEN = frozenset({"mkdir", "touch", "bash"})
-"""What makes room or writes a line: scripts do that by redirections too, which no trace shows."""
+"""What makes a folder or writes a line: scripts also redirect for that, which no trace shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,31 +64,28 @@ class Difference:
         return self.script.lines if self.script else ()
 
 
-def plan_commands(plan: Plan) -> tuple[Command, ...]:
-    """Return the commands of a plan, answered as a traced script is."""
-    line = plan.trace_line({})
-    common: Mapping[str, str] = line["env"]  # type: ignore[assignment]
-    tests: list[dict[str, object]] = line["tests"]  # type: ignore[assignment]
+def plan_commands(plan: Plan, answers: Answers | None = None) -> tuple[Command, ...]:
+    """Return the commands of a plan that stand for the script's, answered as a traced script is."""
+    common, tests = recorded_plan(plan, answers)
+    rows = [row for test in tests if test.is_of_script for row in test.steps]
     return tuple(
-        Command(_kind(step), tuple(step["argv"]), step["cwd"], {**common, **step["env"]})
-        for test in tests
-        if test["origin"] == "test.sh" and not test["skipped"]
-        for step in test["steps"]  # type: ignore[attr-defined]
-        if step["argv"][0] not in _UNSEEN or step["kind"] not in ("file", "install")
+        Command(_kind(row), row.argv, row.cwd, {**common, **row.env})
+        for row in rows
+        if row.argv[0] not in _UNSEEN or row.kind not in (Kind.FILE, Kind.INSTALL)
     )
 
 
-def _kind(step: Mapping[str, Any]) -> str:
+def _kind(row: RecordedStep) -> str:
     """Return a step's kind; one that moves files is that, also where it serves an install."""
-    return "file" if step["argv"][0] in _FILE_TOOLS else str(step["kind"])
+    return "file" if row.argv[0] in _FILE_TOOLS else str(row.kind)
 
 
 def compare(
     script: Iterable[Command], plan: Iterable[Command], streams: Sequence[str] = STREAMS
 ) -> tuple[Difference, ...]:
     """Return all differences, those of tests first; none means that the two are equal."""
-    ours = tuple(_alike(command) for command in script)
-    theirs = tuple(_alike(command) for command in plan)
+    ours = tuple(_normalized(command) for command in script)
+    theirs = tuple(_normalized(command) for command in plan)
     found = [
         difference
         for stream in streams
@@ -102,10 +103,7 @@ def _is_own_file(command: Command) -> bool:
 
     The recorder follows the one and a plan sets PATH for the other, so neither is on both sides.
     """
-    is_own = re.compile(
-        r"source (?:\$ROOT/|\./)?(?:\.(?:ci|jenkins)/pytorch/|\S*bin/activate$)|deactivate"
-    )
-    return command.kind == "source" and is_own.match(" ".join(command.argv)) is not None
+    return command.kind == "source" and _OWN_FILE.match(" ".join(command.argv)) is not None
 
 
 def _compare_stream(
@@ -178,7 +176,7 @@ def _numbered(
     return found
 
 
-def _alike(command: Command) -> Command:
+def _normalized(command: Command) -> Command:
     """Return a command without what depends on the machine alone."""
     program, *rest = command.argv
     argv = (program.removeprefix("$ROOT/").removeprefix("./"), *rest)
@@ -198,13 +196,13 @@ def _random(text: str) -> str:
 def _value(name: str, value: str | None) -> str | None:
     if value is None:
         return None
-    if name == "OMP_NUM_THREADS":
+    if name == OMP_NUM_THREADS.name:
         return "N"
     if name == "TASKSET":
         return re.sub(r"[0-9,-]+$", "N", value)
-    if not name.endswith(("PATH", "LD_PRELOAD")):
+    if not name.endswith(("PATH", LD_PRELOAD.name)):
         return value
     parts = [part for part in value.split(":") if part]
-    if name == "LD_PRELOAD":
+    if name == LD_PRELOAD.name:
         parts = [part.rpartition("/")[2] for part in parts]
     return ":".join(parts)

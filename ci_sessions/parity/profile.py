@@ -1,7 +1,8 @@
 """The machine that a traced script believes to run on: what it is told, what it finds there.
 
-``resources/profile.toml`` is a plain Linux runner of PyTorch's fleet. Another file answers for
-another machine, and is part of what a recording's cache key covers.
+``resources/profile.toml`` is a plain Linux runner of PyTorch's fleet; plans are answered from the
+same file. Another file describes another machine, and is part of what a recording's cache key
+covers.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ci_sessions.errors import InputError
-from ci_sessions.toml import read_toml
+from ci_sessions.plan.recorded import Answers, answers_in, read_profile_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Profile", "read_profile"]
 
-FORMAT = 1
 _TEXTS = ("command", "output", "error", "writes")
 _MACHINE = ("functions", "missing", "silent", "folders", "moved", "pins")
 
@@ -47,7 +47,7 @@ class Profile:
 
     ``functions`` of the checkout are recorded by name, not followed. ``missing`` programs are not
     installed; ``silent`` ones are answered and leave no record. ``moved`` absolute paths lie in the
-    throwaway folder instead.
+    throwaway folder instead. ``plan_answers`` are what a plan is told of the same machine.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -60,6 +60,7 @@ class Profile:
     pins: tuple[str, ...] = ()
     pin: str = "{}"
     answers: tuple[Answer, ...] = ()
+    plan_answers: Answers = field(default_factory=Answers)
     digest: str = ""
 
     def variables(self, places: Mapping[str, str]) -> dict[str, str]:
@@ -120,18 +121,21 @@ def put_places(text: str, places: Mapping[str, str]) -> str:
 
 def read_profile(path: Path | None = None) -> Profile:
     """Read a profile, or the one that is shipped. Raises InputError with all that is wrong."""
-    file = read_toml(path, "profile.toml", form=FORMAT)
+    file = read_profile_file(path)
     data = file.data
     faults = [f"{file.name}: {fault}" for fault in _faults(data)]
     if faults:
         raise InputError(*faults)
     machine = data.get("machine", {})
+    plan_answers = answers_in(file)
+    built = {path for paths in plan_answers.executables.values() for path in paths}
     return Profile(
         environment=data.get("environment", {}),
-        files=data.get("files", {}),
+        files={**dict.fromkeys(sorted(built), ""), **data.get("files", {})},
         **{key: tuple(machine.get(key, ())) for key in _MACHINE},
         pin=machine.get("pin", "{}"),
         answers=tuple(Answer(**answer) for answer in data.get("answer", ())),
+        plan_answers=plan_answers,
         digest=hashlib.sha256(file.text.encode()).hexdigest(),
     )
 
@@ -139,7 +143,7 @@ def read_profile(path: Path | None = None) -> Profile:
 def _faults(data: dict[str, Any]) -> list[str]:
     machine = data.get("machine", {})
     faults = [
-        f"machine.{key} is nothing known: choose from {', '.join((*_MACHINE, 'pin'))}."
+        f"machine.{key} is unknown: choose from {', '.join((*_MACHINE, 'pin'))}."
         for key in machine
         if key not in (*_MACHINE, "pin")
     ]

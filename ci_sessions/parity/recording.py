@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import re
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -10,9 +11,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Command", "Note", "Recording", "from_dict", "kind_of", "read_log", "trace_line"]
+__all__ = [
+    "Command",
+    "Fault",
+    "FaultKind",
+    "Note",
+    "NoteKind",
+    "Recording",
+    "from_dict",
+    "kind_of",
+    "read_log",
+    "trace_line",
+]
 
-TIMED_OUT = 124
 _MOST_PROCESSES = 2**22  # more numbers than Linux has
 _OWN_VARIABLES = {"PWD", "OLDPWD", "SHLVL", "_", "BASH_ENV"}
 
@@ -32,38 +43,69 @@ class Command:
     lines: tuple[str, ...] = ()
 
 
+class NoteKind(enum.Enum):
+    """What a note of the recorder is about; the values are its own words."""
+
+    UNTRACEABLE = "not followed"  # from here on, commands may be missing
+    ASSUMED = "assumed"  # something that the checkout does not have was taken for granted
+    END = "end"  # where the script ended
+
+
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something that a reader must know: ``not followed``, or ``assumed``."""
+    """Something that a reader of a recording must know."""
 
-    kind: str
+    kind: NoteKind
+    text: str
+    lines: tuple[str, ...] = ()
+
+
+class FaultKind(enum.Enum):
+    """Why a script could not be traced to its end."""
+
+    UNTRACEABLE = "untraceable"  # it does what the recorder cannot see
+    FAILED = "failed"  # it ended with a failure under the profile's answers
+    TIMED_OUT = "timed-out"
+    LOST = "lost"  # a command, or the tracing process itself
+    NO_END = "no-end"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a job has no whole recording, for programs and in words; ``lines`` say where."""
+
+    kind: FaultKind
     text: str
     lines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A traced job. ``fault`` says why it could not be followed to its end; empty is "it was".
-
-    ``seconds`` is the wall time of the trace.
-    """
+    """A traced job; without a ``fault`` it is whole. ``seconds`` is the wall time of the trace."""
 
     exit_code: int
     commands: tuple[Command, ...]
     notes: tuple[Note, ...] = ()
-    fault: str = ""
-    lines: tuple[str, ...] = ()
+    fault: Fault | None = None
     seconds: float = 0.0
 
     @property
-    def is_lasting(self) -> bool:
+    def is_repeatable(self) -> bool:
         """Tell whether tracing again would find the same: what a busy machine cut off may not."""
-        is_chance = self.exit_code in (0, TIMED_OUT) or " lost" in self.fault
-        return not self.fault or not is_chance
+        return self.fault is None or self.fault.kind in (FaultKind.UNTRACEABLE, FaultKind.FAILED)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recording as JSON values."""
-        return asdict(self)
+        fault = self.fault and {**asdict(self.fault), "kind": self.fault.kind.value}
+        notes = [{**asdict(note), "kind": note.kind.value} for note in self.notes]
+        commands = [asdict(command) for command in self.commands]
+        return {
+            "exit_code": self.exit_code,
+            "commands": commands,
+            "notes": notes,
+            "fault": fault,
+            "seconds": self.seconds,
+        }
 
 
 def from_dict(data: Mapping[str, Any]) -> Recording:
@@ -72,15 +114,13 @@ def from_dict(data: Mapping[str, Any]) -> Recording:
         Command(item["kind"], tuple(item["argv"]), item["cwd"], item["env"], tuple(item["lines"]))
         for item in data["commands"]
     )
-    notes = (Note(item["kind"], item["text"], tuple(item["lines"])) for item in data["notes"])
-    return Recording(
-        data["exit_code"],
-        tuple(commands),
-        tuple(notes),
-        data["fault"],
-        tuple(data["lines"]),
-        data["seconds"],
+    notes = (
+        Note(NoteKind(item["kind"]), item["text"], tuple(item["lines"])) for item in data["notes"]
     )
+    fault = data["fault"] and Fault(
+        FaultKind(data["fault"]["kind"]), data["fault"]["text"], tuple(data["fault"]["lines"])
+    )
+    return Recording(data["exit_code"], tuple(commands), tuple(notes), fault, data["seconds"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +145,7 @@ def read_log(
     for record in records:
         lines = tuple(words.file(line) for line in record.lines)
         if record.kind != "command":
-            notes.append(Note(record.kind, words.text(" ".join(record.argv)), lines))
+            notes.append(Note(NoteKind(record.kind), words.text(" ".join(record.argv)), lines))
             continue
         program, *rest = map(words.text, record.argv)
         argv = (program.removeprefix("$SHIMS/"), *rest)  # where `command -v` found it

@@ -169,7 +169,7 @@ def write_stage(stage: Stage, profile: Profile, base: Path) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a file that may be executed: behind the walls no rights can be changed later."""
+    """Write a file that may be executed: in the sandbox no rights can be changed later."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o755)
     with os.fdopen(handle, "wb") as file:
         file.write(data)

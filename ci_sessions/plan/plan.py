@@ -1,158 +1,47 @@
 """What a job runs, as values: a Plan of Tests of Steps. Building one starts and writes nothing.
 
 A dry run prints a Plan and a run executes the same Plan, so neither can say what the other does
-not do. ``to_dict`` is the full JSON; ``trace_line`` the form that the referee of the recorded
-traces reads.
+not do.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import enum
-import shlex
-from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from ci_sessions.errors import InputError
-from ci_sessions.plan.placeholders import (
-    CONDITIONS,
-    GLOBS,
-    QUESTIONS,
-    as_shell_word,
-    questions_in,
-    recorded,
-    split_list_questions,
-)
+from ci_sessions.plan.placeholders import Kind as PieceKind
+from ci_sessions.plan.placeholders import Piece, names_in, substitute
+from ci_sessions.plan.step import Kind, Step, Variables
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
     from ci_sessions.job.job import Job
+    from ci_sessions.plan.facts import Question
 
-__all__ = [
-    "Expect",
-    "Export",
-    "Kind",
-    "Plan",
-    "Step",
-    "Test",
-    "plan_of",
-]
-
-FORMAT = 1
-Variables = Mapping[str, "str | None"]
+__all__ = ["DeviceNeed", "Draft", "Export", "Item", "Plan", "Test", "TestKind", "assemble"]
 
 
-class Kind(str, enum.Enum):
-    """What a step is for. The names are those of the recorded traces."""
+class TestKind(str, enum.Enum):
+    """How a test stands to the script."""
 
-    TEST = "test"
-    INSTALL = "install"
-    HELPER = "helper"
-    PREFLIGHT = "preflight"
-    SOURCE = "source"
-    FILE = "file"
-    PROBE = "probe"
+    __test__ = False  # pytest collects classes called Test*
+
+    REPLACES = "replaces"  # it stands for functions of the script
+    ADDED = "added"  # extra to the script; it never gets in the way of the others
+    NATIVE = "native"  # of a configuration that only exists here
 
     def __str__(self) -> str:
-        return self.value
-
-
-class Expect(str, enum.Enum):
-    """What makes a step good."""
-
-    SUCCESS = "success"
-    FAILURE = "failure"  # a crash that proves the sanitizer works
-    ANYTHING = "anything"  # the script's `|| true`
-    CLEAN_CHECKOUT = "clean checkout"  # the script's assert_git_not_dirty
-    NO_OUTPUT = "no output"  # a guard: anything that it prints is a reason to stop
-
-    def __str__(self) -> str:
-        return self.value
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
-    """One command. ``env`` adds to the plan's; a None value removes the variable.
-
-    ``when`` names a condition of ``tokens.CONDITIONS``, ``each`` a set of executables of
-    ``tokens.GLOBS``: the step runs once for each that is found, whose path takes the place of
-    ``{}`` and whose name that of ``{name}``. ``always``: runs at
-    the end of its test whatever happened. ``holds``: its failure counts only after the next step
-    has run too. ``output``: a text that must stand in what it prints. ``retry``: seconds to wait
-    before each further try. ``keeps_env``: what it exports holds for the steps after it.
-    ``expands``: wildcards in argv are file patterns. ``sources``: shell files to read first;
-    ``writes``: the file that takes a shell function's output. ``verdict``: a good exit code is not
-    enough, its output is judged, and judged again on further runs (``run/verdicts.py``).
-    """
-
-    kind: Kind
-    argv: tuple[str, ...]
-    cwd: str = "."
-    env: Variables = field(default_factory=dict)
-    expect: Expect = Expect.SUCCESS
-    output: str | None = None
-    when: str | None = None
-    each: str | None = None
-    retry: tuple[float, ...] = ()
-    sources: tuple[str, ...] = ()
-    writes: str | None = None
-    verdict: Literal["unbacked parity"] | None = None
-    always: bool = False
-    holds: bool = False
-    keeps_env: bool = False
-    expands: bool = False
-    skipped: str | None = None
-
-    def __post_init__(self) -> None:
-        """Check at the door what would fail late."""
-        if not isinstance(self.argv, tuple) or not self.argv:
-            raise TypeError(f"argv must be a sequence of words, but was {self.argv!r}.")
-        if self.when is not None and self.when not in CONDITIONS:
-            raise KeyError(f"no condition is called {self.when!r}")
-        if self.each is not None and self.each not in GLOBS:
-            raise KeyError(f"no executables are called {self.each!r}")
-
-    def for_each(self, path: str) -> Step:
-        """Return the step for one of the executables that it runs for."""
-        name = path.rpartition("/")[2]
-        argv = tuple(word.replace("{}", path).replace("{name}", name) for word in self.argv)
-        return dataclasses.replace(self, argv=argv, each=None)
-
-    @property
-    def is_test(self) -> bool:
-        """Tell whether the step itself tests: also a sourced script or another project's runner."""
-        is_script = self.kind is Kind.SOURCE and not self.keeps_env
-        return self.kind is Kind.TEST or is_script or self.argv[0] == "run_torch_xla_tests"
-
-    @property
-    def command(self) -> tuple[str, ...]:
-        """The argv that is executed: shell functions and sourced files go through bash."""
-        if self.kind is Kind.HELPER:
-            read = "".join(f". {file}; " for file in self.sources)
-            call = shlex.join(self.argv) + (f" > {self.writes}" if self.writes else "")
-            return ("bash", "-c", f"{read}set -e -o pipefail; {call}")
-        if self.argv[0] == "source":
-            return ("bash", "-c", 'set -e -o pipefail; . "$@"', "bash", *self.argv[1:])
-        return self.argv
-
-    def as_shell(self) -> str:
-        """Return the command for a shell, without its folder and environment."""
-        words = (as_shell_word(word, is_pattern=self.expands) for word in self.command)
-        return " ".join(words)
-
-    def questions(self) -> tuple[str, ...]:
-        """Name the questions that the step asks of the machine."""
-        texts = (*self.argv, self.cwd, *(value for value in self.env.values() if value))
-        return tuple(name for text in texts for name in questions_in(text))
+        return str(self.value)
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """In a test's steps: from here on, these variables are set. A value may use ``{NAME}``.
-
-    ``{NAME}`` stands for what the variable NAME held until now, so ``{LD_PRELOAD}`` in a new
-    LD_PRELOAD prepends to it.
-    """
+    """Among a test's steps: from here on, these variables are set, or removed where None."""
 
     values: Variables
 
@@ -161,54 +50,72 @@ Item = Step | Export
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Test:
-    """A named part of a configuration.
-
-    ``replaces`` names test.sh's functions; a test with none is ``added`` here. ``skipped`` is the
-    reason why the steps are shown but not run.
-    """
-
-    __test__ = False  # pytest collects classes called Test*
+class Draft:
+    """A test as a suite writes it, with exports among its steps; ``assemble`` makes it a Test."""
 
     name: str
+    kind: TestKind
     items: tuple[Item, ...]
     replaces: tuple[str, ...] = ()
     skipped: str | None = None
 
-    @property
-    def origin(self) -> Literal["test.sh", "added"]:
-        """Whether the script has this test."""
-        return "test.sh" if self.replaces else "added"
 
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        """The commands, in order."""
-        return tuple(item for item in self.items if isinstance(item, Step))
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Test:
+    """A named part of a job. ``replaces`` names the script's functions that it stands for.
+
+    ``skipped`` is the reason why the steps are shown but not run.
+    """
+
+    __test__ = False
+
+    name: str
+    kind: TestKind
+    steps: tuple[Step, ...]
+    replaces: tuple[str, ...] = ()
+    skipped: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeviceNeed:
+    """The devices that a job's tests need: how many of which kind, and how they are counted.
+
+    ``files`` is a pattern below /dev with one match a device; where ``requires`` names a file
+    there, it tells a device of this kind from others with the same pattern.
+    """
+
+    device: str = "cpu"
+    count: int = 0
+    files: str = ""
+    requires: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """All that a job runs. ``env`` holds for each step; ``setup`` precedes and ``cleanup`` ends it.
 
-    ``row``, ``suite``, ``phase`` say which row of the dispatch table decided. ``notices`` are
-    sentences a reader must see, such as a deliberate difference from the script.
+    ``row`` says which row of the table decided, ``suites`` where its parts come from. ``notices``
+    are sentences a reader must see, such as a deliberate difference from the script. ``questions``
+    are those that the templates may ask.
     """
 
     job: Job
     row: str
-    suite: str
-    phase: str
+    suites: tuple[str, ...]
     env: Variables
     setup: tuple[Step, ...]
     tests: tuple[Test, ...]
     cleanup: tuple[Step, ...] = ()
-    devices: int = 0
+    needs: DeviceNeed = field(default_factory=DeviceNeed)
+    drops_core_dumps: bool = False
     notices: tuple[str, ...] = ()
+    questions: Mapping[str, Question] = field(
+        default_factory=lambda: MappingProxyType({}), compare=False, repr=False
+    )
 
-    @property
-    def drops_core_dumps(self) -> bool:
-        """Tell whether core dumps are off: a run that outlives crashes must not fill the disk."""
-        return self.job.keep_going or self.job.rerun_disabled
+    def describe_job(self) -> str:
+        """Return one line: configuration, shard, label, and what the label says."""
+        return self.job.describe(self.needs.device)
 
     @property
     def has_tests(self) -> bool:
@@ -220,9 +127,26 @@ class Plan:
             for step in test.steps
         )
 
-    def step_id(self, test: Test | None, number: int) -> str:
-        """Return a step's stable name, such as ``jit_legacy.test_jit_legacy.1``."""
-        return f"{self.job.config}.{test.name if test else 'setup'}.{number}"
+    def steps(self) -> Iterator[Step]:
+        """Give all steps, in order."""
+        yield from self.setup
+        for test in self.tests:
+            yield from test.steps
+        yield from self.cleanup
+
+    def step_id(self, part: str, number: int) -> str:
+        """Return a step's stable name, such as ``jit_legacy.test_jit_legacy.1``.
+
+        ``part`` is a test's name, ``setup`` or ``cleanup``.
+        """
+        return f"{self.job.config}.{part}.{number}"
+
+    def used_questions(self) -> dict[str, Question]:
+        """Return the questions that the plan really asks."""
+        texts = [value for value in self.env.values() if value is not None]
+        texts += [text for step in self.steps() for text in step.templates()]
+        names = (name for text in texts for name in names_in(text, PieceKind.QUESTION))
+        return {name: self.questions[name] for name in dict.fromkeys(names)}
 
     def select(self, names: Iterable[str], step: int | None = None) -> Plan:
         """Keep the named tests, and of those one step. Raises InputError on a name it lacks."""
@@ -243,130 +167,44 @@ class Plan:
         return dataclasses.replace(self, tests=tests)
 
     def without_added(self) -> Plan:
-        """Leave out the tests that test.sh does not have."""
-        kept = tuple(test for test in self.tests if test.origin == "test.sh")
+        """Leave out the tests that are extra to the script."""
+        kept = tuple(test for test in self.tests if test.kind is not TestKind.ADDED)
         return dataclasses.replace(self, tests=kept)
 
-    def to_dict(self) -> dict[str, object]:
-        """Return the whole plan as JSON values."""
-        return {
-            "format": FORMAT,
-            "job": job_dict(self.job),
-            "row": self.row,
-            "suite": self.suite,
-            "phase": self.phase,
-            "devices": self.devices,
-            "notices": list(self.notices),
-            "env": dict(self.env),
-            "setup": [_step_dict(step) for step in self.setup],
-            "tests": [
-                {
-                    "name": test.name,
-                    "origin": test.origin,
-                    "replaces": list(test.replaces),
-                    "skipped": test.skipped,
-                    "steps": [
-                        {"id": self.step_id(test, number), **_step_dict(step)}
-                        for number, step in enumerate(test.steps, 1)
-                    ],
-                }
-                for test in self.tests
-            ],
-            "cleanup": [_step_dict(step) for step in self.cleanup],
-        }
+    def without_installs(self, reason: str) -> Plan:
+        """Show installs, and run none of them, for a reason."""
 
-    def trace_line(self, job: Mapping[str, object]) -> dict[str, object]:
-        """Return the plan as the referee reads it, answered as on the recording machine.
+        def kept(step: Step) -> Step:
+            return dataclasses.replace(step, skipped=reason) if step.kind is Kind.INSTALL else step
 
-        The set-up belongs to no test, so its steps stand in an entry of their own.
+        return self.mapped(kept)
+
+    def mapped(self, change: Callable[[Step], Step]) -> Plan:
+        """Return the plan with every step changed."""
+        tests = (
+            dataclasses.replace(test, steps=tuple(map(change, test.steps))) for test in self.tests
+        )
+        return dataclasses.replace(
+            self,
+            setup=tuple(map(change, self.setup)),
+            tests=tuple(tests),
+            cleanup=tuple(map(change, self.cleanup)),
+        )
+
+    def filled(self, value: Callable[[Piece], str | None]) -> Plan:
+        """Fill in what ``value`` knows (see ``placeholders.substitute``), in every template.
+
+        The search path stays open: it grows as steps run.
         """
-        entries = [
-            {"name": "setup", "origin": "test.sh", "skipped": None, "steps": _recorded(self.setup)},
-            *(
-                {
-                    "name": test.name,
-                    "origin": test.origin,
-                    "skipped": test.skipped,
-                    "steps": _recorded(test.steps),
-                }
-                for test in self.tests
-            ),
-        ]
-        env = {name: recorded(value) for name, value in self.env.items() if value is not None}
-        return {"job": dict(job), "env": env, "tests": entries}
 
+        def fill(template: str) -> str:
+            return substitute(template, value)
 
-def job_dict(job: Job) -> dict[str, object]:
-    """Return the facts that name a job, as the traces write them."""
-    return {
-        "id": job.id,
-        "config": job.config,
-        "build_environment": job.build.label,
-        "shard": job.shard.number,
-        "num_shards": job.shard.total,
-    }
-
-
-def plan_of(  # noqa: PLR0913 - a plan has this many facts, each named by its caller
-    job: Job,
-    *,
-    row: str,
-    suite: str,
-    phase: str,
-    env: Variables,
-    setup: Iterable[Step],
-    tests: Iterable[Test],
-    cleanup: Iterable[Step] = (),
-    devices: int = 0,
-    notices: Iterable[str] = (),
-) -> Plan:
-    """Assemble a plan: each test's exports become the environment of the steps that follow."""
-    start = dict(job.inherited) | dict(env)
-    return Plan(
-        job=job,
-        row=row,
-        suite=suite,
-        phase=phase,
-        env=env,
-        setup=tuple(setup),
-        tests=tuple(_carry_exports(tests, start)),
-        cleanup=tuple(cleanup),
-        devices=devices,
-        notices=tuple(notices),
-    )
-
-
-def _carry_exports(tests: Iterable[Test], start: Variables) -> Iterator[Test]:
-    """Fold exports into the steps after them, over the tests that replace the script's.
-
-    A test that was added here sees the exports so far, and leaves none: it must not change what
-    the script's own tests see.
-    """
-    carried: dict[str, str | None] = {}
-    for test in tests:
-        own = dict(carried)
-        steps: list[Step] = []
-        for item in test.items:
-            if isinstance(item, Export):
-                now = {**start, **own}
-                own.update({k: _expand(v, now) for k, v in item.values.items()})
-            else:
-                is_plain = item.kind in (Kind.FILE, Kind.PROBE)  # ln and git look at none of it
-                env = item.env if is_plain else {**own, **item.env}
-                steps.append(dataclasses.replace(item, env=env))
-        if test.origin == "test.sh":
-            carried = own
-        yield dataclasses.replace(test, items=tuple(steps))
-
-
-def _expand(value: str | None, now: Variables) -> str | None:
-    if value is None:
-        return None
-    for name, held in now.items():
-        value = value.replace("{" + name + "}", held or "")
-    for name in ("LD_PRELOAD", "LD_LIBRARY_PATH", "PATH"):
-        value = value.replace("{" + name + "}", "" if name != "PATH" else "$PATH")
-    return value
+        env = {
+            name: text if text is None or name == "PATH" else fill(text)
+            for name, text in self.env.items()
+        }
+        return dataclasses.replace(self.mapped(lambda step: step.mapped(fill)), env=env)
 
 
 def _only_step(tests: tuple[Test, ...], number: int) -> Test:
@@ -374,103 +212,79 @@ def _only_step(tests: tuple[Test, ...], number: int) -> Test:
         names = ", ".join(test.name for test in tests)
         raise InputError(f"--step is {number}, but of which test: add --test, one of {names}.")
     test = tests[0]
-    if not 1 <= number <= len(test.steps):
+    chosen = tuple(step for step in test.steps if step.number == number)
+    if not chosen:
         raise InputError(
             f"--step is {number}, but {test.name} has steps 1 to {len(test.steps)}: "
             "a dry run lists them."
         )
-    return dataclasses.replace(test, items=(test.steps[number - 1],))
+    return dataclasses.replace(test, steps=chosen)
 
 
-def _step_dict(step: Step) -> dict[str, object]:
-    """Return a step as JSON values; what is at its default is left out, but for the first four."""
-    always = {"kind": str(step.kind), "argv": list(step.argv), "cwd": step.cwd, "env": step.env}
-    extra: dict[str, object] = {}
-    for item in dataclasses.fields(step):
-        value = getattr(step, item.name)
-        if item.name in always or value in (None, (), False, Expect.SUCCESS):
-            continue
-        extra[item.name] = list(value) if isinstance(value, tuple) else value
-    if step.when:
-        extra["when"] = {"means": step.when, "shell": CONDITIONS[step.when].shell}
-    asked = {name: QUESTIONS[name].shell for name in dict.fromkeys(step.questions())}
-    if asked:
-        extra["asks"] = asked
-    if step.command != step.argv:
-        extra["command"] = list(step.command)
-    return {**always, **extra, "shell": shell_line(step)}
+def assemble(
+    plan: Plan, drafts: Iterable[Draft], *, before: Mapping[str, str], scripts: str
+) -> Plan:
+    """Return the plan with its tests: numbered steps, the exports before each folded into it.
 
-
-def command_line(step: Step) -> str:
-    """Return a step as one line for a shell in the root, folder and variables included."""
-    unset = [word for name, value in step.env.items() if value is None for word in ("-u", name)]
-    sets = [
-        f"{name}={as_shell_word(value)}" for name, value in step.env.items() if value is not None
-    ]
-    env = shlex.join(["env", *unset]) + " " if unset else ""
-    words = " ".join([*sets, step.as_shell()])
-    line = env + words
-    return line if step.cwd == "." else f"(cd {as_shell_word(step.cwd)} && {line})"
-
-
-def shell_line(step: Step) -> str:
-    """Return a step as a shell would run it: guarded, repeated and judged as the step says.
-
-    A step that is not run is a comment. What only this tool judges (a clean checkout, a text in
-    the output) is not in the line.
+    ``before`` holds what the caller had set (templates); ``scripts`` is the place $SCRIPTS.
     """
-    line = _in_this_shell(step) if step.keeps_env else command_line(step)
-    if step.each:
-        line = _for_each(step)
-    if step.expect is Expect.FAILURE:
-        line = f"if {line}; then echo 'this was expected to fail'; exit 1; fi"
-    elif step.expect is Expect.ANYTHING:
-        line = f"{line} || true"
-    if step.when:
-        line = f"if {CONDITIONS[step.when].shell}; then {line}; fi"
-    return f"# {line}" if step.skipped else line
-
-
-def _in_this_shell(step: Step) -> str:
-    """Return a sourced file or shell function so that what it exports holds for the next lines."""
-    if step.kind is Kind.HELPER:
-        files = "".join(f". {as_shell_word(file)}; " for file in step.sources)
-        call = " ".join(map(as_shell_word, step.argv))
-        line = files + call + (f" > {as_shell_word(step.writes)}" if step.writes else "")
-    else:
-        line = " ".join([".", *map(as_shell_word, step.argv[1:])])
-    if step.cwd != ".":
-        line = f"pushd {as_shell_word(step.cwd)} >/dev/null; {line}; popd >/dev/null"
-    return line
-
-
-def _for_each(step: Step) -> str:
-    patterns = " ".join(GLOBS[step.each].patterns) if step.each else ""
-    folder = "." if step.cwd == "." else as_shell_word(step.cwd)
-    words = (word.replace("{}", "$each").replace("{name}", "${each##*/}") for word in step.argv)
-    sets = [f"{name}={as_shell_word(value)} " for name, value in step.env.items() if value]
-    run = "".join(sets) + " ".join(f'"{word}"' for word in words)
-    return f"(cd {folder} && for each in {patterns}; do [ ! -x $each ] || {run}; done)"
-
-
-def _recorded(steps: Iterable[Step]) -> list[dict[str, object]]:
-    def answer(name: str) -> str:
-        return QUESTIONS[name].recorded
-
-    ran = (
-        one
-        for step in steps
-        if step.skipped is None and (step.when is None or CONDITIONS[step.when].recorded)
-        for one in (
-            [step.for_each(path) for path in GLOBS[step.each].recorded] if step.each else [step]
-        )
+    tests = tuple(_fold_exports(drafts, {**before, **plan.env}))
+    whole = dataclasses.replace(
+        plan, setup=_numbered(plan.setup), tests=tests, cleanup=_numbered(plan.cleanup)
     )
-    return [
-        {
-            "kind": str(step.kind),
-            "argv": [recorded(word) for word in split_list_questions(step.argv, answer)],
-            "cwd": recorded(step.cwd),
-            "env": {k: recorded(v) for k, v in step.env.items() if v is not None},
-        }
-        for step in ran
-    ]
+
+    def place(piece: Piece) -> str | None:
+        return scripts if piece == _SCRIPTS else None
+
+    def placed(step: Step) -> Step:
+        if not any("$SCRIPTS" in template for template in step.templates()):
+            return step
+        return step.mapped(lambda template: substitute(template, place))
+
+    return whole.mapped(placed)
+
+
+_SCRIPTS = Piece(PieceKind.PLACE, "SCRIPTS")
+
+
+def _numbered(steps: Iterable[Step]) -> tuple[Step, ...]:
+    return tuple(dataclasses.replace(step, number=n) for n, step in enumerate(steps, 1))
+
+
+def _fold_exports(drafts: Iterable[Draft], start: Variables) -> Iterator[Test]:
+    """Fold exports into the steps after them, over the tests that are the script's.
+
+    A test that was added here sees the exports so far, and leaves none: it must not change what
+    the script's own tests see.
+    """
+    carried: dict[str, str | None] = {}
+    for draft in drafts:
+        own = dict(carried)
+        steps: list[Step] = []
+        for item in draft.items:
+            if isinstance(item, Export):
+                now = {**start, **own}
+                own.update({name: _prior(text, now) for name, text in item.values.items()})
+            else:
+                is_plain = item.kind in (Kind.FILE, Kind.PROBE)  # ln and git look at none of it
+                env = item.env if is_plain else {**own, **item.env}
+                steps.append(dataclasses.replace(item, env=env))
+        if draft.kind is not TestKind.ADDED:
+            carried = own
+        yield Test(
+            name=draft.name,
+            kind=draft.kind,
+            steps=_numbered(steps),
+            replaces=draft.replaces,
+            skipped=draft.skipped,
+        )
+
+
+def _prior(template: str | None, now: Variables) -> str | None:
+    """Put what a variable held until now in the place of ``${before:NAME}``: itself a template."""
+    if template is None or "${before:" not in template:
+        return template
+    for name in names_in(template, PieceKind.BEFORE):
+        held = now.get(name) or ("$PATH" if name == "PATH" else "")
+        template = template.replace(f"${{before:{name}}}", held)
+    return template

@@ -12,10 +12,21 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from ci_sessions.errors import RecordError
+from ci_sessions.records.route import Attempt, Runner
 
-__all__ = ["FORMAT", "Case", "Cases", "Outcome", "RunRecord", "StepRecord", "run_from_events"]
+__all__ = [
+    "FORMAT",
+    "NOT_TESTS",
+    "Case",
+    "Cases",
+    "Outcome",
+    "RunRecord",
+    "StepRecord",
+    "run_from_events",
+]
 
 FORMAT = 1
+NOT_TESTS = ("setup", "cleanup")  # parts of a plan that are no tests
 Event = Mapping[str, Any]
 
 
@@ -65,6 +76,8 @@ class Cases:
 class StepRecord:
     """A step that ran, or why it did not. Times in seconds, ``peak`` in bytes.
 
+    ``test`` is the part of the plan that it belongs to, ``number`` its place there; ``test_kind``
+    says how that test stands to the script, ``is_test`` whether the step itself tests.
     ``tail``: the last lines of a step that failed without naming a test case.
     """
 
@@ -73,7 +86,8 @@ class StepRecord:
     number: int
     kind: str
     command: str
-    origin: str = "test.sh"
+    test_kind: str = "replaces"
+    is_test: bool = False
     started: str = ""
     outcome: Outcome = Outcome.PASSED
     code: int | None = None
@@ -89,16 +103,15 @@ class StepRecord:
 class RunRecord:
     """A run: the job, its steps, its end. ``exit_code`` is the first failed child's own.
 
-    ``route`` says how it came to its ``runner``: reason, phase, commit, and for a shell run that
-    Python could not do, ``fallback`` (why) with the error and traceback.
+    ``route`` says how it came to its ``runner``, where the gate was asked.
     """
 
     id: str
     job: Mapping[str, Any]
     started: str
     checkout: str = ""
-    runner: str = "python"
-    route: Mapping[str, Any] = field(default_factory=dict)
+    runner: Runner = Runner.PYTHON
+    route: Attempt | None = None
     ended: str = ""
     wall: float = 0.0
     outcome: Outcome = Outcome.ABORTED
@@ -107,14 +120,20 @@ class RunRecord:
     steps: tuple[StepRecord, ...] = field(default=())
 
     @property
+    def has_tested(self) -> bool:
+        """Tell whether a step that tests has begun: from then on, nothing may run again."""
+        return any(step.is_test and step.outcome is not Outcome.SKIPPED for step in self.steps)
+
+    @property
     def bad_steps(self) -> tuple[StepRecord, ...]:
         """The steps that make the run red, in order."""
         return tuple(step for step in self.steps if step.outcome.is_bad)
 
     def started_event(self) -> Event:
         """Return the first event."""
-        kept = ("id", "job", "started", "checkout", "runner", "route")
-        return {"event": "run started", "format": FORMAT, **{k: getattr(self, k) for k in kept}}
+        kept = {k: _plain(getattr(self, k)) for k in ("id", "job", "started", "checkout", "runner")}
+        route = self.route.to_json() if self.route else {}
+        return {"event": "run started", "format": FORMAT, **kept, "route": route}
 
     def ended_event(self) -> Event:
         """Return the last event."""
@@ -124,7 +143,7 @@ class RunRecord:
 
 def step_started_event(step: StepRecord) -> Event:
     """Return the event of a step's start."""
-    kept = ("id", "test", "number", "kind", "command", "origin", "started")
+    kept = ("id", "test", "number", "kind", "command", "test_kind", "is_test", "started")
     return {"event": "step started", **{k: getattr(step, k) for k in kept}}
 
 
@@ -149,7 +168,7 @@ def run_from_events(events: Iterable[Event]) -> RunRecord:
                     f"a record has format {event.get('format')!r}, and this version reads "
                     f"{FORMAT}: read it with the ci_sessions that wrote it."
                 )
-            run = RunRecord(**_known(RunRecord, event))
+            run = _run(event)
         elif name == "step started":
             step = StepRecord(**_known(StepRecord, event), outcome=Outcome.ABORTED)
             steps[step.id] = step
@@ -166,6 +185,14 @@ def run_from_events(events: Iterable[Event]) -> RunRecord:
 def _known(kind: type[RunRecord | StepRecord], event: Event) -> dict[str, Any]:
     names = {item.name for item in fields(kind)}
     return {name: value for name, value in event.items() if name in names}
+
+
+def _run(event: Event) -> RunRecord:
+    values = _known(RunRecord, event)
+    route = values.get("route")
+    values["route"] = Attempt.from_json(route) if route else None
+    values["runner"] = Runner(values.get("runner", Runner.PYTHON))
+    return RunRecord(**values)
 
 
 def _step(event: Event) -> StepRecord:

@@ -76,10 +76,22 @@ def open_journal(
         logger.warning("the run leaves no record: %s: %s", folder, error)
         return journal
     number = 1
-    while journal.path.exists():
+    while journal.is_working and not _create(journal):
         number += 1
         journal.path = runs / _file_name(started, f"{config}-{number}")
     return journal
+
+
+def _create(journal: Journal) -> bool:
+    """Create the file of a journal, for it alone: another run may begin in the same second."""
+    try:
+        os.close(os.open(journal.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+    except FileExistsError:
+        return False
+    except OSError as error:
+        journal.is_working = False
+        logger.warning("the run leaves no record: %s: %s", journal.path, error)
+    return True
 
 
 def prune(folder: Path, days: float, now: float) -> list[Path]:

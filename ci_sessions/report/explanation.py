@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ci_sessions.catalogue.table import TABLE
+from ci_sessions.report.plan import describe_suites
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,25 +20,26 @@ _WIDEST = 110
 
 def describe_explanation(explanation: Explanation) -> str:
     """Write an explanation for a person."""
-    job, decided = explanation.job, explanation.row
-    place = TABLE.index(decided) + 1
+    plan = explanation.plan
     lines = [
-        job.describe(),
+        plan.describe_job(),
         "",
-        f"row {place} of {len(TABLE)} decides: {decided.name} ({decided.matches.text})",
-        f"  suite {decided.suite} · phase {decided.phase}",
+        f"{plan.row} ({explanation.row.name})",
+        f"  {describe_suites(plan)}",
         "",
-        f"tried before it, and not so: {_conditions(explanation.tried)}",
-        "would match too, were they first: " + _conditions(explanation.also),
+        "earlier rows that did not match:",
+        *_conditions(explanation.earlier),
+        "later rows that also match:",
+        *_conditions(explanation.later),
     ]
     if explanation.changes:
-        lines += ["", "what would change"]
+        lines += ["", "what another shard or build would change"]
         lines += [line for change in explanation.changes for line in _change(change)]
     return "\n".join(lines)
 
 
-def _conditions(rows: Iterable[Row]) -> str:
-    return "; ".join(row.matches.text for row in rows) or "none"
+def _conditions(rows: Iterable[Row]) -> list[str]:
+    return [f"  {row.match.text}" for row in rows] or ["  none"]
 
 
 def _change(change: Change) -> Iterator[str]:

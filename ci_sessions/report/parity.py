@@ -1,12 +1,13 @@
-"""A proof for people and for programs: text, Markdown for a pull request, JSON."""
+"""A comparison of plans and script: text, Markdown for a pull request, JSON."""
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ci_sessions.parity.verdict import Standing
+from ci_sessions.parity.verdict import Side
+from ci_sessions.plan.shell import quote, quote_all
+from ci_sessions.records.verdict import JobVerdict
 from ci_sessions.text import duration
 
 if TYPE_CHECKING:
@@ -14,28 +15,45 @@ if TYPE_CHECKING:
 
     from ci_sessions.parity.compare import Difference
     from ci_sessions.parity.recording import Command
-    from ci_sessions.parity.verdict import JobProof, Proof
+    from ci_sessions.parity.verdict import JobComparison, ParityResult
 
-__all__ = ["describe_job", "describe_proof", "proof_dict", "proof_markdown"]
+__all__ = ["describe_job", "describe_parity", "parity_markdown", "parity_to_json"]
 
-_ALWAYS = (Standing.EQUAL, Standing.NAMED, Standing.DIFFERENT, Standing.NOT_FOLLOWED)
+_ALWAYS = (
+    JobVerdict.EQUAL,
+    JobVerdict.ACCEPTED,
+    JobVerdict.DIFFERENT,
+    JobVerdict.UNTRACEABLE,
+)
+_WORDS = {
+    JobVerdict.EQUAL: "equal",
+    JobVerdict.ACCEPTED: "equal but for accepted differences",
+    JobVerdict.DIFFERENT: "different",
+    JobVerdict.UNTRACEABLE: "could not be traced",
+    JobVerdict.NO_PLAN: "no plan",
+    JobVerdict.OTHER_SCRIPT: "another script's",
+    JobVerdict.ERROR: "not compared",
+}
+_CHANGE_WORDS = {JobVerdict.EQUAL: "unchanged", JobVerdict.DIFFERENT: "changed"}
+_SHORT = {JobVerdict.ACCEPTED: "accepted", JobVerdict.UNTRACEABLE: "not traced"}
+_SIDES = {Side.PLAN: ("script", "plan"), Side.EARLIER: ("before", "now")}
 _WIDE = 100  # columns that a command's line may take before it is cut around what differs
 
 
-def describe_proof(proof: Proof, most: int = 20) -> str:
-    """Write the totals, one diff for each way to differ (``most`` at the most), and a table."""
-    blocks = ["\n".join(_block(job, alike, proof)) for job, alike in _groups(proof)]
-    lines = [_totals(proof), *blocks[:most]]
+def describe_parity(result: ParityResult, most: int = 20) -> str:
+    """Write the totals, one diff for each distinct difference (at most ``most``), and a table."""
+    blocks = ["\n".join(_block(job, others, result)) for job, others in _groups(result)]
+    lines = [_totals(result), *blocks[:most]]
     if len(blocks) > most:
-        lines.append(f"… and {len(blocks) - most} more ways to differ: --show {len(blocks)}")
-    lines += [f"named differences: {fault}" for fault in proof.faults]
-    assumed = sorted({note.text for job in proof.jobs for note in job.assumed})
+        lines.append(f"… and {len(blocks) - most} more distinct differences: --show {len(blocks)}")
+    lines += [f"accepted differences: {fault}" for fault in result.faults]
+    assumed = sorted({note.text for job in result.jobs for note in job.assumed})
     if assumed:
         lines.append("assumed on the way: " + "; ".join(assumed))
-    return "\n".join([*lines, "", *_table(proof)])
+    return "\n".join([*lines, "", *_table(result)])
 
 
-def describe_job(job: JobProof) -> str:
+def describe_job(job: JobComparison) -> str:
     """Return one line: where a job first differs, or why it could not be compared."""
     if not job.differences:
         return " ".join((job.reason, *job.lines[:1]))
@@ -45,39 +63,37 @@ def describe_job(job: JobProof) -> str:
     return f"{where}{first.stream} {first.number}, {first.field}{more}"
 
 
-def _totals(proof: Proof) -> str:
-    counts = [f"jobs {len(proof.jobs)}"]
-    for standing in Standing:
-        number = proof.count(standing)
-        if standing in _ALWAYS or number:
-            name = _name(standing, proof)
-            if standing is not Standing.NAMED or proof.right == "plan":
+def _totals(result: ParityResult) -> str:
+    counts = [f"jobs {len(result.jobs)}"]
+    for verdict in JobVerdict:
+        number = result.count(verdict)
+        if verdict in _ALWAYS or number:
+            name = _word(verdict, result)
+            if verdict is not JobVerdict.ACCEPTED or result.other is Side.PLAN:
                 counts.append(f"{name} {number}")
-    cached = f", {proof.cached} from the cache" if proof.cached else ""
-    return "   ".join(counts) + f"   ({proof.script}; {duration(proof.seconds)}{cached})"
+    cached = f", {result.cached} from the cache" if result.cached else ""
+    return "   ".join(counts) + f"   ({result.script}; {duration(result.seconds)}{cached})"
 
 
-def _name(standing: Standing, proof: Proof) -> str:
-    if proof.right != "plan":
-        return {Standing.EQUAL: "unchanged", Standing.DIFFERENT: "changed"}.get(
-            standing, standing.value
-        )
-    return standing.value
+def _word(verdict: JobVerdict, result: ParityResult) -> str:
+    if result.other is Side.EARLIER and verdict in _CHANGE_WORDS:
+        return _CHANGE_WORDS[verdict]
+    return _WORDS[verdict]
 
 
-def _groups(proof: Proof) -> Iterator[tuple[JobProof, list[JobProof]]]:
-    """Give one job for each way to differ, with the others that do so; the commonest first."""
-    groups: dict[object, list[JobProof]] = {}
-    for job in proof.jobs:
-        if job.standing.is_bad:
+def _groups(result: ParityResult) -> Iterator[tuple[JobComparison, list[JobComparison]]]:
+    """Give a job for each distinct difference, with the others that have it; commonest first."""
+    groups: dict[object, list[JobComparison]] = {}
+    for job in result.jobs:
+        if job.verdict.is_bad:
             groups.setdefault(_signature(job), []).append(job)
     for first, *others in sorted(groups.values(), key=len, reverse=True):
         yield first, others
 
 
-def _signature(job: JobProof) -> object:
+def _signature(job: JobComparison) -> object:
     if not job.differences:
-        return (job.standing, job.lines, job.reason if job.standing is Standing.NO_PLAN else "")
+        return (job.verdict, job.lines, job.reason if job.verdict is JobVerdict.NO_PLAN else "")
     first = job.differences[0]
     if first.field == "argv" and first.script and first.plan:
         at = _first_apart(first.script.argv, first.plan.argv)
@@ -89,20 +105,20 @@ def _signature(job: JobProof) -> object:
     return (first.stream, first.field, first.lines[:1], changed)
 
 
-def _block(job: JobProof, alike: list[JobProof], proof: Proof) -> Iterator[str]:
+def _block(job: JobComparison, others: list[JobComparison], result: ParityResult) -> Iterator[str]:
     difference = job.differences[0] if job.differences else None
     lines = difference.lines if difference else job.lines
     where = f"   {_where(lines)}" if lines else ""
-    yield f"{_name(job.standing, proof)}: {job.name}{where}"
+    yield f"{_word(job.verdict, result)}: {job.name}{where}"
     if difference is None:
         yield f"  {_plain(job.reason)}"
     else:
-        yield from _diff(difference, proof)
+        yield from _diff(difference, result)
         if len(job.differences) > 1:
             yield f"  and {len(job.differences) - 1} more differences in this job"
-    if alike:
-        configs = ", ".join(sorted({str(one.job.get("config", "")) for one in alike}))
-        yield f"  the same in {len(alike)} more jobs of {configs}"
+    if others:
+        configs = ", ".join(sorted({str(one.job.get("config", "")) for one in others}))
+        yield f"  the same in {len(others)} more jobs of {configs}"
 
 
 def _plain(text: str) -> str:
@@ -117,15 +133,15 @@ def _where(lines: tuple[str, ...]) -> str:
     return inner + (f" (called from {', '.join(outer)})" if outer else "")
 
 
-def _diff(difference: Difference, proof: Proof) -> Iterator[str]:
+def _diff(difference: Difference, result: ParityResult) -> Iterator[str]:
     script, plan = difference.script, difference.plan
-    width = max(len(proof.left), len(proof.right))
-    left, right = f"  {proof.left:{width}}  ", f"  {proof.right:{width}}  "
+    names = _SIDES[result.other]
+    left, right = (f"  {name:{max(map(len, names))}}  " for name in names)
     stream = difference.stream if difference.stream != "test" else "command"
     if script is None or plan is None:
         what = f"{stream} {difference.number}"
         yield f"{left if script else right}{_line(script or plan)}"
-        yield f"  {_gone(what, proof) if script else _new(what, proof)}"
+        yield f"  {_gone(what, result) if script else _new(what, result)}"
         return
     if difference.field == "env":
         yield f"{left}{_line(script)}"
@@ -138,39 +154,42 @@ def _diff(difference: Difference, proof: Proof) -> Iterator[str]:
     elif difference.field == "order":
         yield f"{left}{_line(script)}"
         which = f"{difference.stream} {difference.number}"
-        yield f"  {which} stands elsewhere among the others {_in(proof.right)}"
+        yield f"  {which} has another place in the order {_in(_SIDES[result.other][1])}"
     else:
-        yield from _words(left, script, right, plan, proof)
+        yield from _words(left, script, right, plan, result)
 
 
-def _words(left: str, script: Command, right: str, plan: Command, proof: Proof) -> Iterator[str]:
+def _words(
+    left: str, script: Command, right: str, plan: Command, result: ParityResult
+) -> Iterator[str]:
     """Write two commands above one another, and a mark below the first word that differs."""
     at = _first_apart(script.argv, plan.argv)
-    before = " ".join(map(_quoted, script.argv[:at]))
+    before = quote_all(script.argv[:at])
     cut = max(0, len(before) - _WIDE)
     column = len(before) - cut + (1 if at else 0) + (2 if cut else 0)
     for label, command in ((left, script), (right, plan)):
         text = _line(command)
         text = "… " + text[cut:] if cut else text
         yield label + text
-    yield " " * (len(right) + column) + "^ " + _said(script.argv[at:], plan.argv[at:], proof)
+    yield " " * (len(right) + column) + "^ " + _said(script.argv[at:], plan.argv[at:], result)
 
 
-def _said(script: tuple[str, ...], plan: tuple[str, ...], proof: Proof) -> str:
+def _said(script: tuple[str, ...], plan: tuple[str, ...], result: ParityResult) -> str:
     """Say in words what happened at the first place where two commands part."""
     if not plan or (script and script[1:2] == plan[:1]):
-        return _gone(script[0], proof)
+        return _gone(script[0], result)
     if not script or plan[1:2] == script[:1]:
-        return _new(plan[0], proof)
-    return f"{script[0]} {_in(proof.left)}, {plan[0]} {_in(proof.right)}"
+        return _new(plan[0], result)
+    left, right = map(_in, _SIDES[result.other])
+    return f"{script[0]} {left}, {plan[0]} {right}"
 
 
-def _gone(what: str, proof: Proof) -> str:
-    return f"{what} is gone" if proof.right == "now" else f"{what} is missing in the {proof.right}"
+def _gone(what: str, result: ParityResult) -> str:
+    return f"{what} is gone" if result.other is Side.EARLIER else f"{what} is missing in the plan"
 
 
-def _new(what: str, proof: Proof) -> str:
-    return f"{what} is new" if proof.right == "now" else f"{what} is not in the {proof.left}"
+def _new(what: str, result: ParityResult) -> str:
+    return f"{what} is new" if result.other is Side.EARLIER else f"{what} is not in the script"
 
 
 def _in(side: str) -> str:
@@ -189,49 +208,40 @@ def _changed_names(difference: Difference) -> list[str]:
 
 
 def _shown(value: str | None) -> str:
-    return "(not set)" if value is None else _quoted(value)
+    return "(not set)" if value is None else quote(value)
 
 
 def _line(command: Command | None) -> str:
-    return " ".join(map(_quoted, command.argv)) if command else ""
+    return quote_all(command.argv) if command else ""
 
 
-def _quoted(word: str) -> str:
-    """Quote a word for a shell, on one line: a log must not take it for a command of its own."""
-    if word.isprintable():
-        return shlex.quote(word)
-    text = word.replace("\\", "\\\\").replace("'", "\\'")
-    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return f"$'{''.join(shown)}'"
-
-
-def _table(proof: Proof) -> Iterator[str]:
-    shown = [standing for standing in Standing if proof.count(standing)]
-    names = {Standing.NAMED: "named"}
-    heads = "".join(f"{names.get(one, _name(one, proof)):>17}" for one in shown)
+def _table(result: ParityResult) -> Iterator[str]:
+    shown = [verdict for verdict in JobVerdict if result.count(verdict)]
+    heads = "".join(f"{_SHORT.get(one, _word(one, result)):>17}" for one in shown)
     yield f"{'config':40}{'jobs':>6}{heads}"
-    for config, counts in proof.by_config().items():
+    for config, counts in result.by_config().items():
         cells = "".join(f"{counts[one] or '':>17}" for one in shown)
         yield f"{config or '(none)':40}{sum(counts.values()):>6}{cells}"
 
 
-def proof_markdown(proof: Proof, most: int = 20) -> str:
+def parity_markdown(result: ParityResult, most: int = 20) -> str:
     """Write a comment for a pull request: the totals, the diffs folded, the table."""
-    mark = "❌" if proof.exit_code else "✅"
-    title = "Parity of plans and script" if proof.right == "plan" else "What the change runs anew"
-    lines = [f"### {mark} {title}", "", _totals(proof), ""]
-    groups = list(_groups(proof))
-    for job, alike in groups[:most]:
-        head, *rest = _block(job, alike, proof)
+    mark = "❌" if result.exit_code else "✅"
+    is_change = result.other is Side.EARLIER
+    title = "Jobs affected by this change" if is_change else "Parity of plans and script"
+    lines = [f"### {mark} {title}", "", _totals(result), ""]
+    groups = list(_groups(result))
+    for job, others in groups[:most]:
+        head, *rest = _block(job, others, result)
         lines += ["<details>", f"<summary>{_escaped(head)}</summary>", ""]
         lines += ["```", *rest, "```", "", "</details>", ""]
     if len(groups) > most:
-        lines += [f"… and {len(groups) - most} more ways to differ.", ""]
-    lines += [f"- ⚠️ named differences: {_escaped(fault)}" for fault in proof.faults]
-    shown = [standing for standing in Standing if proof.count(standing)]
-    heads = " | ".join(_name(one, proof) for one in shown)
+        lines += [f"… and {len(groups) - most} more distinct differences.", ""]
+    lines += [f"- ⚠️ accepted differences: {_escaped(fault)}" for fault in result.faults]
+    shown = [verdict for verdict in JobVerdict if result.count(verdict)]
+    heads = " | ".join(_word(one, result) for one in shown)
     lines += ["", f"| config | jobs | {heads} |", "| --- | ---: |" + " ---: |" * len(shown)]
-    for config, counts in proof.by_config().items():
+    for config, counts in result.by_config().items():
         cells = " | ".join(str(counts[one] or "") for one in shown)
         lines.append(f"| {_escaped(config) or '(none)'} | {sum(counts.values())} | {cells} |")
     return "\n".join([*lines, ""])
@@ -243,34 +253,34 @@ def _escaped(text: str) -> str:
     return text
 
 
-def proof_dict(proof: Proof) -> dict[str, Any]:
+def parity_to_json(result: ParityResult) -> dict[str, Any]:
     """Return everything as JSON values: each job with all of its differences."""
     return {
         "format": 1,
-        "script": proof.script,
-        "sides": [proof.left, proof.right],
-        "seconds": round(proof.seconds, 3),
-        "cached": proof.cached,
-        "exit_code": proof.exit_code,
-        "totals": {standing.value: proof.count(standing) for standing in Standing},
+        "script": result.script,
+        "sides": list(_SIDES[result.other]),
+        "seconds": round(result.seconds, 3),
+        "cached": result.cached,
+        "exit_code": result.exit_code,
+        "totals": {verdict.value: result.count(verdict) for verdict in JobVerdict},
         "configs": {
-            config: {standing.value: number for standing, number in counts.items()}
-            for config, counts in proof.by_config().items()
+            config: {verdict.value: number for verdict, number in counts.items()}
+            for config, counts in result.by_config().items()
         },
-        "faults": list(proof.faults),
-        "jobs": [_job_dict(job) for job in proof.jobs],
+        "faults": list(result.faults),
+        "jobs": [_job_dict(job) for job in result.jobs],
     }
 
 
-def _job_dict(job: JobProof) -> dict[str, Any]:
+def _job_dict(job: JobComparison) -> dict[str, Any]:
     return {
         "job": dict(job.job),
-        "standing": job.standing.value,
+        "verdict": job.verdict.value,
         "reason": job.reason,
         "lines": list(job.lines),
         "commands": job.commands,
         "assumed": [note.text for note in job.assumed],
-        "named": [{"what": entry.what, "why": entry.why} for entry in job.named],
+        "accepted": [{"what": entry.what, "why": entry.why} for entry in job.accepted],
         "differences": [_difference_dict(one) for one in job.differences],
     }
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ci_sessions.gate.evidence import Evidence, Rate, Verdict
     from ci_sessions.gate.rollout import Rollout
 
-__all__ = ["describe_rollout", "rollout_dict"]
+__all__ = ["describe_rollout", "rollout_to_json"]
 
 _COLUMNS = f"{'config':22}{'share':>6}  {'runs py/sh':>13}  {'fallback':22}{'runner errors':22}"
 _SHOWN = 3
@@ -71,7 +71,7 @@ def _time(found: Evidence) -> str:
     return f"{100 * found.slowdown:+.1f} % ({100 * edges.low:+.1f}…{100 * edges.high:+.1f})"
 
 
-def rollout_dict(
+def rollout_to_json(
     rollout: Rollout, evidence: Mapping[str, Evidence], verdicts: Mapping[str, Verdict]
 ) -> dict[str, Any]:
     """Return the same for machines: fractions, counts, intervals."""

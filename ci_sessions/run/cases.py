@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ci_sessions.records.record import Case, Cases
@@ -12,11 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["CaseScanner", "read_cases", "reports_below"]
+    from ci_sessions.text import Redactor
+
+__all__ = ["CaseScanner", "read_cases", "redacted_cases", "reports_below"]
 
 REPORTS = "test/test-reports"
 _MOST = 500  # failed cases kept in a record
-_LONGEST = 4000  # characters of a message taken; the record keeps fewer, after redaction
+_LONGEST = 4000  # characters of a message taken
+_KEPT = 300  # characters of a message that a record keeps, after redaction
 
 _UNITTEST = re.compile(r"^(ERROR|FAIL): (?:test )?(\S+) \((\S+)\)")
 _PYTEST = re.compile(r"^(ERROR|FAILED) (\S+::\S+)(?: - (.*))?$")
@@ -83,6 +87,21 @@ def _last_words(text: str) -> str:
     """Return the line of a message that says most: the last that is not blank."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:_LONGEST] if lines else ""
+
+
+def redacted_cases(cases: Cases | None, redact: Redactor) -> Cases | None:
+    """Return cases without secrets, their messages cut to what a record keeps."""
+    if cases is None:
+        return None
+    failed = tuple(
+        replace(
+            case,
+            name=redact(case.name),
+            message=redact(case.message)[:_KEPT],  # cut what is redacted, not before
+        )
+        for case in cases.failed
+    )
+    return replace(cases, failed=failed)
 
 
 class CaseScanner:

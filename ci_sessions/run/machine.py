@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
+import glob
 import re
 import secrets
 import shutil
 import string
 import tempfile
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ci_sessions.errors import CheckoutError, InternalError, MissingToolError
-from ci_sessions.job.build_environment import Device
-from ci_sessions.plan.placeholders import CONDITIONS, GLOBS, QUESTIONS, fill, split_list_questions
+from ci_sessions.plan.placeholders import Kind, Piece, names_in, parse, render, substitute
+from ci_sessions.plan.shell import bash_words
+from ci_sessions.plan.step import Program
 from ci_sessions.run import process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping, Sequence
 
-    from ci_sessions.plan.plan import Plan, Step, Variables
+    from ci_sessions.plan.facts import Condition, Executables, Question
+    from ci_sessions.plan.plan import DeviceNeed, Plan
+    from ci_sessions.plan.step import Step, Variables
 
-__all__ = ["Machine", "count_devices", "missing_script", "pin_plan", "place_plan"]
+__all__ = ["Machine", "check_scripts", "count_devices"]
 
 _LOCATE_TORCH = (
     'cd / && python -c \'import importlib.util as u, os, site; s = u.find_spec("torch"); '
     "print(os.path.dirname(os.path.dirname(s.origin)) if s and s.origin "
     "else site.getsitepackages()[0])'"
 )
+_PLACE = re.compile(r"\$(ROOT|SITE|TMP|SHIMS)\b")
+_WILDCARD = re.compile(r"[*?]")
 
 
 @dataclass(slots=True)
@@ -36,10 +43,11 @@ class Machine:
 
     root: Path
     variables: Mapping[str, str]
+    questions: Mapping[str, Question] = field(default_factory=lambda: MappingProxyType({}))
     _known: dict[str, str] = field(default_factory=dict)
 
     def place(self, name: str) -> str:
-        """Return a folder (ROOT, SITE, HOME, TMP, SHIMS), the search PATH, or RANDOM letters."""
+        """Return a folder (ROOT, SITE, HOME, TMP, SHIMS), or the search PATH."""
         if name not in self._known:
             self._known[name] = self._find(name)
         return self._known[name]
@@ -55,84 +63,146 @@ class Machine:
             return str(Path(python).parent) if python else "$SHIMS"
         if name == "TMP":
             return tempfile.gettempdir()
-        if name == "RANDOM":
-            return "".join(secrets.choice(string.ascii_letters) for _ in range(8))
         return self.variables.get(name, f"${name}")  # HOME, PATH
 
-    def pin(self, name: str) -> str:
-        """Return the commit that the checkout pins a project to."""
+    @property
+    def random(self) -> str:
+        """Eight letters, the same all run."""
+        if "random" not in self._known:
+            self._known["random"] = "".join(secrets.choice(string.ascii_letters) for _ in range(8))
+        return self._known["random"]
+
+    def pin(self, name: str) -> str | None:
+        """Return the commit that the checkout pins a project to, if it does."""
         path = self.root / ".github" / "ci_commit_pins" / f"{name}.txt"
-        if not path.is_file():
-            return f"PIN-{name}"  # shown in a dry run; a step that needs it fails by name
-        return path.read_text(encoding="utf-8").strip()
+        try:
+            return path.read_text(encoding="utf-8", errors="replace").strip()
+        except OSError:
+            return None  # a step that needs it fails by name
 
     def answer(self, name: str) -> str:
-        """Ask a question of ``tokens.QUESTIONS``."""
+        """Ask a question. Raises InternalError where there is no answer and there must be one."""
         key = f"ask:{name}"
         if key not in self._known:
-            line = self.fill_places(QUESTIONS[name].shell)
-            asked = process.capture(line, cwd=self.root, env=self.variables)
-            if asked.code == process.TIMED_OUT or (asked.code and QUESTIONS[name].is_needed):
-                raise InternalError(f"no answer to {name!r} (exit {asked.code}): {line}")
+            question = self.questions[name]
+            asked = self._shell(question.line)
+            if asked.code == process.TIMED_OUT or (asked.code and question.is_needed):
+                raise InternalError(f"no answer to {name!r} (exit {asked.code}): {question.line}")
             self._known[key] = asked.text
         return self._known[key]
 
-    def holds(self, name: str) -> bool:
-        """Evaluate a condition of ``tokens.CONDITIONS``: anew, unless it cannot change."""
-        key = f"if:{name}"
-        if not CONDITIONS[name].is_fixed or key not in self._known:
-            line = self.fill_places(CONDITIONS[name].shell)
-            code = process.capture(line, cwd=self.root, env=self.variables).code
-            self._known[key] = "" if code else "yes"
+    def holds(self, condition: Condition) -> bool:
+        """Evaluate a condition: anew, unless it cannot change."""
+        key = f"if:{condition.name}"
+        if not condition.is_fixed or key not in self._known:
+            self._known[key] = "" if self._shell(condition.line).code else "yes"
         return bool(self._known[key])
 
-    def found(self, name: str, cwd: str) -> list[str]:
-        """List the executables of ``tokens.GLOBS``, as paths from the step's folder."""
-        folder = self.root / cwd
+    def _shell(self, line: str) -> process.Captured:
+        """Run a line of shell that finds the places which it names as variables."""
+        places = {name: self.place(name) for name in _PLACE.findall(line)}
+        return process.capture(line, cwd=self.root, env={**self.variables, **places})
+
+    def found(self, executables: Executables, cwd: str) -> list[str]:
+        """List executables that are there, as paths from the step's folder (a template)."""
+        folder = self.root / self.render(cwd)
         paths = [
             pattern[: pattern.rindex("/") + 1] + path.name
-            for pattern in GLOBS[name].patterns
+            for pattern in executables.patterns
             for path in sorted(folder.glob(pattern.removeprefix("./")))
             if path.is_file() and path.stat().st_mode & 0o111 and path.suffix not in (".so", ".a")
         ]
         return list(dict.fromkeys(paths))
 
-    def fill_places(self, text: str) -> str:
-        """Fill in the places and pins; questions stay."""
-        return fill(text, place=self.place, pin=self.pin)
+    # --- templates
 
-    def argv(self, step: Step) -> tuple[str, ...]:
-        """Return the words of a step, answered; wildcards become the files that match."""
-        words = split_list_questions(step.command, self.answer)
-        filled = [fill(word, place=self.place, pin=self.pin, answer=self.answer) for word in words]
-        if not step.expands:
-            return tuple(filled)
-        return tuple(path for word in filled for path in self._expand(word, step.cwd))
+    def known(self, piece: Piece) -> str | None:
+        """Return what is known of a piece without asking a question."""
+        match piece.kind:
+            case Kind.PLACE:
+                return self.place(piece.name)
+            case Kind.PIN:
+                return self.pin(piece.name)
+            case Kind.RANDOM:
+                return self.random
+            case _:
+                return None
 
-    def _expand(self, word: str, cwd: str) -> list[str]:
-        if not re.search(r"[*?]", word):
-            return [word]
-        base = self.root / self.fill_places(cwd)
-        whole = Path(word)
-        top = Path(whole.anchor) if whole.is_absolute() else base
-        pattern = str(whole.relative_to(whole.anchor)) if whole.is_absolute() else word
-        found = sorted(top.glob(pattern.replace("[", "[[]")))
-        names = [str(path if whole.is_absolute() else path.relative_to(base)) for path in found]
-        return names or [word]
+    def pinned(self, piece: Piece) -> str | None:
+        """Return a pinned commit, and leave all else open: for people, who know places by name."""
+        return self.pin(piece.name) if piece.kind is Kind.PIN else None
 
-    def environment(self, *layers: Variables) -> dict[str, str]:
-        """Lay variables over the caller's; None removes a name, an optional blank leaves it."""
+    def placed(self, step: Step) -> Step:
+        """Return a step with all filled in that is known without a question."""
+        return step.mapped(lambda template: substitute(template, self.known))
+
+    def render(self, template: str) -> str:
+        """Return the plain text of a template, asking what it asks."""
+        return render(template, self._value)
+
+    def _value(self, piece: Piece) -> str:
+        if piece.kind is Kind.QUESTION:
+            return self.answer(piece.name)
+        found = self.known(piece)
+        return f"{piece.kind.name}-{piece.name}" if found is None else found
+
+    def argv(self, step: Step, *, saves_to: str = "") -> tuple[str, ...]:
+        """Return the words of a step, answered; wildcards become the files that match.
+
+        ``saves_to`` is the file in which a shell step writes down its environment.
+        """
+        command = step.command
+        in_bash = bash_words(command, self.render, saves_to=saves_to)
+        if in_bash is not None:
+            return in_bash
+        words: list[str] = []
+        for template in command.argv:
+            asked = names_in(template, Kind.QUESTION)
+            if asked and self.questions[asked[0]].is_list:
+                words += self.answer(asked[0]).split()
+            elif isinstance(command, Program) and command.expands:
+                words += self._expand(template, step.cwd)
+            else:
+                words.append(self.render(template))
+        return tuple(words)
+
+    def _expand(self, template: str, cwd: str) -> list[str]:
+        """Return the files that match; a pattern that nothing matches stays as it is."""
+        pieces = parse(template)
+        texts = [piece.name if piece.kind is Kind.TEXT else "" for piece in pieces]
+        if not any(map(_WILDCARD.search, texts)):
+            return [self.render(template)]
+        base = self.root / self.render(cwd)
+        pattern = "".join(
+            piece.name.replace("[", "[[]") if piece.kind is Kind.TEXT else glob.escape(value)
+            for piece in pieces
+            for value in ["" if piece.kind is Kind.TEXT else self._value(piece)]
+        )
+        found = sorted(glob.glob(pattern, root_dir=base))  # noqa: PTH207 - Path.glob takes no absolute pattern
+        return found or [self.render(template)]
+
+    def environment(
+        self, exported: Variables, kept: Mapping[str, str | None], own: Variables
+    ) -> dict[str, str]:
+        """Lay a step's variables over the caller's; None removes a name.
+
+        First what the plan exports for all, then what earlier steps left (``kept``, plain texts),
+        then the step's own. A question without an answer that is optional changes nothing.
+        """
         merged = dict(self.variables)
-        for layer in layers:
+        for layer, is_template in ((exported, True), (kept, False), (own, True)):
             for name, value in layer.items():
                 if value is None:
                     merged.pop(name, None)
                     continue
-                text = fill(value, place=self.place, pin=self.pin, answer=self.answer)
-                is_blank = not text and any(QUESTIONS[asked].is_optional for asked in _asked(value))
-                if not is_blank:
+                text = self.render(value) if is_template else value
+                if text or not is_template or not self._is_optional(value):
                     merged[name] = text
         return merged
+
+    def _is_optional(self, template: str) -> bool:
+        asked = names_in(template, Kind.QUESTION)
+        return any(self.questions[name].is_optional for name in asked)
 
     def need(self, *programs: str) -> None:
         """Raise ``MissingToolError`` for the first program that is not on PATH."""
@@ -144,70 +214,18 @@ class Machine:
                 )
 
 
-def _asked(value: str) -> list[str]:
-    return re.findall(r"\$\{ask:([a-z0-9_]+)\}", value)
-
-
-def place_plan(plan: Plan, machine: Machine) -> Plan:
-    """Fill a plan's places and pins in: the words that are run."""
-    return fill_plan(plan, machine.fill_places)
-
-
-def pin_plan(plan: Plan, machine: Machine) -> Plan:
-    """Fill only the pins in; places keep their short names."""
-    return fill_plan(plan, lambda text: fill(text, pin=machine.pin))
-
-
-def fill_plan(plan: Plan, filled: Callable[[str], str]) -> Plan:
-    """Apply a function to every text of a plan, but for the search path, which grows as it runs."""
-
-    def words(values: Variables) -> dict[str, str | None]:
-        return {
-            name: value if value is None or name == "PATH" else filled(value)
-            for name, value in values.items()
-        }
-
-    def placed(step: Step) -> Step:
-        return replace(
-            step,
-            argv=tuple(map(filled, step.argv)),
-            cwd=filled(step.cwd),
-            env=words(step.env),
-            sources=tuple(map(filled, step.sources)),
-            writes=filled(step.writes) if step.writes else None,
-            output=filled(step.output) if step.output else None,
-        )
-
-    return replace(
-        plan,
-        env=words(plan.env),
-        setup=tuple(map(placed, plan.setup)),
-        tests=tuple(replace(test, items=tuple(map(placed, test.steps))) for test in plan.tests),
-        cleanup=tuple(map(placed, plan.cleanup)),
-    )
-
-
-def count_devices(device: Device, dev: Path = Path("/dev")) -> int:
+def count_devices(need: DeviceNeed, dev: Path = Path("/dev")) -> int:
     """Count this machine's devices of a kind by their device files; no process is started."""
-    patterns = {
-        Device.CUDA: "nvidia[0-9]*",
-        Device.ROCM: "dri/renderD*",
-        Device.XPU: "dri/renderD*",
-        Device.TPU: "accel*",
-    }
-    if device not in patterns:
+    if not need.files or (need.requires and not (dev / need.requires).exists()):
         return 0
-    if device is Device.ROCM and not (dev / "kfd").exists():
-        return 0
-    return len(list(dev.glob(patterns[device])))
+    return len(list(dev.glob(need.files)))
 
 
-def missing_script(plan: Plan, root: Path) -> None:
+def check_scripts(plan: Plan, root: Path) -> None:
     """Raise ``CheckoutError`` where a test's own script is not in the checkout."""
     for test in plan.tests:
-        if test.skipped:
-            continue
-        for step in test.steps:
+        steps: Sequence[Step] = () if test.skipped else test.steps
+        for step in steps:
             script = next((word for word in step.argv if word.startswith("test/run_test")), None)
             if script and not (root / script).is_file():
                 raise CheckoutError(f"{root} has no {script}, which {test.name} runs.")

@@ -1,68 +1,54 @@
-"""The one door to processes: start a child in its own group, stream what it writes, end it all.
+"""The only user of subprocess: start a child in its own group, stream what it writes, end it all.
 
 Each child leads a session of its own, so that ending the group ends its grandchildren. What leaves
-the group (a daemon) is caught too on Linux: this process asks to inherit orphans and finds them.
+the group (a daemon) is found by ``descendants.py``.
 """
 
 from __future__ import annotations
 
-import codecs
-import ctypes
+import enum
 import os
 import resource
 import selectors
 import signal
 import subprocess
-import sys
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ci_sessions import clock
-from ci_sessions.errors import CheckoutError
+from ci_sessions.run.descendants import GRACE, group_size
+from ci_sessions.run.pipe import PipeReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from types import FrameType
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
 __all__ = [
     "Captured",
-    "Companion",
     "Ended",
-    "Interrupted",
-    "adopt_orphans",
+    "LineProcess",
+    "ProgramOutput",
+    "Reason",
     "capture",
-    "end_descendants",
-    "git_files",
-    "holding_signals",
+    "capture_program",
     "no_core_dumps",
-    "raising_on_signals",
     "stream",
 ]
 
 _TICK = 0.1  # seconds between looks at the child and its limits
 _DRAIN = 1.0  # seconds that output may trail a child's end, held open by a grandchild
-_QUIET = 0.3  # seconds that a half line waits for its end
-_GRACE = 5.0  # seconds between asking a group to end and killing it
 _CHUNK = 65536
-_PR_SET_CHILD_SUBREAPER = 36
 NOT_FOUND = 127
 TIMED_OUT = 124
-Reason = Literal["exit", "timeout", "not found"]
 
 
-class Interrupted(BaseException):
-    """A signal asked the run to end. Not an Exception: nothing that handles faults may catch it."""
+class Reason(enum.Enum):
+    """Why a child is no more."""
 
-    def __init__(self, signum: int) -> None:
-        super().__init__(signum)
-        self.signum = signum
-
-    @property
-    def exit_code(self) -> int:
-        """The shell's code for a process that a signal ended."""
-        return 128 + self.signum
+    EXIT = "exit"
+    TIMEOUT = "timeout"
+    NOT_FOUND = "not found"  # it never was
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +63,7 @@ class Ended:
     wall: float
     cpu: float
     peak: int
-    reason: Reason = "exit"
+    reason: Reason = Reason.EXIT
     left_behind: int = 0
 
 
@@ -87,6 +73,15 @@ class Captured:
 
     code: int
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramOutput:
+    """What a program printed: exit code, standard output, standard error."""
+
+    code: int
+    output: bytes
+    errors: str
 
 
 def capture(line: str, *, cwd: Path, env: Mapping[str, str], limit: float = 60.0) -> Captured:
@@ -109,40 +104,21 @@ def capture(line: str, *, cwd: Path, env: Mapping[str, str], limit: float = 60.0
     return Captured(done.returncode, done.stdout.decode(errors="replace").rstrip("\n"))
 
 
-def git_files(root: Path, revision: str, folder: str) -> dict[str, bytes]:
-    """Return the files below ``folder`` at a revision, by path from ``root``, maybe a subfolder.
+def capture_program(argv: Sequence[str], *, limit: float = 60.0) -> ProgramOutput:
+    """Run a program to its end, at most ``limit`` seconds, and return all that it printed.
 
-    Raises CheckoutError when there is no such revision, or nothing of that folder in it.
+    One that cannot be started has code 127, one that took too long 124.
     """
-    if revision.startswith("-"):
-        raise CheckoutError(f"--since is {revision!r}: give a commit, a tag or a branch.")
-    git = ["git", "-C", str(root)]
-    listed = _git([*git, "ls-tree", "-r", "-z", revision, "--", folder], revision)
-    names = [
-        entry.partition("\t")[2]
-        for entry in listed.decode(errors="surrogateescape").split("\0")
-        if entry.partition(" ")[0] in ("100644", "100755")
-    ]
-    if not names:
-        raise CheckoutError(f"{folder} has no files at the revision {revision!r} of {root}.")
-    return {name: _git([*git, "show", f"{revision}:./{name}"], revision) for name in names}
-
-
-def _git(argv: list[str], revision: str) -> bytes:
     try:
-        done = subprocess.run(argv, capture_output=True, check=False, timeout=60)
-    except (FileNotFoundError, subprocess.TimeoutExpired) as error:
-        raise CheckoutError(f"git did not answer: {error}.") from error
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip()
-        raise CheckoutError(
-            f"--since is {revision!r}, which git cannot read: {said}: give a commit, a tag or a "
-            "branch that this checkout has."
-        )
-    return done.stdout
+        done = subprocess.run(list(argv), capture_output=True, check=False, timeout=limit)
+    except subprocess.TimeoutExpired:
+        return ProgramOutput(TIMED_OUT, b"", f"{argv[0]} took more than {limit:g} s")
+    except OSError as error:
+        return ProgramOutput(NOT_FOUND, b"", f"{argv[0]}: {error.strerror}")
+    return ProgramOutput(done.returncode, done.stdout, done.stderr.decode(errors="replace").strip())
 
 
-class Companion:
+class LineProcess:
     """A child that answers each line with a line, in a session of its own; a context manager.
 
     ``errors`` is the file that takes its standard error.
@@ -160,7 +136,7 @@ class Companion:
             )
         self._rest = b""
 
-    def __enter__(self) -> Companion:  # noqa: PYI034 - Self needs Python 3.11
+    def __enter__(self) -> LineProcess:  # noqa: PYI034 - Self needs Python 3.11
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -231,7 +207,7 @@ def stream(  # noqa: PLR0913 - a process has this many sides
     except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
         emit(f"{error.filename or argv[0]}: {error.strerror}\n")
         code = 126 if isinstance(error, PermissionError) else NOT_FOUND
-        return Ended(code, clock.seconds() - began, 0.0, 0, "not found")
+        return Ended(code, clock.seconds() - began, 0.0, 0, Reason.NOT_FOUND)
     try:
         return _follow(child, began, emit, limit, on_tick)
     except BaseException as error:
@@ -250,9 +226,11 @@ def _follow(
     limit: float | None,
     on_tick: Callable[[float], None],
 ) -> Ended:
-    output = _Output(child, emit)
+    if child.stdout is None:  # pragma: no cover - Popen was given a pipe
+        raise ValueError("the child has no output to read")
+    output = PipeReader(child.stdout, emit)
     usage: resource.struct_rusage | None = None
-    reason: Reason = "exit"
+    reason = Reason.EXIT
     gone: float | None = None
     while True:
         is_open = output.read(_TICK)
@@ -262,16 +240,16 @@ def _follow(
             usage = _reap(child)
             gone = clock.seconds() if usage else None
         if usage is None and limit is not None and elapsed > limit:
-            reason = "timeout"
+            reason = Reason.TIMEOUT
             usage = _end_group(child, signal.SIGTERM)
             gone = clock.seconds()
         if gone is not None and (not is_open or clock.seconds() - gone > _DRAIN):
             break
     output.finish()
-    left = _group_size(child.pid)
+    left = group_size(child.pid)
     if left:
         _end_group(child, signal.SIGTERM)
-    code = TIMED_OUT if reason == "timeout" else _shell_code(child.returncode)
+    code = TIMED_OUT if reason is Reason.TIMEOUT else _shell_code(child.returncode)
     return Ended(
         code,
         clock.seconds() - began,
@@ -280,56 +258,6 @@ def _follow(
         reason,
         left,
     )
-
-
-class _Output:
-    """Reads a child's pipe in pieces and passes on whole lines, or half ones after a while."""
-
-    def __init__(self, child: subprocess.Popen[bytes], emit: Callable[[str], None]) -> None:
-        if child.stdout is None:  # pragma: no cover - Popen was given a pipe
-            raise ValueError("the child has no output to read")
-        self._file = child.stdout
-        os.set_blocking(self._file.fileno(), False)
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._file, selectors.EVENT_READ)
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._emit = emit
-        self._held = ""
-        self._since = clock.seconds()
-        self._is_open = True
-
-    def read(self, wait: float) -> bool:
-        """Read what is there within ``wait`` seconds; tell whether more may come."""
-        if not self._is_open:
-            clock.sleep(wait / 10)
-            return False
-        if self._selector.select(wait):
-            data = os.read(self._file.fileno(), _CHUNK)
-            self._is_open = bool(data)
-            self._take(self._decoder.decode(data, final=not data))
-        if self._held and clock.seconds() - self._since > _QUIET:
-            self._pass_on(self._held)
-            self._held = ""
-        return self._is_open
-
-    def _take(self, text: str) -> None:
-        whole, newline, rest = (self._held + text).rpartition("\n")
-        if newline or not self._held:
-            self._since = clock.seconds()  # a half line begins
-        self._held = rest
-        if newline:
-            self._pass_on(whole + newline)
-
-    def _pass_on(self, text: str) -> None:
-        if text:
-            self._emit(text)
-
-    def finish(self) -> None:
-        """Pass on what is left."""
-        self._take(self._decoder.decode(b"", final=True))
-        self._pass_on(self._held)
-        self._held = ""
-        self._selector.close()
 
 
 def _reap(child: subprocess.Popen[bytes], *, wait: bool = False) -> resource.struct_rusage | None:
@@ -350,15 +278,15 @@ def _reap(child: subprocess.Popen[bytes], *, wait: bool = False) -> resource.str
 def _end_group(child: subprocess.Popen[bytes], first: int) -> resource.struct_rusage | None:
     """End all of a child's group: ask, wait, kill. Returns the child's accounting, if now ended."""
     usage = _reap(child)
-    deadline = clock.seconds() + _GRACE
+    deadline = clock.seconds() + GRACE
     signum = first
-    while _group_size(child.pid) or child.returncode is None:
+    while group_size(child.pid) or child.returncode is None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signum)
         if signum == signal.SIGKILL:
             usage = usage or _reap(child, wait=True)
-        until = min(deadline, clock.seconds() + _GRACE)
-        while clock.seconds() < until and (_group_size(child.pid) or child.returncode is None):
+        until = min(deadline, clock.seconds() + GRACE)
+        while clock.seconds() < until and (group_size(child.pid) or child.returncode is None):
             usage = usage or _reap(child)
             clock.sleep(_TICK / 10)
         if signum == signal.SIGKILL:
@@ -373,111 +301,7 @@ def _shell_code(code: int | None) -> int:
     return 128 - code if code < 0 else code
 
 
-def _processes() -> Iterator[tuple[int, int, int, str]]:
-    """Give pid, parent, group and state of every process, from /proc (nothing elsewhere)."""
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError, ValueError, IndexError):
-            pid, rest = entry.parent.name, entry.read_text(errors="replace").rpartition(")")[2]
-            state, parent, group = rest.split()[:3]
-            yield int(pid), int(parent), int(group), state
-
-
-def _group_size(group: int) -> int:
-    """Count the living processes of a group; zombies are dead already."""
-    if sys.platform != "linux":
-        try:
-            os.killpg(group, 0)
-        except (ProcessLookupError, PermissionError):
-            return 0
-        return 1
-    return sum(1 for _, _, its, state in _processes() if its == group and state not in "ZX")
-
-
-def adopt_orphans() -> None:
-    """Ask Linux to hand this process its descendants' orphans, so that none gets out of sight."""
-    if sys.platform == "linux":
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def descendants() -> set[int]:
-    """Return the pids of all processes below this one."""
-    children: dict[int, list[int]] = {}
-    for pid, parent, _, state in _processes():
-        if state not in "ZX":
-            children.setdefault(parent, []).append(pid)
-    found: set[int] = set()
-    new = [os.getpid()]
-    while new:
-        below = [pid for parent in new for pid in children.get(parent, ()) if pid not in found]
-        found.update(below)
-        new = below
-    return found
-
-
-def end_descendants(but: set[int]) -> int:
-    """End every process below this one that is not in ``but``; return how many there were."""
-    mine = descendants() - but
-    for signum in (signal.SIGTERM, signal.SIGKILL):
-        for pid in mine:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signum)
-        deadline = clock.seconds() + (_GRACE if signum == signal.SIGTERM else 1.0)
-        while clock.seconds() < deadline and descendants() & mine:
-            clock.sleep(_TICK / 10)
-        if not descendants() & mine:
-            break
-    for pid in mine:
-        with suppress(ChildProcessError, OSError):
-            os.waitpid(pid, os.WNOHANG)
-    return len(mine)
-
-
 def no_core_dumps() -> None:
     """Do as ``ulimit -c 0``: a rerun that crashes often must not fill the disk."""
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
-
-
-@contextmanager
-def raising_on_signals() -> Iterator[None]:
-    """Turn SIGINT, SIGTERM and SIGHUP into ``Interrupted`` in the main thread, then undo that."""
-
-    def stop(signum: int, _frame: FrameType | None) -> None:
-        raise Interrupted(signum)
-
-    with _handling(stop):
-        yield
-
-
-@contextmanager
-def holding_signals() -> Iterator[None]:
-    """Let a first signal wait until the end, as ``Interrupted``; a second one cuts at once."""
-    held: list[int] = []
-
-    def hold(signum: int, _frame: FrameType | None) -> None:
-        held.append(signum)
-        if len(held) > 1:
-            raise Interrupted(signum)
-
-    with _handling(hold):
-        yield
-    if held:
-        raise Interrupted(held[0])
-
-
-@contextmanager
-def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Handle the signals that end a process, but for those that the caller has ignored (nohup)."""
-    before = {}
-    try:
-        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(name) is not signal.SIG_IGN:
-                before[name] = signal.signal(name, handler)
-    except ValueError:  # not the main thread: signals are somebody else's
-        before = {}
-    try:
-        yield
-    finally:
-        for name, former in before.items():
-            signal.signal(name, former)

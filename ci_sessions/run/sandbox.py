@@ -1,8 +1,8 @@
-"""Walls that the kernel keeps around this process and all that it starts; none needs privileges.
+"""A sandbox for scripts that are only asked what they would do; it needs no privileges.
 
-The recorder itself starts no program of the checkout; these walls are for what it cannot see: a
+The recorder itself starts no program of the checkout. The sandbox is for what it cannot see: a
 redirection of bash to a file elsewhere, its ``/dev/tcp``, a fork bomb, a program that was started
-past it. Each is put up where the kernel has it, and what stands is said.
+past it. It is made of what the kernel has: another user, limits, Landlock, seccomp.
 """
 
 from __future__ import annotations
@@ -60,24 +60,24 @@ _MEMORY = 4 * 1024**3  # bytes of address space
 
 
 def confine(folder: Path, programs: Iterable[Path] = (), user: int = NOBODY) -> list[str]:
-    """Limit this process for good; return the walls that stand.
+    """Limit this process for good; return the parts of the sandbox that this kernel has.
 
     Files change below ``folder`` only, and only ``programs`` are started. Root becomes ``user``.
     """
     if sys.platform != "linux":
         return []
-    walls = []
+    parts = []
     if os.geteuid() == 0 and _become(user):
-        walls.append("user")
+        parts.append("user")
     _limit()
-    walls.append("limits")
+    parts.append("limits")
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     if abi := _restrict_files(libc, folder, tuple(programs)):
-        walls.append(f"landlock {abi}")
+        parts.append(f"landlock {abi}")
     if _forbid_calls(libc):
-        walls.append("seccomp")
-    return walls
+        parts.append("seccomp")
+    return parts
 
 
 def has_landlock() -> bool:

@@ -15,14 +15,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from ci_sessions.catalogue.table import CONFIGURATIONS
-from ci_sessions.checkout.checkout import sample_checkout
-from ci_sessions.cli import commands
-from ci_sessions.gate.evidence import Evidence, collect, judge, read_summaries
+from ci_sessions.catalogue.table import listed_configs
+from ci_sessions.checkout.locate import sample_checkout
+from ci_sessions.cli.plan import plan_lines
+from ci_sessions.gate.evidence import Evidence, collect, judge
 from ci_sessions.gate.rollout import read_rollout
+from ci_sessions.parity.pool import trace_jobs
 from ci_sessions.parity.profile import read_profile
 from ci_sessions.parity.staging import read_stage
-from ci_sessions.parity.trace import trace_jobs
+from ci_sessions.records.query import read_summaries
 
 TRACES = Path(__file__).parents[1] / "parity" / "traces.jsonl.xz"
 RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
@@ -42,14 +43,14 @@ def best(work):
 
 def plan_all(lines):
     """Plan all recorded jobs and print their lines."""
-    commands.plan_jobs(lines, io.StringIO())
+    plan_lines(lines, io.StringIO())
 
 
 def trace_sample():
     """Trace the sample's script for each configuration, two at once, nothing cached."""
     root, profile = sample_checkout(), read_profile()
     stage = read_stage(root, ".ci/pytorch/test.sh", profile)
-    jobs = [{"TEST_CONFIG": config, "BUILD_ENVIRONMENT": "linux"} for config, *_ in CONFIGURATIONS]
+    jobs = [{"TEST_CONFIG": config, "BUILD_ENVIRONMENT": "linux"} for config in listed_configs()]
     return list(trace_jobs(jobs, stage, profile, workers=2))
 
 

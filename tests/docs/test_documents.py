@@ -95,42 +95,93 @@ def test_links_lead_somewhere():
             assert (path.parent / target).exists(), f"{path.name}: {target}"
 
 
+def blocks(page):
+    """Give the code blocks of a page."""
+    return re.findall(r"^```(?:python|text)\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+
+
+def insert(path, new, before=""):
+    """Put new text into a file, before some line of it or at its end."""
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, new + before, 1) if before else text + new)
+
+
+def run_in(folder, *words):
+    env = {**plain_environment(), "PYTHONPATH": str(folder)}
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def unit_tests(folder):
+    return run_in(folder, "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", "tests/unit")
+
+
 def test_the_configuration_of_the_page_can_be_added(clone, tmp_path):
-    """The page 'Adding a configuration', followed to the letter."""
+    """The page 'Adding a configuration', followed to the letter in a copy of the tree."""
     folder = tmp_path / "followed"
     shutil.copytree(clone, folder)
-    page = (folder / "docs" / "adding-a-configuration.md").read_text()
-    function, row, test = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    added_lines = [
-        line for block in (function, row, test) for line in block.splitlines() if line.strip()
-    ]
-    assert len(added_lines) < 15
-    suite = folder / "ci_sessions" / "catalogue" / "suites" / "python.py"
-    text = suite.read_text().replace(
-        "from ci_sessions.plan.builders import (\n",
-        "from ci_sessions.plan.builders import (\n    added,\n",
-        1,
+    code = folder / "ci_sessions"
+    function, row, name, test = blocks((folder / "docs" / "adding-a-configuration.md").read_text())
+    added = [line for block in (function, row, name, test) for line in block.splitlines() if line]
+    assert len(added) <= 20
+    suite = code / "catalogue" / "suites" / "dynamo.py"
+    imports, _, body = function.partition("\n\n\n")
+    insert(suite, imports + "\n", before="\nif TYPE_CHECKING:")
+    insert(suite, "\n\n" + body)
+    insert(code / "catalogue" / "table.py", row, before='    row("pr time"')
+    insert(code / "resources" / "native.txt", name)
+    insert(folder / "tests" / "unit" / "catalogue" / "test_table.py", "\n\n" + test)
+
+    done = unit_tests(folder)
+    assert done.returncode == 0, done.stdout[-3000:]
+    done = run_in(
+        folder, "pytest", "-q", "tests/unit/catalogue/test_table.py", "-k", "dynamo_export"
     )
-    suite.write_text(text + "\n\n" + function)
-    table = folder / "ci_sessions" / "catalogue" / "table.py"
-    first = '    row("pr time"'
-    table.write_text(table.read_text().replace(first, row + first, 1))
+    assert re.search(r"\d+ passed", done.stdout), done.stdout
+    listed = run_in(folder, "nox", "-l").stdout
+    tags = "cpu,dynamo,test_dynamo_export"
+    assert f"- ci(config='dynamo_export') [{tags}] -> Run one configuration" in listed
+    label = "linux-jammy-cuda13.0-py3.10-gcc11"
+    words = (
+        "--config",
+        "dynamo_export",
+        "--build-environment",
+        label,
+        "--shard",
+        "1/2",
+        "--dry-run",
+    )
+    done = run_in(folder, "ci_sessions", "dispatch", *words)
+    assert done.stdout.startswith("route: python: native\ndynamo_export · shard 1 of 2"), (
+        done.stderr
+    )
+    assert (
+        "FOO=1 python test/run_test.py --include test_export --verbose --shard 1 2" in done.stdout
+    )
+
+
+def test_the_device_of_the_page_is_the_row_and_all_that_it_takes(clone, tmp_path):
+    """The page 'Adding a device', followed in a copy of the tree from which the row was taken."""
+    folder = tmp_path / "followed"
+    shutil.copytree(clone, folder)
+    row, test = blocks((folder / "docs" / "adding-a-device.md").read_text())
+    table = folder / "ci_sessions" / "catalogue" / "devices.py"
     tests = folder / "tests" / "unit" / "catalogue" / "test_table.py"
-    tests.write_text(tests.read_text() + "\n\n" + test)
-    env = {**plain_environment(), "PYTHONPATH": str(folder)}
-    words = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "tests/unit/catalogue/test_table.py",
-        "-k",
-        "sparse",
-    ]
-    done = subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, check=False)
-    assert "1 passed" in done.stdout, done.stdout + done.stderr
-    words = [sys.executable, "-m", "ci_sessions", "plan", "sparse"]
-    done = subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    for path, block in ((table, row), (tests, test)):
+        text = path.read_text()
+        assert text.count(block) == 1, "the page shows what stands in the code"
+        path.write_text(text.replace(block, ""))
+    plan = ("ci_sessions", "plan", "einops", "--build-environment", "linux-jammy-py3.12-pallas-tpu")
+    assert run_in(folder, *plan).stdout.endswith("needs no device · nothing was run\n")
+    insert(table, row + "\n", before="DEVICES: tuple")
+    insert(tests, "\n\n" + test)
+    assert "needs 1 TPU device (this machine: " in run_in(folder, *plan).stdout
+    done = unit_tests(folder)
+    assert done.returncode == 0, done.stdout[-3000:]

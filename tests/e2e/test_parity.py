@@ -12,12 +12,14 @@ import sys
 
 import pytest
 
-from ci_sessions.cli.parity import _plan, read_checkout
+from ci_sessions.checkout.checkout import read_checkout
+from ci_sessions.cli.parity import planned_commands
 from ci_sessions.job.job_json import job_variables
+from ci_sessions.parity.pool import trace_jobs
 from ci_sessions.parity.profile import read_profile
 from ci_sessions.parity.staging import read_stage
-from ci_sessions.parity.trace import trace_jobs
-from ci_sessions.parity.verdict import Standing, judge_change, judge_job
+from ci_sessions.parity.verdict import compare_job, compare_versions
+from ci_sessions.records.verdict import JobVerdict
 
 SCRIPT = ".jenkins/pytorch/test.sh"
 GCC, CUDA, ASAN = (
@@ -45,19 +47,19 @@ def test_every_job_of_the_releases_own_workflows_is_traced(source, tmp_path):
     found = json.loads(done.stdout)
     print(parity(source, tmp_path).stdout)
     assert {config: sum(row.values()) for config, row in found["configs"].items()} == JOBS
-    assert found["totals"]["not followed"] == 0
+    assert found["totals"]["untraceable"] == 0
     # Its rules are its own, so most plans of today differ, and each says where.
     assert found["exit_code"] == done.returncode == 1
-    equal = {job["job"]["config"] for job in found["jobs"] if job["standing"] == "equal"}
+    equal = {job["job"]["config"] for job in found["jobs"] if job["verdict"] == "equal"}
     assert equal == {"jit_legacy", "docs_test"}
     assert found["configs"]["jit_legacy"] == {**dict.fromkeys(found["totals"], 0), "equal": 2} or (
         found["configs"]["jit_legacy"] == {"equal": 2}
     )
     for job in found["jobs"]:
-        if job["standing"] == "different":
+        if job["verdict"] == "different":
             first = job["differences"][0]
             assert first["lines"] or first["script"] is None
-    assert all(job["commands"] > 3 for job in found["jobs"] if job["standing"] == "equal")
+    assert all(job["commands"] > 3 for job in found["jobs"] if job["verdict"] == "equal")
 
 
 def test_the_second_time_comes_from_the_cache(source, tmp_path):
@@ -127,8 +129,8 @@ def test_a_change_of_the_releases_script_is_seen_and_found(
     mutated = read_stage(source, SCRIPT, profile, overlay=overlay)
     line = line_of(config, label, shard)
     (after,) = trace_jobs([job_variables(line)], mutated, profile)
-    proof = judge_change(line, before[tuple(line.values())], after)
-    assert proof.standing is Standing.DIFFERENT
+    proof = compare_versions(line, before[tuple(line.values())], after)
+    assert proof.verdict is JobVerdict.DIFFERENT
     places = {
         (int(at.rpartition(":")[2]), one.field)
         for one in proof.differences
@@ -141,5 +143,6 @@ def test_a_change_of_the_releases_script_is_seen_and_found(
     else:
         assert (number, field) in places
     if config in ("jit_legacy", "docs_test"):  # equal to its plan before, so not any more
-        plan = _plan(line, read_checkout(source, machine="x86_64"))
-        assert judge_job(line, after, plan).standing is Standing.DIFFERENT
+        checkout = read_checkout(source, machine="x86_64")
+        plan = planned_commands(line, checkout, profile.plan_answers)
+        assert compare_job(line, after, plan).verdict is JobVerdict.DIFFERENT

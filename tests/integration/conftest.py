@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ci_sessions.checkout.checkout import sample_checkout
+from ci_sessions.checkout.locate import sample_checkout
 
 
 @pytest.fixture(autouse=True)

@@ -58,7 +58,7 @@ def last(tree):
 def test_the_default_is_the_shell_with_its_environment_untouched(tree):
     dispatch(tree, check=0)
     assert ran(tree) == [f"shell jit_legacy {CPU} unset"]
-    assert (last(tree).runner, last(tree).route["reason"], last(tree).route["commit"]) == (
+    assert (last(tree).runner, last(tree).route.reason, last(tree).route.commit) == (
         "shell",
         "flag-unset",
         "abc",
@@ -75,13 +75,13 @@ def test_python_runs_what_the_script_has_and_leaves_added_tests_out(tree):
     assert ran(tree) == ["python"]
     dispatch(tree, "jit_legacy", "--added", check=0, USE_PYTHON_TEST_RUNNER="1")
     assert ran(tree) == ["python"] * 3
-    assert last(tree).route["reason"] == "flag-on"
+    assert last(tree).route.reason == "flag-on"
 
 
 def test_a_red_test_runs_exactly_once_and_stays_red(tree):
     dispatch(tree, check=5, USE_PYTHON_TEST_RUNNER="1", TEST_CODE="5")
     assert ran(tree) == ["python"]
-    assert "fallback" not in last(tree).route
+    assert last(tree).route.fallback == ""
 
 
 def test_special_cases_keep_their_scripts(tree):
@@ -90,7 +90,7 @@ def test_special_cases_keep_their_scripts(tree):
     write_script(tree / ".ci" / "onnx" / "test.sh", SCRIPT.replace("shell", "onnx"))
     dispatch(tree, "default", check=0, BUILD_ENVIRONMENT=f"{CPU}-onnx", USE_PYTHON_TEST_RUNNER="1")
     assert ran(tree)[-1].startswith("onnx default")
-    assert last(tree).route["reason"] == "onnx"
+    assert last(tree).route.reason == "onnx"
 
 
 def test_options_reach_the_script(tree):
@@ -127,14 +127,14 @@ def test_what_python_cannot_plan_goes_to_the_shell(tree, config, env, reason):
     done = dispatch(tree, config, check=0, USE_PYTHON_TEST_RUNNER="1", **env)
     assert len(ran(tree)) == 1
     assert ran(tree)[0].startswith(f"shell {config}")
-    assert last(tree).route["fallback"] == reason
-    assert (last(tree).runner, last(tree).route["intended"]) == ("shell", "python")
+    assert last(tree).route.fallback == reason
+    assert (last(tree).runner, last(tree).route.intended) == ("shell", "python")
     assert f"falling back to the shell: {reason}" in done.stderr
 
 
 def test_an_unknown_configuration_is_recorded_as_such(tree):
     dispatch(tree, "jit_legcy", check=0, USE_PYTHON_TEST_RUNNER="1")
-    assert "did you mean jit_legacy" in last(tree).route["error"]
+    assert "did you mean jit_legacy" in last(tree).route.error
 
 
 def test_without_a_fallback_the_fault_is_the_result(tree):
@@ -173,7 +173,7 @@ def test_a_file_of_the_tree_that_cannot_be_read_keeps_no_job_from_its_script(tre
     (folder / "expected_ci_speedup_inductor_torchbench_cpu.csv").write_text("resnet50,inductor\n")
     dispatch(tree, check=0, USE_PYTHON_TEST_RUNNER=flag)
     assert ran(tree) == [f"shell jit_legacy {CPU} unset"]
-    assert last(tree).route.get("fallback") == fallback
+    assert last(tree).route.fallback == (fallback or "")
 
 
 def test_the_command_that_repeats_a_red_script_works(tree):
@@ -203,7 +203,7 @@ def test_a_broken_rollout_file_goes_to_the_shell(tree):
         USE_PYTHON_TEST_RUNNER="rollout",
     )
     assert ran(tree) == [f"shell docs_test {CPU} unset"]
-    assert last(tree).route["fallback"] == "bad-rollout"
+    assert last(tree).route.fallback == "bad-rollout"
 
 
 @pytest.mark.parametrize(("flag", "code"), [("0", 127), ("1", 127)])
@@ -224,28 +224,29 @@ def test_a_missing_python_goes_to_the_shell(tree, tmp_path):
     for name in ("bash", "git"):
         (tmp_path / "bin" / name).symlink_to(f"/usr/bin/{name}")
     dispatch(tree, check=0, USE_PYTHON_TEST_RUNNER="1", PATH=str(tmp_path / "bin"))
-    assert last(tree).route["fallback"] == "missing-tool"
+    assert last(tree).route.fallback == "missing-tool"
 
 
 def test_a_shadow_changes_nothing_and_says_what_it_found(tree):
     """The tree's script runs whatever the plan says; what the trace finds is only recorded."""
     done = dispatch(tree, check=3, USE_PYTHON_TEST_RUNNER="shadow", SCRIPT_CODE="3")
     assert len(ran(tree)) == 1
-    assert last(tree).route["shadow"] == "different: test 1, extra"
+    shadow = last(tree).route.shadow
+    assert (str(shadow.verdict), shadow.detail) == ("different", "test 1, extra")
     assert "shadow: the Python plan: different: test 1, extra (" in done.stderr
     dispatch(tree, "no_such_config", check=0, USE_PYTHON_TEST_RUNNER="shadow")
-    assert (
-        last(tree).route["shadow"].startswith("UnknownConfigError: TEST_CONFIG is 'no_such_config'")
-    )
+    shadow = last(tree).route.shadow
+    assert shadow.describe().startswith("no-plan: TEST_CONFIG is 'no_such_config'")
     write_script(tree / ".ci" / "pytorch" / "test.sh", "#!/bin/bash\nexit 9\n")
     dispatch(tree, check=9, USE_PYTHON_TEST_RUNNER="shadow")
-    assert last(tree).route["shadow"].startswith("not followed: it ended with exit code 9")
+    shadow = last(tree).route.shadow
+    assert shadow.describe().startswith("untraceable: it ended with exit code 9")
 
 
 def test_a_shadow_of_equal_sides_is_clean(checkout):
     dispatch(checkout, check=0, USE_PYTHON_TEST_RUNNER="shadow")
-    assert last(checkout).route["shadow"] == "equal"
-    assert last(checkout).route["shadow_seconds"] > 0
+    assert last(checkout).route.shadow.describe() == "equal"
+    assert last(checkout).route.shadow.seconds > 0
 
 
 def broken_package(tree, path, old, new):
@@ -276,14 +277,14 @@ def test_a_bug_in_a_suite_goes_to_the_shell(tree):
     assert done.returncode == 0, done.stderr
     assert ran(tree) == [f"shell jit_legacy {CPU} unset"]
     route = last(tree).route
-    assert (route["fallback"], route["error"]) == ("bug", "ZeroDivisionError: division by zero")
-    assert "catalogue/suites/jit.py" in route["trace"]
+    assert (route.fallback, route.error) == ("bug", "ZeroDivisionError: division by zero")
+    assert "catalogue/suites/jit.py" in route.trace
 
 
 def test_a_bug_before_the_first_test_goes_to_the_shell(tree):
     env = broken_package(
         tree,
-        "run/executor.py",
+        "run/step_runner.py",
         "        env = self.machine.environment(",
         "        1 / 0\n        env = self.machine.environment(",
     )
@@ -292,15 +293,15 @@ def test_a_bug_before_the_first_test_goes_to_the_shell(tree):
     assert done.returncode == 70
     assert ran(tree) == []
     assert [run.runner for run in read_runs(tree / ".ci-sessions")] == ["python", "shell"]
-    assert last(tree).route["fallback"] == "bug-in-run"
+    assert last(tree).route.fallback == "bug-in-run"
 
 
 def test_a_bug_after_the_first_test_is_70_and_reruns_nothing(tree):
     env = broken_package(
         tree,
-        "run/executor.py",
-        "        outcome, note = self._judge(",
-        "        1 / 0\n        outcome, note = self._judge(",
+        "run/step_runner.py",
+        "        outcome, note = judge_step(",
+        "        1 / 0\n        outcome, note = judge_step(",
     )
     done = call(tree, env)
     assert done.returncode == 70
@@ -320,15 +321,15 @@ def test_a_package_that_cannot_be_imported_still_has_a_dispatch_session(tree):
     env = broken_package(tree, *IMPORT_ERROR)
     done = call(tree, env, sys.executable, "-m", "nox", "-s", "dispatch")
     assert done.returncode == 0, done.stderr
-    assert "falling back to the shell: No module named 'no_such_module'" in done.stderr
+    assert "ModuleNotFoundError: No module named 'no_such_module'; falling back" in done.stderr
     assert ran(tree) == [f"shell jit_legacy {CPU} unset"]
-    assert last(tree).route["fallback"] == "import-error"
+    assert last(tree).route.fallback == "import-error"
     assert (
         call(tree, env, sys.executable, "-m", "nox", "-s", "dispatch", "--", "--dry-run").returncode
         == 0
     )
     assert len(ran(tree)) == 1
-    assert "no_such_module" in last(tree).route["trace"]
+    assert "no_such_module" in last(tree).route.trace
     done = call(tree, {**env, "SCRIPT_CODE": "9"}, sys.executable, "-m", "nox", "-s", "dispatch")
     assert done.returncode == 1
     assert last(tree).exit_code == 1
@@ -409,7 +410,7 @@ def test_a_broken_package_keeps_the_special_cases_and_counts_only_what_was_asked
     env |= {"BUILD_ENVIRONMENT": f"{CPU}-onnx", "USE_PYTHON_TEST_RUNNER": "0"}
     assert call(tree, env, sys.executable, "-m", "nox", "-s", "dispatch").returncode == 0
     assert ran(tree)[0].startswith("onnx ")
-    assert "fallback" not in last(tree).route
+    assert last(tree).route.fallback == ""
 
 
 def test_the_documented_line_is_the_tested_one():

@@ -9,7 +9,19 @@ import pytest
 from conftest import make_job
 from integration.conftest import write_script
 
-from ci_sessions.plan.plan import Expect, Export, Kind, Step, Test, plan_of
+from ci_sessions.catalogue.judges import UNBACKED_PARITY
+from ci_sessions.catalogue.questions import QUESTIONS, TORCHTITAN_IS_NOT_CLONED, VEC256_TESTS
+from ci_sessions.plan.plan import Draft, Export, Plan, TestKind, assemble
+from ci_sessions.plan.step import (
+    Expect,
+    ForEach,
+    Kind,
+    Policy,
+    Program,
+    ShellFunction,
+    SourcedFile,
+    Step,
+)
 from ci_sessions.records import store
 from ci_sessions.records.record import Outcome, RunRecord
 from ci_sessions.report.console import ConsoleScreen
@@ -17,29 +29,49 @@ from ci_sessions.run.executor import Executor, Limits
 from ci_sessions.run.machine import Machine
 from ci_sessions.text import Redactor
 
+POLICY = {
+    "expect": "expect", "output": "required_output", "retry": "retry_waits", "always": "always",
+    "holds": "defers_failure", "judge": "judge",
+}  # fmt: skip
+"""What the tests call the fields of a policy."""
 
-def sh(line, kind=Kind.TEST, **more):
-    return Step(kind=kind, argv=("bash", "-c", line), **more)
+
+def program(*argv, kind=Kind.TEST, expands=False, **more):
+    policy = Policy(**{POLICY[name]: more.pop(name) for name in list(more) if name in POLICY})
+    command = Program(argv, expands=expands)
+    return Step(kind=kind, command=command, policy=policy, is_test=kind is Kind.TEST, **more)
 
 
-def replacing(name, *items):
-    return Test(name=name, items=items, replaces=(name,))
+def sh(line, **more):
+    return program("bash", "-c", line.replace("$", "$$"), **more)
+
+
+def replacing(name, *items, kind=TestKind.REPLACES, **more):
+    return Draft(name=name, kind=kind, items=items, replaces=(name,), **more)
 
 
 def execute(root, *tests, setup=(), cleanup=(), env=None, journal=None, **more):
     """Run tests made of steps in a folder and return the record and the screen's text."""
     job = make_job(CONTINUE_THROUGH_ERROR="1" if more.get("keep_going") else "0")
-    plan = plan_of(
-        job, row="", suite="", phase="", env=env or {}, setup=setup, tests=tests, cleanup=cleanup
+    plan = Plan(
+        job=job,
+        row="",
+        suites=(),
+        env=env or {},
+        setup=tuple(setup),
+        tests=(),
+        cleanup=tuple(cleanup),
+        questions=QUESTIONS,
     )
+    plan = assemble(plan, tests, before={}, scripts=".ci/pytorch")
     variables = {**os.environ, "MY_TOKEN": "hunter22"}
     out = io.StringIO()
     executor = Executor(
-        plan,
-        Machine(root, variables),
-        ConsoleScreen(out),
-        journal or store.open_journal(root / "records", "2026-01-01T00:00:00", "x"),
-        Redactor(variables),
+        plan=plan,
+        machine=Machine(root, variables, QUESTIONS),
+        screen=ConsoleScreen(out),
+        journal=journal or store.open_journal(root / "records", "2026-01-01T00:00:00", "x"),
+        redact=Redactor(variables),
         **more,
     )
     run = executor.run(RunRecord(id="1", job={}, started=""))
@@ -76,7 +108,7 @@ def test_keep_going_runs_the_rest_and_lists_all_that_failed(tmp_path):
 
 
 def test_an_added_test_stops_nothing_but_makes_the_job_red(tmp_path):
-    added = Test(name="mine", items=(sh("exit 5"),))
+    added = replacing("mine", sh("exit 5"), kind=TestKind.ADDED)
     run, _ = execute(tmp_path, added, replacing("b", sh("touch on")))
     assert (run.outcome, run.exit_code) == (Outcome.FAILED, 5)
     assert (tmp_path / "on").exists()
@@ -157,7 +189,7 @@ def test_what_makes_a_step_good(tmp_path, line, more, outcome, note):
     assert (str(run.steps[0].outcome), run.steps[0].note) == (outcome, note)
 
 
-CLEAN = Step(kind=Kind.PROBE, argv=("git", "status", "--porcelain"), expect=Expect.CLEAN_CHECKOUT)
+CLEAN = program(*("git", "status", "--porcelain"), kind=Kind.PROBE, expect=Expect.CLEAN_CHECKOUT)
 
 
 def test_a_checkout_left_dirty_is_a_failure(checkout):
@@ -194,14 +226,14 @@ def test_steps_that_do_not_run_say_why(tmp_path):
         replacing(
             "a",
             sh("exit 1", skipped="because"),
-            sh("exit 1", when="torchtitan is not cloned"),
-            Step(kind=Kind.TEST, argv=("{}",), each="vec256 tests", cwd="."),
+            sh("exit 1", when=TORCHTITAN_IS_NOT_CLONED),
+            Step(kind=Kind.TEST, command=ForEach(VEC256_TESTS, ("${each}",))),
             sh("true"),
         ),
-        Test(name="b", items=(sh("exit 1"),), skipped="no GPU"),
+        replacing("b", sh("exit 1"), skipped="no GPU"),
     )
     assert [step.note for step in run.steps] == [
-        "because", "not so here: torchtitan is not cloned", "no executable matches ./vec256_test*", "", "no GPU",
+        "because", "condition not met: torchtitan is not cloned", "no executable matches ./vec256_test*", "", "no GPU",
     ]  # fmt: skip
     assert "skipped: no GPU" in text
     assert run.outcome is Outcome.PASSED
@@ -219,7 +251,8 @@ def test_each_executable_is_a_step_of_its_own(tmp_path):
             f"#!/bin/sh\necho {name} $1 >> out\n[ {name} = vec256_test_a ]\n",
         )
     (tmp_path / "bin" / "vec256_test_c").write_text("not executable")
-    step = Step(kind=Kind.TEST, argv=("{}", "{name}"), each="vec256 tests", cwd="bin")
+    command = ForEach(VEC256_TESTS, ("${each}", "${each:name}"))
+    step = Step(kind=Kind.TEST, command=command, cwd="bin", is_test=True)
     run, _ = execute(tmp_path, replacing("a", step))
     assert [step.id.rpartition(".")[2] for step in run.steps] == ["vec256_test_a", "vec256_test_b"]
     assert run.outcome is Outcome.FAILED
@@ -234,10 +267,8 @@ def test_exports_and_sourced_variables_reach_later_steps(tmp_path):
         tmp_path,
         replacing(
             "a",
-            Step(kind=Kind.SOURCE, argv=("source", "./vars.sh"), keeps_env=True),
-            Step(
-                kind=Kind.HELPER, argv=("setup", "two words"), sources=("./lib.sh",), keeps_env=True
-            ),
+            Step(kind=Kind.SOURCE, command=SourcedFile(("./vars.sh",), exports=True)),
+            Step(kind=Kind.HELPER, command=ShellFunction(("setup", "two words"), ("./lib.sh",))),
             Export({"EXPORTED": "yes"}),
             sh(check),
         ),
@@ -248,7 +279,7 @@ def test_exports_and_sourced_variables_reach_later_steps(tmp_path):
 
 
 def test_a_missing_helper_is_a_red_step(tmp_path):
-    helper = Step(kind=Kind.HELPER, argv=("nope",), sources=("./none.sh",), keeps_env=True)
+    helper = Step(kind=Kind.HELPER, command=ShellFunction(("nope",), ("./none.sh",)))
     run, _ = execute(tmp_path, replacing("a", helper, sh("true")))
     assert (run.outcome, run.exit_code) == (Outcome.FAILED, 127)
 
@@ -258,16 +289,16 @@ def test_wildcards_are_expanded_and_missing_libraries_are_no_fault(tmp_path):
         (tmp_path / "lib" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "lib" / name).write_text("")
     (tmp_path / "bin").mkdir()
-    link = Step(kind=Kind.FILE, argv=("ln", "-sf", f"{tmp_path}/lib/lib*", "bin"), expands=True)
-    none = Step(kind=Kind.FILE, argv=("ln", "-sf", "lib/none*", "bin"), expands=True)
-    copy = Step(kind=Kind.FILE, argv=("cp", "lib/lib*.so", "bin"), expands=True, cwd=".")
+    link = program("ln", "-sf", f"{tmp_path}/lib/lib*", "bin", kind=Kind.FILE, expands=True)
+    none = program("ln", "-sf", "lib/none*", "bin", kind=Kind.FILE, expands=True)
+    copy = program("cp", "lib/lib*.so", "bin", kind=Kind.FILE, expands=True)
     run, _ = execute(tmp_path, replacing("a", link, none, sh("true")))
     assert sorted(path.name for path in (tmp_path / "bin").iterdir()) == ["liba.so", "libb.so"]
     assert run.steps[1].note == "no library matches the pattern"
     run, _ = execute(
         tmp_path,
         replacing(
-            "a", Step(kind=Kind.FILE, argv=("rm", "bin/liba.so", "bin/libb.so")), copy, sh("true")
+            "a", program("rm", "bin/liba.so", "bin/libb.so", kind=Kind.FILE), copy, sh("true")
         ),
     )
     assert run.outcome is Outcome.PASSED
@@ -354,7 +385,7 @@ def test_a_regression_counts_when_most_runs_say_so(tmp_path, slow_runs, outcome,
         "n=$(( $(cat n 2>/dev/null || echo 0) + 1 )); echo $n > n; "
         f"for slow in {slow_runs}; do [ $slow != $n ] || echo '  T5Small  10.0  10.9  +9.0%'; done"
     )
-    run, _ = execute(tmp_path, replacing("a", sh(line, verdict="unbacked parity")))
+    run, _ = execute(tmp_path, replacing("a", sh(line, judge=UNBACKED_PARITY)))
     assert str(run.outcome) == outcome
     assert (tmp_path / "n").read_text().strip() == str(runs)
 
@@ -362,7 +393,7 @@ def test_a_regression_counts_when_most_runs_say_so(tmp_path, slow_runs, outcome,
 def test_a_model_that_fails_unbacked_is_a_failure(tmp_path):
     run, _ = execute(
         tmp_path,
-        replacing("a", sh("echo '--- M ---'; echo 'unbacked FAILED'", verdict="unbacked parity")),
+        replacing("a", sh("echo '--- M ---'; echo 'unbacked FAILED'", judge=UNBACKED_PARITY)),
     )
     assert run.steps[0].note == "failed without backing: M"
     assert run.outcome is Outcome.FAILED
@@ -393,15 +424,15 @@ def test_nothing_is_put_back_that_was_never_changed(tmp_path):
 def test_a_fault_in_one_clean_up_step_does_not_keep_the_next(tmp_path, monkeypatch, caplog):
     real = Machine.argv
 
-    def broken(self, step):
+    def broken(self, step, **more):
         if "broken" in step.argv:
             raise ZeroDivisionError
-        return real(self, step)
+        return real(self, step, **more)
 
     test = replacing(
         "a",
         sh("true"),
-        Step(kind=Kind.FILE, argv=("broken",), always=True),
+        program("broken", kind=Kind.FILE, always=True),
         sh("touch next", always=True),
     )
     monkeypatch.setattr(Machine, "argv", broken)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from unit.catalogue.test_table import FIRST_RELEASE, PHASES
+from unit.catalogue.test_table import FIRST_RELEASE, TAGS
 
 
 def nox(*words, cwd, env=None):
@@ -26,19 +26,18 @@ def tree(checkout):
     return checkout
 
 
-def test_the_list_shows_exactly_the_first_release(tree):
+def test_the_list_begins_with_the_first_release_and_all_of_its_tests(tree):
     listed = nox("-l", cwd=tree).stdout
-    rows = re.findall(
-        r"^[-*] ci\(config='(\w+)'\) \[phase-(\w+),\S+\] -> (.+)$", listed, re.MULTILINE
-    )
-    assert {name: tests.split(", ") for name, _, tests in rows} == FIRST_RELEASE
-    assert [name for name, *_ in rows] == list(FIRST_RELEASE)
-    assert {name: phase for name, phase, _ in rows} == PHASES
+    rows = re.findall(r"^- ci\(config='(\w+)'\) \[(\S+)\] -> Run one", listed, re.MULTILINE)
+    assert [name for name, _ in rows][: len(FIRST_RELEASE)] == list(FIRST_RELEASE)
+    assert {name: tags.split(",") for name, tags in rows if name in FIRST_RELEASE} == {
+        name: list(dict.fromkeys([*TAGS[name], *tests])) for name, tests in FIRST_RELEASE.items()
+    }
 
 
 def test_the_projects_own_noxfile_has_them_too(root):
     listed = nox("-l", cwd=root).stdout
-    assert "- ci(config='jit_legacy') [phase-2B,cpu,jit] -> test_jit, test_jit_legacy" in listed
+    assert "- ci(config='jit_legacy') [phase-2B,cpu,jit,test_jit,test_jit_legacy] -> Run" in listed
     assert "* tests -> " in listed
 
 
@@ -76,8 +75,56 @@ def test_the_job_of_the_environment(tree):
     env = {"TEST_CONFIG": "jit_legacy", "BUILD_ENVIRONMENT": "linux-jammy-cuda13.0-py3.10-gcc11"}
     done = nox("-s", "plan", cwd=tree, env=env)
     assert done.stdout.startswith("jit_legacy · shard 1 of 1 · linux-jammy-cuda13.0-py3.10-gcc11")
-    done = nox("-s", "ci", "--", "docs_test", cwd=tree)
+    done = nox("-s", "run", cwd=tree, env={"TEST_CONFIG": "docs_test"})
     assert "PASSED  docs_test" in done.stdout
+
+
+def test_the_whole_list_is_not_the_job_of_the_environment(tree):
+    """``ci`` alone is all that are listed, as nox has it; with a job named that is a mistake."""
+    done = nox("-s", "ci", cwd=tree, env={"TEST_CONFIG": "docs_test"})
+    assert done.returncode == 2
+    assert done.stderr.count("TEST_CONFIG is 'docs_test'") == 1
+    assert "`nox -s run` runs the job that the environment names" in done.stderr
+    assert "PASSED" not in done.stdout
+
+
+def test_a_tag_selects_the_configurations_that_have_it(tree):
+    listed = nox("-l", "-t", "test_c10d_gloo", cwd=tree).stdout
+    assert re.findall(r"^\* (\S+)", listed, re.MULTILINE) == ["ci(config='distributed')"]
+    done = nox("-t", "test_docs", "--", "--dry-run", cwd=tree)
+    assert done.returncode == 0, done.stderr
+    assert "docs_test · shard 1 of 1" in done.stdout
+
+
+def test_noxsession_names_a_configuration_beyond_the_list(tree):
+    env = {"NOXSESSION": "ci(config='inductor_core')"}
+    done = nox("--", "--dry-run", cwd=tree, env=env)
+    assert done.returncode == 0, done.stderr
+    assert "test_inductor_core" in done.stdout
+
+
+def test_listing_loads_neither_runner_nor_parity_nor_report(tree):
+    code = (
+        "import sys; sys.argv = ['nox', '-l']; import ci_sessions.sessions; "
+        "print([n for n in sys.modules if n.startswith(('ci_sessions.run', 'ci_sessions.parity', "
+        "'ci_sessions.report', 'ci_sessions.github'))])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tree, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_a_fault_at_load_time_is_shown_as_what_it_is(tree):
+    from integration.test_dispatch import IMPORT_ERROR, broken_package  # noqa: PLC0415
+
+    env = broken_package(tree, *IMPORT_ERROR)
+    for name in ("ci(config='jit_legacy')", "ci", "plan", "ci(config='inductor_core')"):
+        done = nox("-s", name, cwd=tree, env=env)
+        assert done.returncode == 1
+        assert "ci_sessions cannot be imported: ModuleNotFoundError" in done.stderr
+        assert "no_such_module" in done.stderr
+        assert "Sessions not found" not in done.stderr
 
 
 def test_a_configuration_beyond_the_list_has_its_session(tree):
@@ -90,7 +137,7 @@ def test_a_configuration_beyond_the_list_has_its_session(tree):
     "words",
     [
         ("-s", "ci(config='jit_legcy')"),
-        ("-s", "ci", "--", "jit_legcy"),
+        ("-s", "run", "--", "jit_legcy"),
         ("-s", "plan", "--", "--bad"),
     ],
 )
@@ -114,7 +161,7 @@ def test_every_scheduled_configuration_has_its_session(tree):
 
 def test_explaining_and_the_matrix(tree):
     done = nox("-s", "explain", "--", "torchbench", cwd=tree)
-    assert "decides: torchbench (config has torchbench)" in done.stdout
+    assert "config has torchbench (torchbench)\n" in done.stdout
     data = json.loads(nox("-s", "matrix", "--", "--workflow", "trunk.yml", cwd=tree).stdout)
     assert {"config", "build_environment", "shard", "num_shards", "runner"} <= set(
         data["include"][0]

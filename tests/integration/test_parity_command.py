@@ -13,10 +13,10 @@ import pytest
 from integration.conftest import ci, write_script
 
 from ci_sessions.errors import InternalError
-from ci_sessions.parity import trace as tracing
+from ci_sessions.parity import pool
 from ci_sessions.parity.profile import read_profile
 from ci_sessions.parity.staging import read_stage
-from ci_sessions.run.process import Companion
+from ci_sessions.run.process import LineProcess
 
 SCRIPT = ".ci/pytorch/test.sh"
 NINE = {
@@ -34,7 +34,7 @@ def edit(tree, old, new):
 
 def test_every_configuration_of_the_sample_is_equal(checkout):
     done = ci("parity", cwd=checkout, check=0)
-    assert done.stdout.startswith("jobs 10   equal 10   equal but for named differences 0")
+    assert done.stdout.startswith("jobs 10   equal 10   equal but for accepted differences 0")
     found = json.loads(ci("parity", "--json", cwd=checkout, check=0).stdout)
     assert set(found["configs"]) == NINE
     assert found["cached"] == 10
@@ -51,15 +51,15 @@ def test_a_line_added_to_the_script_is_found_at_its_line(checkout):
     )
     assert f"(called from test.sh:{line + 1})" in done.stdout
     assert "^ --new is missing in the plan" in done.stdout
-    named = checkout / "differences.toml"
+    named = checkout / "accepted.toml"
     named.write_text(
         'format = 1\n[[difference]]\nwhat = "*--new"\njobs = "jit_legacy, *"\nwhy = "soon"\nuntil = 2999-01-01\n'
     )
-    done = ci("parity", "jit_legacy", "--differences", str(named), cwd=checkout, check=0)
-    assert "equal but for named differences 1" in done.stdout
+    done = ci("parity", "jit_legacy", "--accepted", str(named), cwd=checkout, check=0)
+    assert "equal but for accepted differences 1" in done.stdout
     edit(checkout, " --new", "")
-    done = ci("parity", "jit_legacy", "--differences", str(named), cwd=checkout, check=1)
-    assert "named differences: unused: '*--new' for 'jit_legacy, *'" in done.stdout
+    done = ci("parity", "jit_legacy", "--accepted", str(named), cwd=checkout, check=1)
+    assert "accepted differences: unused: '*--new' for 'jit_legacy, *'" in done.stdout
 
 
 def test_markdown_and_recordings(checkout):
@@ -82,7 +82,7 @@ def test_what_a_change_of_the_script_runs_anew(checkout):
     assert "  before  python test/run_test.py --include test_linalg -k polar" in done.stdout
     assert "^ test_more is new" in done.stdout
     markdown = ci("parity", "--since", "HEAD", "--markdown", cwd=checkout, check=0).stdout
-    assert markdown.startswith("### ✅ What the change runs anew")
+    assert markdown.startswith("### ✅ Jobs affected by this change")
     done = ci("parity", "--since", "no-such-revision", cwd=checkout, check=2)
     assert "--since is 'no-such-revision', which git cannot read" in done.stderr
 
@@ -124,21 +124,21 @@ def test_the_checkouts_own_workflows(checkout):
     assert ci("parity", "--workflow", "pull", cwd=checkout, check=1).stdout.startswith("jobs 2")
     done = ci("parity", "--workflow", "trunk", cwd=checkout, check=2)
     assert "no such workflow runs .ci/pytorch/test.sh: one of pull.yml" in done.stderr
-    named = checkout / "differences.toml"
+    named = checkout / "accepted.toml"
     named.write_text(
         'format = 1\n[[difference]]\nwhat = "*"\njobs = "gone, *"\nwhy = "x"\nuntil = 2999-01-01\n'
     )
-    whole = ci("parity", "--differences", str(named), cwd=checkout, check=1)
+    whole = ci("parity", "--accepted", str(named), cwd=checkout, check=1)
     assert "unused: '*' for 'gone, *'" in whole.stdout
 
 
 def test_a_job_that_cannot_be_followed(checkout):
     write_script(checkout / SCRIPT, "#!/bin/bash\nset -e\n[[ -f /no/such/file ]]\n")
     done = ci("parity", "jit_legacy", cwd=checkout, check=1)
-    assert "not followed 1" in done.stdout
+    assert "could not be traced 1" in done.stdout
     assert "test.sh:3\n  it ended with exit code 1 at `[[ -f /no/such/file ]]`" in done.stdout
     done = ci("parity", "jit_legacy", "--trace", cwd=checkout, check=1)
-    assert "not followed" in done.stderr
+    assert "could not be traced" in done.stderr
 
 
 def test_nox_says_the_same(checkout):
@@ -166,7 +166,7 @@ def stage(checkout):
 def test_a_worker_that_is_lost_is_replaced(stage, monkeypatch):
     """One job's recording is lost, and says so; the others are whole."""
     asked = []
-    real = Companion.ask
+    real = LineProcess.ask
 
     def ask(self, line, limit):
         asked.append(line)
@@ -174,27 +174,27 @@ def test_a_worker_that_is_lost_is_replaced(stage, monkeypatch):
             self.end()
         return real(self, line, limit)
 
-    monkeypatch.setattr(Companion, "ask", ask)
+    monkeypatch.setattr(LineProcess, "ask", ask)
     jobs = [{"TEST_CONFIG": "jit_legacy", "N": str(n)} for n in range(3)]
-    found = list(tracing.trace_jobs(jobs, stage, read_profile(), workers=1))
+    found = list(pool.trace_jobs(jobs, stage, read_profile(), workers=1))
     assert [bool(one.fault) for one in found] == [True, False, False]
-    assert found[0].fault.startswith("the tracing process was lost")
+    assert found[0].fault.text.startswith("the tracing process was lost")
 
 
 def test_a_worker_that_does_not_start_says_why(stage, monkeypatch):
-    monkeypatch.setattr(tracing.sys, "executable", "/bin/false")
+    monkeypatch.setattr(pool.sys, "executable", "/bin/false")
     with pytest.raises(InternalError, match="the tracing process did not start: it said nothing"):
-        list(tracing.trace_jobs([{}], stage, read_profile(), workers=1))
+        list(pool.trace_jobs([{}], stage, read_profile(), workers=1))
 
 
 def test_jobs_that_are_alike_are_traced_once(stage, monkeypatch):
     count = []
-    real = Companion.ask
+    real = LineProcess.ask
     monkeypatch.setattr(
-        Companion, "ask", lambda self, line, limit: (count.append(1), real(self, line, limit))[1]
+        LineProcess, "ask", lambda self, line, limit: (count.append(1), real(self, line, limit))[1]
     )
     job = {"TEST_CONFIG": "docs_test"}
-    found = list(tracing.trace_jobs([job, job, job], stage, read_profile(), workers=2))
+    found = list(pool.trace_jobs([job, job, job], stage, read_profile(), workers=2))
     assert found[0] == found[1] == found[2]
     assert len(count) == 2  # a hello and a job
 
@@ -203,7 +203,7 @@ def test_a_proof_of_nothing_is_no_proof(checkout, tmp_path):
     path = tmp_path / "jobs.json"
     path.write_text("[]")
     done = ci("parity", "--jobs", str(path), cwd=checkout, check=2)
-    assert "there is no job to compare" in done.stderr
+    assert "no jobs selected" in done.stderr
     assert (
         "give a commit, a tag or a branch"
         in ci("parity", "--since=--help", cwd=checkout, check=2).stderr

@@ -10,7 +10,9 @@ import pytest
 from integration.conftest import is_alive, wait_for
 
 from ci_sessions.run import process
-from ci_sessions.run.process import Interrupted, capture, stream
+from ci_sessions.run.descendants import adopt_orphans, descendants, end_descendants
+from ci_sessions.run.process import Reason, capture, stream
+from ci_sessions.run.signals import Interrupted, raising_on_signals
 
 
 def run(tmp_path, *argv, **more):
@@ -25,7 +27,7 @@ def python(code):
 
 def test_output_and_exit_code_arrive(tmp_path):
     ended, pieces = run(tmp_path, "bash", "-c", "echo out; echo err >&2; exit 7")
-    assert (ended.code, ended.reason) == (7, "exit")
+    assert (ended.code, ended.reason) == (7, Reason.EXIT)
     assert "".join(pieces) == "out\nerr\n"
 
 
@@ -71,7 +73,7 @@ def test_time_and_memory_are_the_systems_accounting(tmp_path):
 @pytest.mark.parametrize(("argv", "code"), [(("no-such-program",), 127), (("/etc/passwd",), 126)])
 def test_a_program_that_cannot_start_is_said(tmp_path, argv, code):
     ended, pieces = run(tmp_path, *argv)
-    assert (ended.code, ended.reason) == (code, "not found")
+    assert (ended.code, ended.reason) == (code, Reason.NOT_FOUND)
     assert argv[0] in pieces[0]
 
 
@@ -81,12 +83,12 @@ def test_a_signal_is_told_as_the_shell_does(tmp_path):
 
 def test_a_time_limit_ends_the_whole_group(tmp_path):
     ended, _ = run(tmp_path, "bash", "-c", "sleep 100 & echo $! > pid; wait", limit=0.5)
-    assert (ended.code, ended.reason) == (124, "timeout")
+    assert (ended.code, ended.reason) == (124, Reason.TIMEOUT)
     assert not is_alive(int((tmp_path / "pid").read_text()))
 
 
 def test_a_child_that_ignores_being_asked_is_killed(tmp_path, monkeypatch):
-    monkeypatch.setattr(process, "_GRACE", 0.3)
+    monkeypatch.setattr(process, "GRACE", 0.3)
     ended, _ = run(
         tmp_path, "bash", "-c", "trap '' TERM; echo go; while :; do sleep 0.1; done", limit=0.5
     )
@@ -110,7 +112,7 @@ def test_an_interrupt_ends_the_group_and_goes_on(tmp_path):
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    with process.raising_on_signals(), pytest.raises(Interrupted) as caught:
+    with raising_on_signals(), pytest.raises(Interrupted) as caught:
         run(tmp_path, "bash", "-c", "sleep 100 & echo $! > pid; wait")
     thread.join()
     assert caught.value.exit_code == 143
@@ -119,7 +121,7 @@ def test_an_interrupt_ends_the_group_and_goes_on(tmp_path):
 
 def test_signals_are_as_before_afterwards():
     before = signal.getsignal(signal.SIGTERM)
-    with process.raising_on_signals():
+    with raising_on_signals():
         assert signal.getsignal(signal.SIGTERM) != before
     assert signal.getsignal(signal.SIGTERM) == before
 
@@ -128,7 +130,7 @@ def test_in_another_thread_signals_are_left_alone():
     seen = []
 
     def body():
-        with process.raising_on_signals():
+        with raising_on_signals():
             seen.append(signal.getsignal(signal.SIGTERM))
 
     before = signal.getsignal(signal.SIGTERM)
@@ -139,8 +141,8 @@ def test_in_another_thread_signals_are_left_alone():
 
 
 def test_a_daemon_that_left_the_group_is_found(tmp_path):
-    before = process.descendants()
-    process.adopt_orphans()
+    before = descendants()
+    adopt_orphans()
     ended, _ = run(
         tmp_path,
         "bash",
@@ -150,7 +152,7 @@ def test_a_daemon_that_left_the_group_is_found(tmp_path):
     pid = int((tmp_path / "pid").read_text())
     assert ended.code == 0
     assert is_alive(pid)
-    assert process.end_descendants(before) == 1
+    assert end_descendants(before) == 1
     assert not is_alive(pid)
 
 

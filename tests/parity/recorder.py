@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from ci_sessions.parity.pool import trace_jobs
 from ci_sessions.parity.profile import read_profile
 from ci_sessions.parity.staging import read_stage
-from ci_sessions.parity.trace import trace_jobs
-from ci_sessions.parity.worker import RECORDER, Bench
+from ci_sessions.parity.tracer import RECORDER, Tracer
 
 SCRIPT = ".ci/pytorch/test.sh"
 
@@ -21,11 +21,11 @@ def trace(root, variables=None, *, script=SCRIPT, limit=20.0, profile=None):
     return recording
 
 
-def trace_without_walls(root, base):
+def trace_without_sandbox(root, base):
     """Trace in this very process, as this user: only bash's own side keeps the script in."""
     base.mkdir()
     profile = read_profile()
-    bench = Bench(
+    tracer = Tracer(
         stage=read_stage(root, SCRIPT, profile),
         profile=profile,
         bash=shutil.which("bash"),
@@ -33,7 +33,7 @@ def trace_without_walls(root, base):
         recorder=RECORDER.read_text(),
         limit=20.0,
     )
-    return bench.trace({}, base)
+    return tracer.trace({}, base)
 
 
 def tree_of(folder, text, **files):

@@ -1,6 +1,6 @@
 """Scripts that mean harm, run for real: nothing outside the throwaway folder changes, all end.
 
-The shell's wall (nothing is looked up, nothing runs) is there everywhere. Where the kernel has
+The recorder's own part (nothing is looked up, nothing runs) works everywhere. Where the kernel has
 Landlock and seccomp, what bash does by itself is kept in too.
 """
 
@@ -11,17 +11,17 @@ import tempfile
 import time
 
 import pytest
-from parity.recorder import trace, trace_without_walls, tree_of
+from parity.recorder import trace, trace_without_sandbox, tree_of
 
 from ci_sessions.run import sandbox
-from ci_sessions.run.process import descendants
+from ci_sessions.run.descendants import descendants
 
 LIMIT = 5.0
 
 
 @pytest.fixture
 def victim(tmp_path):
-    """A home folder that anyone may write: only the walls protect it."""
+    """A home folder that anyone may write: only the sandboxed protect it."""
     home = tmp_path / "a victim"
     home.mkdir()
     (home / "precious.txt").write_text("all of it")
@@ -47,9 +47,9 @@ def hostile(tmp_path, text, limit=LIMIT):
     return recording, took
 
 
-@pytest.mark.parametrize("walls", [True, False], ids=["walls", "no walls"])
-def test_what_would_delete_and_send_is_only_recorded(tmp_path, victim, walls):
-    """With the kernel's walls, and without any: the shell's own suffices for programs."""
+@pytest.mark.parametrize("sandboxed", [True, False], ids=["sandboxed", "no sandboxed"])
+def test_what_would_delete_and_send_is_only_recorded(tmp_path, victim, sandboxed):
+    """With the kernel's sandboxed, and without any: the shell's own suffices for programs."""
     text = f"""
 rm -rf "$HOME" "{victim}"
 /bin/rm -rf "{victim}"
@@ -78,10 +78,10 @@ python -c 'import shutil; shutil.rmtree("{victim}")'
 sudo rm -rf /
 exec /bin/rm -rf "{victim}"
 """
-    if walls:
+    if sandboxed:
         recording, _ = hostile(tmp_path, text)
     else:
-        recording = trace_without_walls(tree_of(tmp_path / "tree", text), tmp_path / "base")
+        recording = trace_without_sandbox(tree_of(tmp_path / "tree", text), tmp_path / "base")
     assert unharmed(victim)
     names = [c.argv[0] for c in recording.commands]
     assert (names.count("rm"), names.count("/bin/rm")) == (9, 3)
@@ -89,7 +89,7 @@ exec /bin/rm -rf "{victim}"
 
 
 needs_landlock = pytest.mark.skipif(
-    not sandbox.has_landlock(), reason="this kernel has no Landlock, the wall that is tested"
+    not sandbox.has_landlock(), reason="this kernel has no Landlock, which is what is tested"
 )
 
 
@@ -157,7 +157,7 @@ def test_no_process_outside_is_ended(tmp_path):
 def test_what_would_not_end_is_ended(tmp_path, text, says):
     recording, took = hostile(tmp_path, text)
     assert took < LIMIT + 15
-    assert says in recording.fault
+    assert not says or says in recording.fault.text
 
 
 def test_a_script_that_hides_its_commands_is_not_called_equal(tmp_path):

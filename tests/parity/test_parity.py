@@ -18,13 +18,15 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from ci_sessions.catalogue.table import config_fault, plan_job
+from ci_sessions.catalogue.planner import plan_job
+from ci_sessions.catalogue.table import config_facts
 from ci_sessions.checkout.checkout import RECORDED
-from ci_sessions.job.job_json import job_of
+from ci_sessions.job.job_json import job_from_json
 from ci_sessions.parity.recording import kind_of
+from ci_sessions.plan.recorded import trace_line
 
 TRACES = Path(__file__).parent / "traces.jsonl.xz"
-REFEREE = ROOT.parent / "shared" / "pytorch-ci"
+COMPARISON = ROOT.parent / "shared" / "pytorch-ci"
 OURS = {
     "PATH",
     "TERM",
@@ -57,12 +59,13 @@ def commands(common, steps, kind):
         env = {k: value(v) for k, v in env.items() if k not in OURS}
         # The recorded checkout lay directly below $TMP.
         cwd = step.get("cwd", ".").replace("$TMP", "..").replace("$ROOT/", "").replace("$ROOT", ".")
-        found.append((step["argv"], cwd, env if kind == "test" else None))
+        found.append((list(step["argv"]), cwd, env if kind == "test" else None))
     return found
 
 
 def planned(trace):
-    line = plan_job(job_of(trace["job"], config_fault), RECORDED).trace_line(trace["job"])
+    plan = plan_job(job_from_json(trace["job"], config_facts), RECORDED)
+    line = trace_line(plan, trace["job"])
     steps = [
         step
         for test in line["tests"]
@@ -117,22 +120,22 @@ def test_all_jobs_install_the_same():
     assert bad == []
 
 
-def test_the_command_line_agrees_with_the_referee(tmp_path):
-    """The referee lies beside the project on some machines only; it judges the printed lines."""
-    if not REFEREE.is_dir():
-        pytest.skip("the referee is not on this machine; the tests above compare the same traces")
+def test_the_printed_lines_pass_an_independent_comparison(tmp_path):
+    """A script that shares no code with this project lies beside it on some machines."""
+    if not COMPARISON.is_dir():
+        pytest.skip("that script is not on this machine; the tests above compare the same traces")
     jobs, plans = tmp_path / "jobs.jsonl", tmp_path / "plans.jsonl"
     jobs.write_text("".join(json.dumps(trace["job"]) + "\n" for trace in traces()))
     with plans.open("w") as out:
         words = [sys.executable, "-m", "ci_sessions", "plan", "--jobs", str(jobs)]
         subprocess.run(words, stdout=out, check=True)
-    referee = [
+    words = [
         sys.executable,
-        str(REFEREE / "compare.py"),
+        str(COMPARISON / "compare.py"),
         str(plans),
-        str(REFEREE / "traces.jsonl"),
+        str(COMPARISON / "traces.jsonl"),
     ]
-    done = subprocess.run(referee, capture_output=True, text=True, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert "parity: 602 of 602 jobs" in done.stdout
 

@@ -91,7 +91,7 @@ def tricks():
 
 
 def test_every_trick_is_recorded_as_bash_would_run_it(tricks):
-    assert tricks.fault == ""
+    assert tricks.fault is None
     assert told(tricks) == EXPECTED
 
 
@@ -101,7 +101,7 @@ def test_a_command_in_a_function_knows_all_its_lines(tricks):
 
 
 def test_what_was_taken_for_granted_is_said(tricks):
-    assert [(n.kind, n.text) for n in tricks.notes] == [
+    assert [(n.kind.value, n.text) for n in tricks.notes] == [
         ("assumed", "the folder ../elsewhere exists")
     ]
 
@@ -164,8 +164,8 @@ def test_an_exit_trap_runs_after_what_ended_the_script(tmp_path):
 def test_what_cannot_be_followed_says_why_and_where(tmp_path, text, fault, line):
     recording = trace(tree_of(tmp_path, text))
     if fault:
-        assert fault in recording.fault
-        assert recording.lines[0].endswith(line)
+        assert fault in recording.fault.text
+        assert recording.fault.lines[0].endswith(line)
     else:
         assert recording.fault or recording.commands[-1].argv == ("python", "hidden.py")
 
@@ -228,7 +228,7 @@ def test_tools_answer_below_the_throwaway_folder_only(tmp_path):
 
 def recorded(folder, text, **files):
     recording = trace(tree_of(folder, text, **files))
-    assert recording.fault == ""
+    assert recording.fault is None
     return [" ".join(c.argv) for c in recording.commands]
 
 

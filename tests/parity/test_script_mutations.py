@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from parity.recorder import SCRIPT, trace
 
-from ci_sessions.parity.verdict import Standing, judge_change
+from ci_sessions.parity.verdict import compare_versions
+from ci_sessions.records.verdict import JobVerdict
 
 TRICKS = Path(__file__).parent / "tricks"
 COMMON = ".ci/pytorch/common.sh"
@@ -54,11 +55,11 @@ def test_a_change_of_the_script_is_seen_and_found(tmp_path, before, old, new, li
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
-    proof = judge_change({"config": "x"}, before, trace(root))
+    proof = compare_versions({"config": "x"}, before, trace(root))
     if line is None:  # it only prints: nothing that is run changes
-        assert proof.standing is Standing.EQUAL
+        assert proof.verdict is JobVerdict.EQUAL
         return
-    assert proof.standing is Standing.DIFFERENT
+    assert proof.verdict is JobVerdict.DIFFERENT
     places = [
         (at.rpartition("/")[2], one.field)
         for one in proof.differences

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from ci_sessions.log import hide, logger, set_up
-from ci_sessions.text import Redactor, is_secret_name
+from ci_sessions.text import Redactor, duration, is_secret_name
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,11 @@ def test_the_log_goes_where_it_is_sent():
     finally:
         logger.handlers.clear()
         logger.propagate = True
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.04, "0.0 s"), (9.94, "9.9 s"), (12.4, "12 s"), (312, "5 min 12 s"), (7500, "2 h 05 min")],
+)
+def test_times_are_written_as_people_say_them(seconds, text):
+    assert duration(seconds) == text

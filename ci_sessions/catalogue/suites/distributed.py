@@ -4,36 +4,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ci_sessions.plan.builders import (
+from ci_sessions.catalogue import questions as q
+from ci_sessions.catalogue.commands import (
     TORCH_BIN,
-    UPLOAD,
-    added,
     assert_clean,
-    export,
+    include_words,
     link,
-    replaces,
     run_test,
+    shard_words,
     shell_function,
+    upload,
 )
-from ci_sessions.plan.placeholders import ask
-from ci_sessions.plan.plan import Kind, Step
+from ci_sessions.catalogue.devices import CUDA, device_of, run_test_options, splits_distributed
+from ci_sessions.plan.builders import added, command, export, replaces
 
 if TYPE_CHECKING:
     from ci_sessions.checkout.checkout import Checkout
     from ci_sessions.job.job import Job
-    from ci_sessions.plan.plan import Item, Test
+    from ci_sessions.plan.plan import Draft, Item
+    from ci_sessions.plan.step import Step
 
 STORES = ("FileStoreTest", "HashStoreTest", "TCPStoreTest")
 PROCESS_GROUPS = ("ProcessGroupGlooTest", "ProcessGroupNCCLTest", "ProcessGroupNCCLErrorsTest")
 
 
-def distributed(job: Job, checkout: Checkout) -> list[Test]:
+def distributed(job: Job, checkout: Checkout) -> list[Draft]:
     """The distributed tests; on CUDA and ROCm only those that need several devices.
 
     There the others run on the cheaper single-device machines of ``default``.
     """
-    several = ["--multigpu-filter", "multigpu"] if job.build.is_gpu else []
-    cpp = _cpp_tests(job) if job.build.is_gpu and job.is_first_shard else []
+    several = ["--multigpu-filter", "multigpu"] if splits_distributed(job) else []
+    cpp = _cpp_tests(job) if splits_distributed(job) and job.is_first_shard else []
     rpc = _rpc() if job.is_first_shard else []
     functions = "test_distributed test_rpc" if job.is_first_shard else "test_distributed"
     return [
@@ -48,15 +49,21 @@ def distributed(job: Job, checkout: Checkout) -> list[Test]:
         added(
             "test_c10d_nccl",
             _one_file("distributed/test_c10d_nccl"),
-            skipped=None if job.build.is_cuda else _no_cuda(job),
+            skipped=None if CUDA.is_in(job.build) else _no_cuda(job),
         ),
         added("test_c10d_gloo", _one_file("distributed/test_c10d_gloo")),
     ]
 
 
-def on_one_gpu(job: Job, checkout: Checkout) -> list[Test]:
+def multigpu(job: Job, checkout: Checkout) -> list[Draft]:
+    """The multi-GPU script, which is not part of test.sh."""
+    script = command("$SCRIPTS/multigpu-test.sh")
+    return [replaces("multigpu-test.sh", script, name="test_multigpu")]
+
+
+def on_one_gpu(job: Job, checkout: Checkout) -> list[Draft]:
     """The distributed tests that one device is enough for: a part of ``default`` on GPUs."""
-    if not job.build.is_gpu:
+    if not splits_distributed(job):
         return []
     return [
         replaces(
@@ -68,34 +75,31 @@ def on_one_gpu(job: Job, checkout: Checkout) -> list[Test]:
     ]
 
 
-def dtensor(job: Job, checkout: Checkout) -> list[Test]:
+def dtensor(job: Job, checkout: Checkout) -> list[Draft]:
     """Every test file below test/distributed/tensor, as found when the step runs."""
-    found = ask("dtensor_tests")
+    found = q.DTENSOR_TESTS.answer
     return [
         replaces(
             "test_dtensor",
             shell_function("install_spmd_types"),
-            run_test("--include", found, "--verbose", *job.run_test_options, UPLOAD),
+            run_test("--include", found, "--verbose", *run_test_options(job), *upload(checkout)),
             assert_clean(job, checkout),
         )
     ]
 
 
 def _python_tests(job: Job, checkout: Checkout, *multigpu: str) -> list[Step]:
-    shard = ("--shard", str(job.shard.number), str(job.shard.total))
-    words = ("--distributed-tests", *multigpu, *shard, *job.include_words, "--verbose")
+    shard = shard_words(job)
+    words = ("--distributed-tests", *multigpu, *shard, *include_words(job), "--verbose")
     return [run_test(*words), *assert_clean(job, checkout)]
 
 
 def _cpp_tests(job: Job) -> list[Item]:
     matmul = ("-i", "test_linalg.py", "-k", "test_matmul_offline_mgpu_tunable", "--verbose")
     cuda: list[Step] = []
-    if job.build.is_cuda:
-        mpi = Step(
-            kind=Kind.TEST,
-            argv=("mpiexec", "-np", "2", f"{TORCH_BIN}/ProcessGroupMPITest"),
-            when="mpiexec is installed",
-        )
+    if CUDA.is_in(job.build):
+        binary = f"{TORCH_BIN}/ProcessGroupMPITest"
+        mpi = command("mpiexec", "-np", "2", binary, when=q.MPIEXEC_IS_INSTALLED)
         cuda = [mpi, *(_cpp(name) for name in PROCESS_GROUPS)]
     return [
         *link(TORCH_BIN, "libtorch*", "libc10*"),
@@ -122,4 +126,4 @@ def _one_file(name: str) -> Step:
 
 
 def _no_cuda(job: Job) -> str:
-    return f"NCCL needs CUDA, and the build is for {job.build.device}"
+    return f"NCCL needs CUDA, and the build is for {device_of(job.build).name}"

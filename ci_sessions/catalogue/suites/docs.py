@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ci_sessions.plan.builders import added, command, replaces, run_test
+from ci_sessions.catalogue.commands import run_test
+from ci_sessions.plan.builders import added, command, replaces
 
 if TYPE_CHECKING:
     from ci_sessions.checkout.checkout import Checkout
     from ci_sessions.job.job import Job
-    from ci_sessions.plan.plan import Test
+    from ci_sessions.plan.plan import Draft
 
 
-def docs_test(job: Job, checkout: Checkout) -> list[Test]:
+def docs_test(job: Job, checkout: Checkout) -> list[Draft]:
     """The checkout's docs-test.sh, then the runnable examples of the docstrings."""
-    script = f"{checkout.script_folder}/docs-test.sh"
     return [
-        replaces("test_docs_test", command(script), name="test_docs"),
+        replaces("test_docs_test", command("$SCRIPTS/docs-test.sh"), name="test_docs"),
         added("test_tutorials", run_test("--include", "doctests", "--verbose")),
     ]

@@ -4,39 +4,46 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ci_sessions.errors import UnknownConfigError
-from ci_sessions.plan.builders import (
+from ci_sessions.catalogue import questions as q
+from ci_sessions.catalogue.commands import (
     SHELL_FILES,
     assert_clean,
+    install_commit_pinned,
+    install_torchvision,
+    pip_install,
+    shell_function,
+)
+from ci_sessions.catalogue.devices import CUDA
+from ci_sessions.errors import UnknownConfigError
+from ci_sessions.job.variables import BASE_SHA, RUNNER_TEMP, SHA1, TEST_CONFIG
+from ci_sessions.plan.builders import (
+    bash,
     command,
     export,
     file_step,
     git,
     install,
-    install_commit_pinned,
-    install_torchvision,
-    pip_install,
+    probe,
     replaces,
-    shell_function,
     source,
 )
-from ci_sessions.plan.plan import Expect, Kind, Step
+from ci_sessions.plan.step import Expect, Kind, Policy, Program, Step
 
 if TYPE_CHECKING:
     from ci_sessions.checkout.checkout import Checkout
     from ci_sessions.job.job import Job
-    from ci_sessions.plan.plan import Item, Test
+    from ci_sessions.plan.plan import Draft, Item
 
-_XLA_FILES = (*SHELL_FILES, ".ci/pytorch/common-build.sh", "xla/.circleci/common.sh")
+_XLA_FILES = (*SHELL_FILES, "$SCRIPTS/common-build.sh", "xla/.circleci/common.sh")
 
 
-def onnx(job: Job, checkout: Checkout) -> list[Test]:
+def onnx(job: Job, checkout: Checkout) -> list[Draft]:
     """The ONNX exporter's own script."""
-    script = f"$ROOT/{checkout.script_folder}/../../scripts/onnx/test.sh"
+    script = "$ROOT/$SCRIPTS/../../scripts/onnx/test.sh"
     return [replaces("onnx", install_torchvision(job), command(script), name="test_onnx")]
 
 
-def vllm(job: Job, checkout: Checkout) -> list[Test]:
+def vllm(job: Job, checkout: Checkout) -> list[Draft]:
     """VLLM's test plans, by the runner that PyTorch keeps for other projects."""
     shard = ("--shard-id", str(job.shard.number), "--num-shards", str(job.shard.total))
     runner = ("python", "-m", "cli.run", "test", "external", "vllm", "--test-plan", job.config)
@@ -44,17 +51,17 @@ def vllm(job: Job, checkout: Checkout) -> list[Test]:
     return [replaces("vllm", lumen, command(*runner, *shard), name="test_vllm")]
 
 
-def torchtitan(job: Job, checkout: Checkout) -> list[Test]:
+def torchtitan(job: Job, checkout: Checkout) -> list[Draft]:
     """Torchtitan's feature or model tests on eight GPUs, at the pinned commit."""
     here = "$ROOT/torchtitan"
-    missing = "torchtitan is not cloned"
+    missing = q.TORCHTITAN_IS_NOT_CLONED
     kind = next((f"{word[:-1]}_tests" for word in ("features", "models") if job.has(word)), None)
     if kind is None:
         raise UnknownConfigError(
-            f"TEST_CONFIG is {job.config!r}: a torchtitan configuration has features or models "
-            "in its name."
+            f"{TEST_CONFIG.name} is {job.config!r}: a torchtitan configuration has features or "
+            "models in its name."
         )
-    upload = f"{job.runner_temp}/artifacts-to-be-uploaded"
+    upload = f"{job[RUNNER_TEMP]}/artifacts-to-be-uploaded"
     packages = ("get_pkg_versions", "torch", "torchao", "torchcomms")
     before, after = "$TMP/packages.before", "$TMP/packages.after"
     return [
@@ -63,20 +70,20 @@ def torchtitan(job: Job, checkout: Checkout) -> list[Test]:
             install_commit_pinned("ao", "ao", "torchao"),
             shell_function("install_torchcomms"),
             git("clone", "--quiet", "https://github.com/pytorch/torchtitan.git", when=missing),
-            git("checkout", "PIN-torchtitan", cwd=here, when=missing),
-            shell_function(*packages, writes=before),
+            git("checkout", "${pin:torchtitan}", cwd=here, when=missing),
+            shell_function(*packages, stdout=before),
             pip_install("helion"),
             pip_install("-e", ".", cwd=here),
             # Neither may have replaced the packages that CI built.
-            shell_function(*packages, cwd=here, writes=after),
-            Step(kind=Kind.PROBE, argv=("diff", before, after)),
-            export(NGPU="8", **({"OUTPUT_DIR": upload} if job.runner_temp else {})),
+            shell_function(*packages, cwd=here, stdout=after),
+            probe("diff", before, after),
+            export(NGPU="8", **({"OUTPUT_DIR": upload} if job[RUNNER_TEMP] else {})),
             command("scripts/ci/pytorch_ci_test_runner.sh", kind, cwd=here),
         )
     ]
 
 
-def executorch(job: Job, checkout: Checkout) -> list[Test]:
+def executorch(job: Job, checkout: Checkout) -> list[Draft]:
     """ExecuTorch's unit tests, and one model through its own script."""
     here = "/executorch"
     llvm = {"LLVM_PROFDATA": "llvm-profdata-12", "LLVM_COV": "llvm-cov-12"}
@@ -96,9 +103,9 @@ def executorch(job: Job, checkout: Checkout) -> list[Test]:
     ]
 
 
-def xla(job: Job, checkout: Checkout) -> list[Test]:
+def xla(job: Job, checkout: Checkout) -> list[Draft]:
     """PyTorch/XLA, built against this PyTorch at the pinned commit, by its own functions."""
-    missing = "xla is not cloned"
+    missing = q.XLA_IS_NOT_CLONED
     here = "$ROOT/xla"
     copy = (
         "import os, torch, shutil; shutil.copytree("
@@ -108,12 +115,13 @@ def xla(job: Job, checkout: Checkout) -> list[Test]:
     prefix = {"CMAKE_PREFIX_PATH": "$SITE/torch:"}
 
     def function(*argv: str, **env: str) -> Step:
-        return shell_function(*argv, sources=_XLA_FILES, env=env)
+        is_test = argv[0] == "run_torch_xla_tests"
+        return shell_function(*argv, sources=_XLA_FILES, env=env, is_test=is_test)
 
     build = [
-        Step(kind=Kind.PREFLIGHT, argv=("python", "-c", copy), cwd="$ROOT/.."),
+        Step(kind=Kind.PREFLIGHT, command=Program(("python", "-c", copy)), cwd="$ROOT/.."),
         git("clone", "--recursive", "--quiet", "https://github.com/pytorch/xla.git", when=missing),
-        git("checkout", "PIN-xla", cwd=here, when=missing),
+        git("checkout", "${pin:xla}", cwd=here, when=missing),
         git("submodule", "sync", cwd=here, when=missing),
         git("submodule", "update", "--init", "--recursive", cwd=here, when=missing),
         file_step("rm", "-f", "xla/torch_patches/.torch_pin"),
@@ -121,13 +129,13 @@ def xla(job: Job, checkout: Checkout) -> list[Test]:
         function("install_pre_deps_pytorch_xla", "xla", "1"),
         function("build_torch_xla", "xla", XLA_SANDBOX_BUILD="1", **prefix),
     ]
-    conda = export(LD_LIBRARY_PATH="/opt/conda/lib/:{LD_LIBRARY_PATH}")
+    conda = export(LD_LIBRARY_PATH="/opt/conda/lib/:${before:LD_LIBRARY_PATH}")
     run = function("run_torch_xla_tests", "$ROOT", here, XLA_SKIP_MP_OP_TESTS="1", **prefix)
     vision = install_torchvision(job)
     return [replaces("test_xla", vision, build, conda, run, assert_clean(job, checkout))]
 
 
-def backwards_compatibility(job: Job, checkout: Checkout) -> list[Test]:
+def backwards_compatibility(job: Job, checkout: Checkout) -> list[Draft]:
     """Old and new builds read each other's models, and the public API test sees what it must.
 
     The checkout is reset to the base commit and back, so the first step refuses a dirty tree.
@@ -145,7 +153,7 @@ def backwards_compatibility(job: Job, checkout: Checkout) -> list[Test]:
 
 def _refuse_dirty_tree() -> Step:
     argv = ("git", "status", "--porcelain", "--untracked-files=no")
-    return Step(kind=Kind.PROBE, argv=argv, expect=Expect.NO_OUTPUT)
+    return probe(*argv, expect=Expect.NO_OUTPUT)
 
 
 _BAD_FUNCTION = (
@@ -160,33 +168,30 @@ def _public_api_checks() -> list[Step]:
 
     def must_fail(test: str, name: str) -> Step:
         argv = ("python", "test/test_public_bindings.py", "-k", test)
-        return Step(kind=Kind.TEST, argv=argv, expect=Expect.FAILURE, output=name)
+        return command(*argv, policy=Policy(expect=Expect.FAILURE, required_output=name))
 
-    def write(line: str) -> Step:
-        return Step(kind=Kind.FILE, argv=("bash", "-c", line))
-
-    new, old = "$SITE/torch/RANDOM.py", "$SITE/torch/cuda/streams.py"
+    new, old = "$SITE/torch/${random}.py", "$SITE/torch/cuda/streams.py"
     names, imports = "test_correct_module_names", "test_modules_can_be_imported"
-    package = "$SITE/torch/RANDOM"
+    package = "$SITE/torch/${random}"
     return [
-        write(f"printf '{_BAD_FUNCTION}' > '{new}'"),
-        must_fail(names, "torch.RANDOM.new_public_func"),
+        bash(f"printf '{_BAD_FUNCTION}' > \"$1\"", new),
+        must_fail(names, "torch.${random}.new_public_func"),
         file_step("rm", "-v", new, always=True),
         file_step("cp", "-v", old, f"{old}.orig"),
-        write(f"printf '{_BAD_FUNCTION}' >> '{old}'"),
+        bash(f"printf '{_BAD_FUNCTION}' >> \"$1\"", old),
         must_fail(names, "torch.cuda.streams.new_public_func"),
         file_step("mv", "-v", f"{old}.orig", old, always=True),
-        write(f"mkdir '{package}' && echo 'invalid syntax garbage' > '{package}/__init__.py'"),
-        must_fail(imports, "torch.RANDOM"),
+        bash('mkdir "$1" && echo "invalid syntax garbage" > "$1/__init__.py"', package),
+        must_fail(imports, "torch.${random}"),
         file_step("rm", "-rv", package, always=True),
     ]
 
 
 def _old_and_new_models(job: Job) -> list[Item]:
     here = "$ROOT/test/forward_backward_compatibility"
-    trunk = job.base_sha == job.sha1
-    base = "${ask:previous_commit}" if trunk else "${ask:merge_base}"
-    venv = export(PATH="$ROOT/venv/bin:{PATH}")
+    trunk = job[BASE_SHA] == job[SHA1]
+    base = q.PREVIOUS_COMMIT.answer if trunk else q.MERGE_BASE.answer
+    venv = export(PATH="$ROOT/venv/bin:${before:PATH}")
 
     def reset(commit: str, cwd: str = ".") -> list[Step]:
         return [
@@ -203,16 +208,12 @@ def _old_and_new_models(job: Job) -> list[Item]:
         venv,
         *reset(base),
         install("pip3", "install", "-r", "requirements.txt"),
-        source(".ci/pytorch/common-build.sh", keeps_env=True),
+        source("$SCRIPTS/common-build.sh", exports=True),
         install(*wheel),
-        Step(
-            kind=Kind.INSTALL,
-            argv=("python", "-mpip", "install", "base_dist/*.whl"),
-            expands=True,
-        ),
+        install("python", "-mpip", "install", "base_dist/*.whl", expands=True),
         install("pip", "show", "torch", cwd=here),
         command("python", "dump_all_function_schemas.py", "--filename", _SCHEMAS, cwd=here),
-        *reset("${ask:head_commit}", here),
+        *reset(q.HEAD_COMMIT.answer, here),
         command("python", "../load_torchscript_model.py", "/tmp/model_new.pt", cwd=here),  # noqa: S108
         command("python", "../create_dummy_torchscript_model.py", "/tmp/model_old.pt", cwd=here),  # noqa: S108
         export(PATH="$HOME/.local/bin:$PATH"),
@@ -230,7 +231,7 @@ def _old_and_new_models(job: Job) -> list[Item]:
 _SCHEMAS = "nightly_schemas.txt"
 
 
-def stable_abi(job: Job, checkout: Checkout) -> list[Test]:
+def stable_abi(job: Job, checkout: Checkout) -> list[Draft]:
     """An extension built with one PyTorch for a target version, run on another.
 
     It must work where the target is no newer than the build and the runtime; it must fail to
@@ -246,12 +247,10 @@ def stable_abi(job: Job, checkout: Checkout) -> list[Test]:
         "assert torch.equal(libtorch_agn_frozen.ops.my_abs(t), t.abs())\n"
     )
     anywhere = "/tmp"  # noqa: S108 - not the checkout, whose own ./torch would be imported
-    too_new = Step(
-        kind=Kind.TEST,
-        argv=("python", "-c", "\nimport libtorch_agn_2_14\n"),
+    too_new = command(
+        *("python", "-c", "\nimport libtorch_agn_2_14\n"),
         cwd=anywhere,
-        expect=Expect.FAILURE,
-        output="undefined symbol",
+        policy=Policy(expect=Expect.FAILURE, required_output="undefined symbol"),
     )
     return [
         replaces(
@@ -267,11 +266,9 @@ def stable_abi(job: Job, checkout: Checkout) -> list[Test]:
             *(_NO_WHEELS, *_enter_release(job, build), *_extension("frozen", target="2.9")),
             *(_leave_release(build), _wheel("frozen")),
             command("python", "-c", frozen, cwd=anywhere),
-            Step(
-                kind=Kind.INSTALL,
-                argv=("pip", "uninstall", "-y", "libtorch_agn_frozen"),
-                expect=Expect.ANYTHING,
-                always=True,
+            install(
+                *("pip", "uninstall", "-y", "libtorch_agn_frozen"),
+                policy=Policy(expect=Expect.ANYTHING, always=True),
             ),
             _NO_WHEELS_LEFT,
             name="test_target_2_9_on_branch",
@@ -305,12 +302,11 @@ def _extension(key: str, *, target: str = "", fails: bool = False) -> list[Step]
     """Build one variant of the extension into the wheel folder; one for 2.14 must fail to."""
     here = f"{_EXTENSIONS}/libtorch_agn_{key}_extension"
     target = "2.14" if fails else target
-    build = Step(
-        kind=Kind.INSTALL,
-        argv=("python", "setup.py", "bdist_wheel"),
+    build = install(
+        *("python", "setup.py", "bdist_wheel"),
         cwd=here,
         env={"TORCH_TARGET_VERSION": target} if target else {},
-        expect=Expect.FAILURE if fails else Expect.SUCCESS,
+        policy=Policy(expect=Expect.FAILURE if fails else Expect.SUCCESS),
     )
     clean = file_step("rm", "-rf", "build", "dist", cwd=here)
     kept = [
@@ -321,18 +317,17 @@ def _extension(key: str, *, target: str = "", fails: bool = False) -> list[Step]
 
 
 def _wheel(key: str) -> Step:
-    argv = ("pip", "install", f"{_WHEELS}/libtorch_agn_{key}*.whl")
-    return Step(kind=Kind.INSTALL, argv=argv, expands=True)
+    return install("pip", "install", f"{_WHEELS}/libtorch_agn_{key}*.whl", expands=True)
 
 
 def _enter_release(job: Job, folder: str) -> list[Item]:
     """Make and enter a virtual environment with the released torch 2.9.0 for the build's device."""
-    found = job.build.device_version
-    channel = f"cu{found.major}{found.minor}" if job.build.is_cuda and found else "cpu"
+    found = job.build.versions.get(CUDA.name)
+    channel = f"cu{found.major}{found.minor}" if CUDA.is_in(job.build) and found else "cpu"
     index = f"https://download.pytorch.org/whl/{channel}/"
     return [
         install("python", "-m", "venv", folder),
-        export(PATH=f"$ROOT/{folder}/bin:{{PATH}}", PYTHONPATH=None),
+        export(PATH=f"$ROOT/{folder}/bin:${{before:PATH}}", PYTHONPATH=None),
         install("pip", "install", "--upgrade", "pip"),
         install("pip", "install", "torch==2.9.0", "--index-url", index),
         install("pip", "install", "expecttest", "numpy", "unittest-xml-reporting"),

@@ -4,62 +4,70 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ci_sessions.plan.builders import (
-    UPLOAD,
+from ci_sessions.catalogue.commands import (
     assert_clean,
-    command,
-    install,
     install_torchvision,
-    replaces,
     run_test,
+    shard_words,
+    upload,
 )
+from ci_sessions.checkout.features import Feature
+from ci_sessions.job.variables import NO_TD
+from ci_sessions.plan.builders import command, install, replaces
 
 if TYPE_CHECKING:
     from ci_sessions.checkout.checkout import Checkout
     from ci_sessions.job.job import Job
-    from ci_sessions.plan.plan import Step, Test
+    from ci_sessions.plan.plan import Draft
+    from ci_sessions.plan.step import Step
 
 EINOPS_VERSIONS = ("0.5.0", "0.6.1", "0.7.0", "0.8.1", "0.8.2")
-NOT_WRAPPED = (
+_NOT_WRAPPED = (
     "--exclude-inductor-tests",
     "--exclude-jit-executor",
     "--exclude-distributed-tests",
     "--exclude-torch-export-tests",
     "--exclude-aot-dispatch-tests",
-    "--exclude-quantization-tests",
 )
 
 
-def core(job: Job, checkout: Checkout) -> list[Test]:
+def _not_wrapped(checkout: Checkout) -> tuple[str, ...]:
+    quantization = ("--exclude-quantization-tests",)
+    return (*_NOT_WRAPPED, *(quantization if checkout.has(Feature.QUANTIZATION_OPTION) else ()))
+
+
+def core(job: Job, checkout: Checkout) -> list[Draft]:
     """Dynamo's own tests."""
-    test = run_test("--include-dynamo-core-tests", "--verbose", UPLOAD)
+    test = run_test("--include-dynamo-core-tests", "--verbose", *upload(checkout))
     return [replaces("test_dynamo_core", test, assert_clean(job, checkout))]
 
 
-def cpython(job: Job, checkout: Checkout) -> list[Test]:
+def cpython(job: Job, checkout: Checkout) -> list[Draft]:
     """CPython's tests under dynamo: all of them, so target determination is off."""
-    test = run_test("--include-cpython-tests", "--dynamo", "--verbose", UPLOAD, env={"NO_TD": "1"})
+    test = run_test(
+        "--include-cpython-tests", "--dynamo", "--verbose", *upload(checkout), env={NO_TD.name: "1"}
+    )
     return [replaces("test_dynamo_cpython", test, assert_clean(job, checkout))]
 
 
-def wrapped(job: Job, checkout: Checkout) -> list[Test]:
+def wrapped(job: Job, checkout: Checkout) -> list[Draft]:
     """One shard of PyTorch's Python tests, each compiled by dynamo."""
-    shard = ("--shard", str(job.shard.number), str(job.shard.total))
+    shard = shard_words(job)
     return [
         replaces(
             "test_dynamo_wrapped_shard",
             install_torchvision(job),
             command("python", "tools/dynamo/verify_dynamo.py"),
-            run_test("--dynamo", *NOT_WRAPPED, *shard, "--verbose", UPLOAD),
+            run_test("--dynamo", *_not_wrapped(checkout), *shard, "--verbose", *upload(checkout)),
             assert_clean(job, checkout),
         )
     ]
 
 
-def einops(job: Job, checkout: Checkout) -> list[Test]:
+def einops(job: Job, checkout: Checkout) -> list[Draft]:
     """The einops tests with each version that users have."""
     steps: list[Step] = []
     for version in EINOPS_VERSIONS:
         steps.append(install("pip", "install", f"einops=={version}"))
-        steps.append(run_test("--einops", "--verbose", UPLOAD))
+        steps.append(run_test("--einops", "--verbose", *upload(checkout)))
     return [replaces("test_einops", steps, assert_clean(job, checkout))]

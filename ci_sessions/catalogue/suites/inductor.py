@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ci_sessions.plan.builders import (
+from ci_sessions.catalogue.commands import (
     BUILD_BIN,
     REPORTS,
     TORCH_LIB,
-    UPLOAD,
-    added,
     assert_clean,
-    command,
-    export,
-    install,
     install_torchvision,
     make_folder,
-    replaces,
     run_test,
+    shard_words,
     shell_function,
+    upload,
 )
+from ci_sessions.catalogue.devices import ROCM, XPU
+from ci_sessions.job.variables import LD_LIBRARY_PATH
+from ci_sessions.plan.builders import added, command, export, install, replaces
 
 if TYPE_CHECKING:
     from ci_sessions.checkout.checkout import Checkout
     from ci_sessions.job.job import Job
-    from ci_sessions.plan.plan import Item, Step, Test
+    from ci_sessions.plan.plan import Draft, Item
+    from ci_sessions.plan.step import Step
 
 _FSDP = "distributed/_composable/fsdp"
 DISTRIBUTED_TESTS = (
@@ -98,7 +98,7 @@ AOTI_CPP_TESTS = (
 TORCHBENCH_PATH = {"PYTHONPATH": "/torchbench"}
 
 
-def _unit_tests() -> Test:
+def _unit_tests() -> Draft:
     """Inductor's central test file, which both configurations of the first release share."""
     return added("test_inductor", run_test("--include", "inductor/test_torchinductor", "--verbose"))
 
@@ -112,10 +112,10 @@ def _traced(*steps: Item | list[Step] | list[Item]) -> list[Item]:
 
 
 def _shard(job: Job) -> tuple[str, ...]:
-    return ("--shard", str(job.shard.number), str(job.shard.total), "--verbose")
+    return (*shard_words(job), "--verbose")
 
 
-def inductor_distributed(job: Job, checkout: Checkout) -> list[Test]:
+def inductor_distributed(job: Job, checkout: Checkout) -> list[Draft]:
     """Compiled programs on several devices."""
     selected = [
         run_test("-i", file, *(("-k", only) if only else ()), "--verbose")
@@ -132,7 +132,7 @@ def inductor_distributed(job: Job, checkout: Checkout) -> list[Test]:
     ]
 
 
-def inductor_cpp_wrapper(job: Job, checkout: Checkout) -> list[Test]:
+def inductor_cpp_wrapper(job: Job, checkout: Checkout) -> list[Draft]:
     """Unit tests with the C++ wrapper on, and on the first shard the ahead-of-time C++ tests."""
     first = job.is_first_shard
     functions = ["test_inductor_cpp_wrapper_shard", *(["test_inductor_aoti_cpp"] if first else [])]
@@ -175,27 +175,27 @@ def _wrapper_tests(job: Job) -> list[Step]:
         ),
         run_test("--include", *compile_time, *shard, env=autotune),
     ]
-    if job.build.is_xpu:
+    if XPU.is_in(job.build):
         patterns = ("inductor/test_mkldnn_pattern_matcher", "-k", "xpu")
         steps.append(run_test("--include", *patterns, *shard, env=TORCHBENCH_PATH))
     return steps
 
 
 def _aoti_cpp(job: Job) -> list[Step]:
-    hipify = [install("python3", "tools/amd_build/build_amd.py")] if job.build.is_rocm else []
-    where = {"CPP_TESTS_DIR": BUILD_BIN, "LD_LIBRARY_PATH": TORCH_LIB}
+    hipify = [install("python3", "tools/amd_build/build_amd.py")] if ROCM.is_in(job.build) else []
+    where = {"CPP_TESTS_DIR": BUILD_BIN, LD_LIBRARY_PATH.name: TORCH_LIB}
     words = ("--cpp", "--verbose", "-i", *AOTI_CPP_TESTS, "-dist=loadfile")
     return [*hipify, run_test(*words, env=where)]
 
 
-def inductor_core(job: Job, checkout: Checkout) -> list[Test]:
+def inductor_core(job: Job, checkout: Checkout) -> list[Draft]:
     """Inductor's core tests, less the files that have jobs of their own."""
     without = tuple(f"inductor/{name}" for name in NOT_IN_CORE)
-    words = ("--include-inductor-core-tests", "--exclude", *without, "--verbose", UPLOAD)
+    words = ("--include-inductor-core-tests", "--exclude", *without, "--verbose", *upload(checkout))
     return [replaces("test_inductor_core", _traced(run_test(*words), assert_clean(job, checkout)))]
 
 
-def inductor_shard(job: Job, checkout: Checkout) -> list[Test]:
+def inductor_shard(job: Job, checkout: Checkout) -> list[Draft]:
     """Operators and modules compiled by inductor, then its unit tests."""
     operators = ("test_modules", "test_ops", "test_ops_gradients", "test_torch")
     # The unit tests go without --inductor: nested compiler state breaks them.
@@ -204,35 +204,35 @@ def inductor_shard(job: Job, checkout: Checkout) -> list[Test]:
         run_test("--inductor", "--include", *operators, *_shard(job)),
         run_test("--include", *SHARDED_UNIT_TESTS, *_shard(job)),
     ]
-    if job.build.is_rocm and job.is_first_shard:
+    if ROCM.is_in(job.build) and job.is_first_shard:
         tuned = {"TORCHINDUCTOR_MAX_AUTOTUNE": "1", "TORCHINDUCTOR_ORIGAMI": "1"}
         steps.append(run_test("--include", "inductor/test_origami", "--verbose", env=tuned))
     return [replaces("test_inductor_shard", install_torchvision(job), _traced(steps))]
 
 
-def halide(job: Job, checkout: Checkout) -> list[Test]:
+def halide(job: Job, checkout: Checkout) -> list[Draft]:
     """The Halide back end."""
     return _back_end(job, checkout, "test_inductor_halide", "inductor/test_halide.py")
 
 
-def pallas(job: Job, checkout: Checkout) -> list[Test]:
+def pallas(job: Job, checkout: Checkout) -> list[Draft]:
     """The Pallas back end."""
     return _back_end(job, checkout, "test_inductor_pallas", "inductor/test_pallas.py")
 
 
-def triton_cpu(job: Job, checkout: Checkout) -> list[Test]:
+def triton_cpu(job: Job, checkout: Checkout) -> list[Draft]:
     """Triton on the CPU."""
     files = ("test_triton_cpu_backend.py", "test_torchinductor_strided_blocks.py")
     paths = [f"inductor/{name}" for name in files]
     return _back_end(job, checkout, "test_inductor_triton_cpu", *paths)
 
 
-def _back_end(job: Job, checkout: Checkout, function: str, *files: str) -> list[Test]:
+def _back_end(job: Job, checkout: Checkout, function: str, *files: str) -> list[Draft]:
     tests = run_test("--include", *files, "--verbose")
     return [replaces(function, tests, assert_clean(job, checkout))]
 
 
-def aoti_windows(job: Job, checkout: Checkout) -> list[Test]:
+def aoti_windows(job: Job, checkout: Checkout) -> list[Draft]:
     """Ahead-of-time compilation for Windows, cross-compiled here."""
     wheel = "$ROOT/win-torch-wheel-extracted"
     folders = ("--package-dir", REPORTS, "--win-torch-lib-dir", f"{wheel}/torch/lib")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ci_sessions.plan.builders import added, assert_clean, replaces, run_test
+from ci_sessions.catalogue.commands import assert_clean, run_test
+from ci_sessions.plan.builders import added, replaces
 
 if TYPE_CHECKING:
     from ci_sessions.checkout.checkout import Checkout
     from ci_sessions.job.job import Job
-    from ci_sessions.plan.plan import Test
+    from ci_sessions.plan.plan import Draft
 
 
-def jit_legacy(job: Job, checkout: Checkout) -> list[Test]:
+def jit_legacy(job: Job, checkout: Checkout) -> list[Draft]:
     """The JIT tests as they are, then those of the legacy executor."""
     legacy = ("test_jit_legacy", "test_jit_fuser_legacy")
     return [

@@ -5,23 +5,22 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ci_sessions.errors import InputError
-from ci_sessions.plan.builders import (
+from ci_sessions.catalogue import questions as q
+from ci_sessions.catalogue.commands import (
     REPORTS,
-    command,
     cpu_affinity,
-    export,
-    install,
     make_folder,
     pip_install,
-    replaces,
 )
-from ci_sessions.plan.placeholders import ask
+from ci_sessions.catalogue.devices import ROCM
+from ci_sessions.errors import InputError
+from ci_sessions.job.variables import BASELINE_INDEX_URL, BUILD_ENVIRONMENT, OP_BENCHMARK_TESTS
+from ci_sessions.plan.builders import command, export, install, replaces
 
 if TYPE_CHECKING:
     from ci_sessions.checkout.checkout import Checkout
     from ci_sessions.job.job import Job
-    from ci_sessions.plan.plan import Item, Test
+    from ci_sessions.plan.plan import Draft, Item
 
 OPERATORS = (
     *("matmul", "mm", "addmm", "bmm", "conv", "optimizer", "activation", "norm"),
@@ -30,13 +29,13 @@ OPERATORS = (
 NIGHTLY = "https://download.pytorch.org/whl/nightly"
 CHANNELS = (("cuda12.8", "cu128"), ("cuda13", "cu130"), ("rocm", "rocm6.4"))
 _HERE = "$ROOT/benchmarks/operator_benchmark"
-_PINNED = ("taskset", "-c", ask("cpu_range"))
+_PINNED = ("taskset", "-c", q.CPU_RANGE.answer)
 
 
 def _prepared(job: Job, checkout: Checkout) -> list[Item]:
     pip = ("python", "-m", "pip", "install", ".", "-v", "--no-build-isolation")
     # MIOpen's exhaustive search can take hours a shape on a cold cache.
-    fast = [export(MIOPEN_FIND_MODE="FAST")] if job.build.is_rocm else []
+    fast = [export(MIOPEN_FIND_MODE="FAST")] if ROCM.is_in(job.build) else []
     return [
         make_folder(),
         cpu_affinity(checkout),
@@ -45,7 +44,7 @@ def _prepared(job: Job, checkout: Checkout) -> list[Item]:
     ]
 
 
-def operator_benchmark(job: Job, checkout: Checkout) -> list[Test]:
+def operator_benchmark(job: Job, checkout: Checkout) -> list[Draft]:
     """Eager operators on the CPU, compared with the expected times; test.sh has no GPU variant."""
     if not job.has("cpu"):
         return []
@@ -53,7 +52,7 @@ def operator_benchmark(job: Job, checkout: Checkout) -> list[Test]:
     out = f"{REPORTS}/operator_benchmark_eager_float32_cpu"
     run = ("python", "-m", "benchmark_all_test", "--device", "cpu", "--tag-filter", size)
     files = ("--output-csv", f"{out}.csv", "--output-json-for-dashboard", f"{out}.json")
-    expected = ask("architecture") + "_expected_ci_operator_benchmark_eager_float32_cpu.csv"
+    expected = q.ARCHITECTURE.answer + "_expected_ci_operator_benchmark_eager_float32_cpu.csv"
     check = ("python", "check_perf_csv.py", "--actual", f"{out}.csv", "--expected", expected)
     return [
         replaces(
@@ -66,11 +65,11 @@ def operator_benchmark(job: Job, checkout: Checkout) -> list[Test]:
     ]
 
 
-def operator_microbenchmark(job: Job, checkout: Checkout) -> list[Test]:
+def operator_microbenchmark(job: Job, checkout: Checkout) -> list[Draft]:
     """Single operators, eager and compiled; a ``_baseline`` configuration times the nightly."""
     named = re.search(r"operator_microbenchmark_(.+)_(test|baseline)", job.config)
     is_baseline = job.config.endswith("_baseline")
-    operators = (named[1],) if named else job.operators or OPERATORS
+    operators = (named[1],) if named else job[OP_BENCHMARK_TESTS] or OPERATORS
     suffix = "_baseline" if is_baseline else ""
     steps: list[Item] = []
     if named:
@@ -90,16 +89,16 @@ def operator_microbenchmark(job: Job, checkout: Checkout) -> list[Test]:
 
 def _nightly(job: Job) -> Item:
     channel = next((name for text, name in CHANNELS if job.build.has(text)), None)
-    if channel is None and not job.baseline_index_url:
+    if channel is None and not job[BASELINE_INDEX_URL]:
         raise InputError(
-            f"BUILD_ENVIRONMENT is {job.build.label!r}, for which no nightly channel is known: "
-            "set BASELINE_INDEX_URL."
+            f"{BUILD_ENVIRONMENT.name} is {job.build.label!r}, for which no nightly channel is "
+            f"known: set {BASELINE_INDEX_URL.name}."
         )
-    index = job.baseline_index_url or f"{NIGHTLY}/{channel}"
+    index = job[BASELINE_INDEX_URL] or f"{NIGHTLY}/{channel}"
     return install("pip", "install", "--pre", "--force-reinstall", "--index-url", index, "torch")
 
 
-def attention(job: Job, checkout: Checkout) -> list[Test]:
+def attention(job: Job, checkout: Checkout) -> list[Draft]:
     """Attention's score modifications."""
     gym = "git+https://github.com/meta-pytorch/attention-gym.git@main"
     config = ("--config", "configs/config_basic.yaml")

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ci_sessions.plan.builders import (
-    UPLOAD,
+from ci_sessions.catalogue import questions as q
+from ci_sessions.catalogue.commands import (
     assert_clean,
-    export,
-    git,
     pip_install,
-    replaces,
     run_test,
     shell_function,
+    upload,
 )
-from ci_sessions.plan.placeholders import ask
+from ci_sessions.catalogue.devices import run_test_options
+from ci_sessions.plan.builders import export, git, replaces
 
 if TYPE_CHECKING:
     from ci_sessions.checkout.checkout import Checkout
     from ci_sessions.job.job import Job
-    from ci_sessions.plan.plan import Step, Test
+    from ci_sessions.plan.plan import Draft
+    from ci_sessions.plan.step import Step
 
 B200_TESTS = (
     "test_matmul_cuda",
@@ -52,56 +52,56 @@ FABRIC_TESTS = (
 )
 
 
-def _include(job: Job, *words: str) -> Step:
+def _include(job: Job, checkout: Checkout, *words: str) -> Step:
     """Run the named tests and upload what they leave while they run."""
-    return run_test("--include", *words, *job.run_test_options, UPLOAD)
+    return run_test("--include", *words, *run_test_options(job), *upload(checkout))
 
 
-def smoke(job: Job, checkout: Checkout) -> list[Test]:
+def smoke(job: Job, checkout: Checkout) -> list[Draft]:
     """Matrix products, flex attention and linear algebra on an H100."""
     flex = ("inductor/test_flex_attention", "-k", "test_tma_with_customer_kernel_options")
     return [
         replaces(
             "test_python_smoke",
             shell_function("install_nvmath"),
-            _include(job, *flex),
-            _include(job, *MATMUL_TESTS),
-            _include(job, "test_foreach", "-k", "TestForeachMM"),
-            _include(job, "test_linalg", "-k", "polar"),
+            _include(job, checkout, *flex),
+            _include(job, checkout, *MATMUL_TESTS),
+            _include(job, checkout, "test_foreach", "-k", "TestForeachMM"),
+            _include(job, checkout, "test_linalg", "-k", "polar"),
             assert_clean(job, checkout),
             name="test_smoke",
         )
     ]
 
 
-def smoke_b200(job: Job, checkout: Checkout) -> list[Test]:
+def smoke_b200(job: Job, checkout: Checkout) -> list[Draft]:
     """The same for a B200, with FlashAttention's CuTe kernels."""
-    cutlass = shell_function("install_cutlass_api", when="python is 3.12 or newer")
+    cutlass = shell_function("install_cutlass_api", when=q.PYTHON_IS_3_12)
     return [
         replaces(
             "test_python_smoke_b200",
             pip_install("flash-attn-4==4.0.0b5"),
             cutlass,
-            _include(job, *B200_TESTS),
-            _include(job, "test_linalg", "-k", "mm or addmv"),
+            _include(job, checkout, *B200_TESTS),
+            _include(job, checkout, "test_linalg", "-k", "mm or addmv"),
             assert_clean(job, checkout),
         )
     ]
 
 
-def smoke_xpu(job: Job, checkout: Checkout) -> list[Test]:
+def smoke_xpu(job: Job, checkout: Checkout) -> list[Draft]:
     """Transformers and the XPU tests on a client GPU."""
     tests = ("test_transformers", "test_xpu")
     return [
         replaces(
             "test_python_smoke_xpu",
-            run_test("--include", *tests, *job.run_test_options),
+            run_test("--include", *tests, *run_test_options(job)),
             assert_clean(job, checkout),
         )
     ]
 
 
-def h100_distributed(job: Job, checkout: Checkout) -> list[Test]:
+def h100_distributed(job: Job, checkout: Checkout) -> list[Draft]:
     """Composability and fully sharded data parallelism on several H100s."""
     composability = "distributed/_composable/test_composability/test_pp_composability.py"
     shard = "distributed/_composable/fsdp/test_fully_shard_comm.py"
@@ -110,40 +110,44 @@ def h100_distributed(job: Job, checkout: Checkout) -> list[Test]:
             "test_h100_distributed",
             shell_function("install_torchcomms"),
             export(NCCL_NVLS_ENABLE="0"),  # these machines lack the channel that it needs
-            _include(job, composability),
-            _include(job, shard, "-k", "TestFullyShardAllocFromPG"),
+            _include(job, checkout, composability),
+            _include(job, checkout, shard, "-k", "TestFullyShardAllocFromPG"),
             assert_clean(job, checkout),
         )
     ]
 
 
 def _fabric(job: Job, checkout: Checkout) -> list[Step]:
-    return [*(_include(job, *words) for words in FABRIC_TESTS), *assert_clean(job, checkout)]
+    return [
+        *(_include(job, checkout, *words) for words in FABRIC_TESTS),
+        *assert_clean(job, checkout),
+    ]
 
 
-def h100_symm_mem(job: Job, checkout: Checkout) -> list[Test]:
+def h100_symm_mem(job: Job, checkout: Checkout) -> list[Draft]:
     """Symmetric memory on H100s without NVSwitch, with a heap that fits."""
     small_heap = export(NVSHMEM_SYMMETRIC_SIZE="4G", NVSHMEM_DISABLE_NVLS="1", NCCL_NVLS_ENABLE="0")
     return [replaces("test_h100_symm_mem", small_heap, _fabric(job, checkout))]
 
 
-def b200_symm_mem(job: Job, checkout: Checkout) -> list[Test]:
+def b200_symm_mem(job: Job, checkout: Checkout) -> list[Draft]:
     """Symmetric memory on B200s."""
     return [replaces("test_b200_symm_mem", _fabric(job, checkout))]
 
 
-def h100_fabric(job: Job, checkout: Checkout) -> list[Test]:
+def h100_fabric(job: Job, checkout: Checkout) -> list[Draft]:
     """Memory handles passed between processes."""
-    ipc = _include(job, "distributed/test_p2p_ipc.py")
+    ipc = _include(job, checkout, "distributed/test_p2p_ipc.py")
     return [replaces("test_h100_fabric", ipc, assert_clean(job, checkout))]
 
 
-def h100_cutlass(job: Job, checkout: Checkout) -> list[Test]:
+def h100_cutlass(job: Job, checkout: Checkout) -> list[Draft]:
     """Inductor's CUTLASS backend, from the submodule."""
-    where = {"TORCHINDUCTOR_CUTLASS_DIR": ask("cutlass_dir")}
+    where = {"TORCHINDUCTOR_CUTLASS_DIR": q.CUTLASS_DIR.answer}
     tests = ("inductor/test_cutlass_backend", "inductor/test_cutlass_evt")
     steps = [
-        run_test("--include", test, *job.run_test_options, UPLOAD, env=where) for test in tests
+        run_test("--include", test, *run_test_options(job), *upload(checkout), env=where)
+        for test in tests
     ]
     module = git("submodule", "update", "--init", "--depth", "1", "third_party/cutlass")
     return [replaces("test_h100_cutlass_backend", module, steps)]

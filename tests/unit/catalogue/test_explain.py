@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
 from conftest import make_job, make_plan
 
 from ci_sessions.catalogue.explain import cover_shards, explain
+from ci_sessions.catalogue.planner import plan_job
 from ci_sessions.catalogue.scheduled import as_github_matrix, of_workflow, scheduled
-from ci_sessions.catalogue.table import config_fault, find_row, plan_job
+from ci_sessions.catalogue.table import config_facts, config_fault, find_row
 from ci_sessions.checkout.checkout import RECORDED
 from ci_sessions.errors import InputError
-from ci_sessions.job.job_json import job_of
-from ci_sessions.plan.plan import Test
+from ci_sessions.job.job_json import job_from_json
+from ci_sessions.plan.plan import Test, TestKind
 from ci_sessions.report.explanation import describe_explanation
 
 CUDA = "linux-jammy-cuda13.0-py3.10-gcc11"
@@ -21,8 +23,8 @@ CUDA = "linux-jammy-cuda13.0-py3.10-gcc11"
 def test_an_explanation_names_the_row_and_its_rivals():
     found = explain(make_job("inductor_distributed"), RECORDED)
     assert found.row.name == "inductor distributed"
-    assert [row.name for row in found.also] == ["inductor"]
-    assert "jit legacy" in [row.name for row in found.tried]
+    assert [row.name for row in found.later] == ["inductor"]
+    assert "jit legacy" in [row.name for row in found.earlier]
 
 
 def test_an_explanation_says_what_another_build_or_shard_changes():
@@ -38,7 +40,8 @@ def test_an_explanation_says_what_another_build_or_shard_changes():
 
 def test_an_explanation_in_words():
     text = describe_explanation(explain(make_job("docs_test"), RECORDED))
-    assert "row 44 of 56 decides: docs (config is docs_test)" in text
+    assert re.search(r"^row \d+ of \d+: config is docs_test \(docs\)$", text, re.MULTILINE)
+    assert "\nlater rows that also match:\n  none\n" in text
     assert "refused: NUM_TEST_SHARDS is 3, but docs_test cannot be divided" in text
     text = describe_explanation(explain(make_job("default", CUDA, "1/5"), RECORDED))
     assert "    - … and " in text
@@ -48,7 +51,7 @@ def test_all_scheduled_configurations_are_known_and_planned():
     for matrix in scheduled():
         assert config_fault(matrix.config) is None
         for job in matrix.jobs():
-            plan = plan_job(job_of(job, config_fault), RECORDED)
+            plan = plan_job(job_from_json(job, config_facts), RECORDED)
             assert plan.has_tests or plan.notices, job
 
 
@@ -83,7 +86,7 @@ def test_every_scheduled_matrix_is_covered_and_nothing_runs_twice():
     divided = 0
     for matrix in scheduled():
         coverage = cover_shards(
-            plan_job(job_of(job, config_fault), RECORDED) for job in matrix.jobs()
+            plan_job(job_from_json(job, config_facts), RECORDED) for job in matrix.jobs()
         )
         divided += bool(coverage.divided) and len(matrix.shards) > 1
         for fault in coverage.faults:
@@ -105,7 +108,9 @@ def test_extras_are_named_by_shard():
 
 def test_a_shard_that_lacks_its_part_is_a_fault():
     plans = [make_plan("distributed", CUDA, f"{n}/3") for n in (1, 2, 3)]
-    plans[1] = replace(plans[1], tests=(Test(name="x", items=(), replaces=("x",)),))
+    plans[1] = replace(
+        plans[1], tests=(Test(name="x", kind=TestKind.REPLACES, steps=(), replaces=("x",)),)
+    )
     (fault,) = cover_shards(plans).faults
     assert fault.startswith(
         "shard 2 does not run its part of: python test/run_test.py --distributed-tests"

@@ -3,9 +3,11 @@ from __future__ import annotations
 import pytest
 from conftest import make_job, make_plan
 
-from ci_sessions.catalogue.exports import job_flags, setup_steps
+from ci_sessions.catalogue.exports import job_exports
+from ci_sessions.catalogue.questions import WORKSPACE_IS_JENKINS
+from ci_sessions.catalogue.setup import setup_steps
 from ci_sessions.checkout.checkout import RECORDED, Checkout
-from ci_sessions.plan.plan import Expect, Kind
+from ci_sessions.plan.step import Expect, Kind
 
 ALWAYS = {
     "TERM": "vt100", "PYTHONUNBUFFERED": "1", "PATH": "$HOME/.local/bin:$PATH", "LANG": "C.UTF-8",
@@ -14,7 +16,7 @@ ALWAYS = {
 
 
 def flags(config="slow", build="linux-jammy-py3.10-gcc11", checkout=None, **variables):
-    return job_flags(make_job(config, build, **variables), checkout or Checkout())
+    return job_exports(make_job(config, build, **variables), checkout or Checkout())
 
 
 @pytest.mark.parametrize(
@@ -87,7 +89,7 @@ def test_the_model_cache_is_used_where_it_exists():
 def test_debug_builds_must_crash_where_others_must_not():
     def expected(build):
         steps = setup_steps(make_job("einops", build), RECORDED)
-        return [s.expect for s in steps if s.kind is Kind.PREFLIGHT]
+        return [s.policy.expect for s in steps if s.kind is Kind.PREFLIGHT]
 
     assert expected("linux-py3-debug")[0] is Expect.FAILURE
     assert expected("linux-py3") == [Expect.SUCCESS] * 3
@@ -108,7 +110,7 @@ def test_packages_that_tests_must_not_find_are_removed():
 def test_the_workspace_goes_back_to_its_owner_whatever_happens():
     plan = make_plan()
     assert plan.cleanup[0].argv[:3] == ("sudo", "chown", "-R")
-    assert plan.cleanup[0].when == plan.setup[0].when == "workspace is jenkins'"
+    assert plan.cleanup[0].when == plan.setup[0].when == WORKSPACE_IS_JENKINS
 
 
 def test_core_dumps_are_off_where_runs_go_on_after_crashes():

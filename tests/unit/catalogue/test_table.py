@@ -1,13 +1,23 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from conftest import make_job, make_plan
 
-from ci_sessions.catalogue import table as dispatch
-from ci_sessions.catalogue.table import CONFIGURATIONS, TABLE, config_fault, find_row, plan_job
+from ci_sessions.catalogue.planner import plan_job
+from ci_sessions.catalogue.table import (
+    TABLE,
+    config_fault,
+    find_row,
+    listed_configs,
+    native_names,
+)
 from ci_sessions.checkout.checkout import RECORDED, Checkout
+from ci_sessions.cli.listing import tags_of
 from ci_sessions.errors import InputError, UnknownConfigError
-from ci_sessions.plan.plan import Kind
+from ci_sessions.plan.plan import TestKind
+from ci_sessions.plan.step import Kind
 
 CPU = "linux-jammy-py3.10-gcc11"
 CUDA = "linux-jammy-cuda13.0-py3.10-gcc11"
@@ -24,11 +34,14 @@ FIRST_RELEASE = {
     "torchbench": ["test_benchmarks", "test_torchbench"],
     "timm": ["test_benchmarks", "test_timm"],
 }
-PHASES = {
-    "smoke": "1", "docs_test": "2A", "python": "2A", "distributed": "2C", "jit_legacy": "2B",
-    "inductor_distributed": "2C", "inductor_cpp_wrapper": "2C", "huggingface": "2B",
-    "torchbench": "2B", "timm": "2B",
+TAGS = {
+    "smoke": ("phase-1", "gpu", "smoke"), "docs_test": ("phase-2A", "cpu", "docs"),
+    "python": ("phase-2A", "cpu", "python"), "distributed": ("phase-2C", "gpu", "distributed"),
+    "jit_legacy": ("phase-2B", "cpu", "jit"), "inductor_distributed": ("phase-2C", "gpu", "inductor"),
+    "inductor_cpp_wrapper": ("phase-2C", "gpu", "inductor"), "huggingface": ("phase-2B", "gpu", "benchmark"),
+    "torchbench": ("phase-2B", "gpu", "benchmark"), "timm": ("phase-2B", "gpu", "benchmark"),
 }  # fmt: skip
+"""Phase, device and suite of the first release, as people know them: what ``nox -l`` must show."""
 
 
 @pytest.mark.parametrize("config", FIRST_RELEASE)
@@ -36,8 +49,31 @@ PHASES = {
 def test_the_first_release_runs_the_named_tests(config, build):
     plan = make_plan(config, build)
     assert [test.name for test in plan.tests] == FIRST_RELEASE[config]
-    assert plan.phase == PHASES[config]
-    assert {name: phase for name, phase, _ in CONFIGURATIONS}[config] == plan.phase
+    assert tags_of(config) == tuple(dict.fromkeys([*TAGS[config], *FIRST_RELEASE[config]]))
+
+
+def test_the_list_begins_with_the_first_release():
+    assert list(listed_configs())[: len(FIRST_RELEASE)] == list(FIRST_RELEASE)
+
+
+def test_what_only_exists_here_is_native_and_emergency_knows_it(root):
+    """emergency.py imports nothing of ours: it reads the names from this file."""
+    names = (root / "ci_sessions" / "resources" / "native.txt").read_text().split()
+    assert names == list(native_names()), "write the names of native rows into resources/native.txt"
+    for name in names:
+        assert {test.kind for test in make_plan(name).tests} == {TestKind.NATIVE}
+
+
+@pytest.mark.parametrize("name", [name for row in TABLE for name in row.match.names])
+def test_every_name_of_the_table_can_be_planned_for_every_device(name):
+    """Whatever a row is called by: a new row needs no entry here."""
+    for build in (CPU, CUDA, ROCM, "linux-noble-xpu-py3.10", "linux-jammy-py3.12-pallas-tpu"):
+        try:
+            plan = make_plan(name, build)
+        except InputError:  # a name that is a part of the whole, such as torchtitan
+            assert config_fault(f"{name}_test") is None
+        else:
+            assert plan.has_tests or plan.notices
 
 
 def argv(plan, name):
@@ -82,21 +118,33 @@ def test_python_takes_shards_and_selections():
 def test_a_wheel_test_hides_the_build_folder_and_always_restores_it():
     steps = make_plan("python", IN_WHEEL_TEST="1").tests[1].steps
     assert steps[0].argv == ("mv", "build", "build_renamed")
-    assert (steps[-2].argv, steps[-2].always) == (("mv", "build_renamed", "build"), True)
+    assert (steps[-2].argv, steps[-2].policy.always) == (("mv", "build_renamed", "build"), True)
     assert "$SITE/torch/test" in steps[-3].argv
 
 
 def test_devices_are_needed_only_by_builds_for_devices():
-    assert make_plan("distributed", CUDA).devices == 2
-    assert make_plan("distributed", CPU).devices == 0
-    assert make_plan("nogpu_AVX512", CUDA).devices == 0
+    def needs(config, build):
+        need = make_plan(config, build).needs
+        return need.device, need.count
+
+    assert needs("distributed", CUDA) == ("cuda", 2)
+    assert needs("distributed", CPU) == ("cpu", 0)
+    assert needs("nogpu_AVX512", CUDA) == ("cuda", 0)
+    assert needs("einops", "linux-noble-xpu-n-py3.10") == ("xpu", 1)
+
+
+def test_tpu_jobs_need_a_tpu():
+    plan = make_plan("inductor-pallas-tpu", "linux-jammy-py3.12-gcc11-pallas-tpu")
+    assert (plan.needs.device, plan.needs.count) == ("tpu", 1)
+    assert plan.env["PYTORCH_TESTING_DEVICE_ONLY_FOR"] == "tpu"
 
 
 def test_every_row_is_the_first_match_of_some_job():
     """A row that nothing can reach would be a row written at the wrong place."""
+    names = [name for row in TABLE for name in row.match.names]
     jobs = [
-        make_job(config, build, shard, **more)
-        for config in REACHING
+        replace(make_job("default", build, shard, **more), config=config)
+        for config in (*names, "default")
         for build in (
             CPU,
             CUDA,
@@ -134,7 +182,7 @@ def test_every_configuration_can_be_planned_for_every_device(config, build):
 def test_an_unknown_config_is_refused_with_what_is_near():
     fault = config_fault("jit_legcy")
     assert fault == (
-        "TEST_CONFIG is 'jit_legcy', and no row of the dispatch table is meant for it: "
+        "TEST_CONFIG is 'jit_legcy', and no row of the table is meant for it: "
         "did you mean jit_legacy?"
     )
     assert config_fault("zzzz").endswith("`nox -l` lists those that are.")
@@ -144,7 +192,7 @@ def test_an_unknown_config_is_refused_with_what_is_near():
     assert config_fault("inductor_timm_perf_new_chip") is None
 
 
-@pytest.mark.parametrize("config", sorted(dispatch.UNDIVIDED))
+@pytest.mark.parametrize("config", [row.match.names[0] for row in TABLE if not row.sharded])
 def test_an_undivided_config_refuses_shards(config):
     with pytest.raises(InputError, match="cannot be divided"):
         make_plan(config, CPU, "1/2")
@@ -171,11 +219,11 @@ def test_a_nightly_channel_must_be_known():
 
 
 def test_an_older_tree_keeps_its_scripts_elsewhere():
-    old = Checkout(script_folder=".jenkins/pytorch")
+    old = Checkout(scripts=".jenkins/pytorch")
     docs = plan_job(make_job("docs_test"), old)
     assert docs.tests[0].steps[0].argv == (".jenkins/pytorch/docs-test.sh",)
     smoke = plan_job(make_job("smoke"), old)
-    assert smoke.tests[0].steps[0].sources[0] == ".jenkins/pytorch/common_utils.sh"
+    assert smoke.tests[0].steps[0].command.sources[0] == ".jenkins/pytorch/common_utils.sh"
 
 
 def test_the_sample_installs_nothing():

@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 from conftest import make_job
 
-from ci_sessions.catalogue.table import plan_job
-from ci_sessions.checkout.checkout import Checkout, find_checkout, read_checkout, sample_checkout
+from ci_sessions.catalogue.planner import plan_job
+from ci_sessions.checkout.checkout import Checkout, read_checkout
+from ci_sessions.checkout.features import NEWEST, Feature
+from ci_sessions.checkout.locate import find_checkout, sample_checkout
 from ci_sessions.errors import CheckoutError
-from ci_sessions.job.build_environment import Device
-from ci_sessions.plan.plan import Kind
-from ci_sessions.run.machine import Machine, count_devices
+from ci_sessions.plan.step import Kind
 
 
 @pytest.fixture
@@ -48,9 +48,7 @@ def test_facts_of_a_bare_tree(tree):
         True,
         (),
     )
-    assert found.lacks == frozenset(
-        {"--upload-artifacts-while-running", "--exclude-quantization-tests"}
-    )
+    assert found.features == NEWEST - {Feature.UPLOADS_WHILE_RUNNING, Feature.QUANTIZATION_OPTION}
     assert "of unknown version" in found.describe()
 
 
@@ -80,8 +78,8 @@ def test_an_older_tree_goes_without_what_is_newer(tree):
     folder.mkdir(parents=True)
     (folder / "test.sh").write_text("#!/bin/bash\n")
     checkout = read_checkout(tree, machine="x86_64")
-    assert checkout.script_folder == ".jenkins/pytorch"
-    assert "_crash_if_debug_asserts_fail" in checkout.lacks
+    assert checkout.scripts == ".jenkins/pytorch"
+    assert not checkout.has(Feature.DEBUG_ASSERT_CHECK)
     plan = plan_job(make_job("python", shard="1/2"), checkout)
     assert "--upload-artifacts-while-running" not in plan.tests[0].steps[0].argv
     assert len([s for s in plan.setup if s.kind is Kind.PREFLIGHT]) == 2
@@ -118,32 +116,3 @@ def test_arm_has_no_intel_openmp():
     env = plan.tests[0].steps[-1].env
     assert "KMP_AFFINITY" not in env
     assert env["LD_PRELOAD"] == "${ask:jemalloc}:"
-
-
-@pytest.mark.parametrize(
-    ("files", "counts"),
-    [
-        ([], (0, 0, 0, 0)),
-        (["nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"], (2, 0, 0, 0)),
-        (["kfd", "dri/renderD128"], (0, 1, 1, 0)),
-        (["dri/renderD128", "accel0"], (0, 0, 1, 1)),
-    ],
-)
-def test_devices_are_counted_by_their_files(tmp_path, files, counts):
-    for name in files:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    kinds = (Device.CUDA, Device.ROCM, Device.XPU, Device.TPU)
-    assert tuple(count_devices(kind, tmp_path) for kind in kinds) == counts
-    assert count_devices(Device.CPU, tmp_path) == 0
-
-
-def test_places_and_pins(tree):
-    (tree / ".github" / "ci_commit_pins").mkdir(parents=True)
-    (tree / ".github" / "ci_commit_pins" / "vision.txt").write_text("abc123\n")
-    machine = Machine(tree, {"HOME": "/home/x", "PATH": ""})
-    text = machine.fill_places("$ROOT $HOME @PIN-vision @PIN-audio $SHIMS x/RANDOM.py x/RANDOM")
-    assert text.startswith(f"{tree} /home/x @abc123 @PIN-audio $SHIMS x/")
-    first, second = text.split()[-2:]
-    assert first.removesuffix(".py") == second, "one run has one name"
-    assert len(second) == len("x/") + 8

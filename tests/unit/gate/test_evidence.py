@@ -9,21 +9,24 @@ from dataclasses import replace
 
 import pytest
 
-from ci_sessions.cli import commands
-from ci_sessions.cli.options import parse_options
+from ci_sessions.cli import rollout as verb
+from ci_sessions.cli.options import Call
 from ci_sessions.errors import InputError
 from ci_sessions.gate.evidence import (
     Rate,
-    Summary,
     bootstrap_median,
     collect,
     judge,
-    read_summaries,
     relevant,
     wilson,
 )
 from ci_sessions.gate.rollout import Configuration, read_rollout
-from ci_sessions.report.rollout import describe_rollout, rollout_dict
+from ci_sessions.job.environment import Environment
+from ci_sessions.records.query import Summary, read_summaries
+from ci_sessions.records.record import Outcome
+from ci_sessions.records.route import Runner
+from ci_sessions.records.verdict import JobVerdict
+from ci_sessions.report.rollout import describe_rollout, rollout_to_json
 
 SEED = 20260923
 STATE = replace(
@@ -44,8 +47,8 @@ def run(number, runner="python", outcome="passed", wall=100.0, **more):
     return Summary(
         **{
             **values,
-            "runner": runner,
-            "outcome": outcome,
+            "runner": Runner(runner),
+            "outcome": Outcome(outcome),
             "wall": wall,
             **more,
         }
@@ -188,13 +191,14 @@ def test_interrupted_runs_say_nothing():
 
 def test_the_first_job_needs_clean_shadow_runs():
     def first(count, shadow="equal", phase="1"):
-        runs = [run(n, "shell", config="smoke", shadow=shadow) for n in range(count)]
+        verdict = JobVerdict(shadow)
+        runs = [run(n, "shell", config="smoke", shadow=verdict) for n in range(count)]
         state = replace(STATE, configurations={"smoke": Configuration(phase, 0)})
         return judge(collect(runs)["smoke"], state)
 
     assert first(5).why == "15 more shadow runs"
     assert (first(20).action, first(20).share) == ("promote", 5)
-    assert first(20, "KeyError: x").why == "20 shadow runs that differ or have no plan"
+    assert first(20, "different").why == "20 shadow runs that differ or have no plan"
     assert first(20, phase="2C").why == "phase 2C is closed"
 
 
@@ -224,7 +228,7 @@ def test_records_of_many_machines_are_merged(tmp_path, caplog):
     (tmp_path / "cut.jsonl").write_text(
         '{"event": "run started", "format": 1, "id": "y", "job": {"config": "z"}}\n'
     )
-    read = list(read_summaries(commands.record_files(str(tmp_path / "**" / "*.jsonl"))))
+    read = list(read_summaries(tmp_path.rglob("*.jsonl")))
     assert sorted(item.id for item in read if item.outcome != "aborted") == sorted(
         item.id for item in runs
     )
@@ -245,15 +249,18 @@ def options(tmp_path, *words):
                 '2A = { risk = "low", open = false }', '2A = { risk = "low", open = true }'
             )
         )
-    return parse_options(
-        ["--rollout", str(path), "--records", str(tmp_path / "records"), *words], prog="x rollout"
-    )
+    return ["--rollout", str(path), "--records", str(tmp_path / "records"), *words]
+
+
+def rollout(words, out):
+    call = Call(program=("x", "rollout"), summary="", out=out, environment=Environment())
+    return verb.main(words, call)
 
 
 def test_the_table_and_the_exit_code(tmp_path):
     write_history(tmp_path / "records", history(500, fallbacks=60))
     out = io.StringIO()
-    assert commands.show_rollout(options(tmp_path), out) == 1
+    assert rollout(options(tmp_path), out) == 1
     lines = out.getvalue().splitlines()
     row = next(line for line in lines if line.startswith("  docs_test"))
     assert "500 / 40" in row
@@ -265,29 +272,27 @@ def test_the_table_and_the_exit_code(tmp_path):
 def test_a_step_is_applied_once_and_said(tmp_path):
     write_history(tmp_path / "records", history(500))
     out = io.StringIO()
-    assert commands.show_rollout(options(tmp_path, "--apply"), out) == 0
+    assert rollout(options(tmp_path, "--apply"), out) == 0
     assert "applied: docs_test 25 % → 50 % in" in out.getvalue()
     assert read_rollout(tmp_path / "rollout.toml").configurations["docs_test"].share == 50
     out = io.StringIO()
-    assert commands.show_rollout(options(tmp_path, "--apply"), out) == 0
+    assert rollout(options(tmp_path, "--apply"), out) == 0
     assert "applied: nothing to change" in out.getvalue(), "the same evidence does not count twice"
     with pytest.raises(InputError, match="name yours with --rollout FILE"):
-        commands.show_rollout(
-            parse_options(["--apply", "--records", str(tmp_path)], prog="x rollout"), out
-        )
+        rollout(["--apply", "--records", str(tmp_path)], out)
 
 
 def test_nothing_to_apply_is_said(tmp_path):
     out = io.StringIO()
     (tmp_path / "records").mkdir()
-    commands.show_rollout(options(tmp_path, "--apply"), out)
+    rollout(options(tmp_path, "--apply"), out)
     assert "applied: nothing to change" in out.getvalue()
 
 
 def test_json_for_machines(tmp_path):
     write_history(tmp_path / "records", history(500))
     out = io.StringIO()
-    assert commands.show_rollout(options(tmp_path, "--json"), out) == 0
+    assert rollout(options(tmp_path, "--json"), out) == 0
     entry = json.loads(out.getvalue())["docs_test"]
     assert (entry["verdict"], entry["to_share"], entry["python"], entry["pairs"]) == (
         "promote",
@@ -299,11 +304,11 @@ def test_json_for_machines(tmp_path):
 
 
 def test_a_shadow_is_shown():
-    runs = [run(1, "shell", shadow="equal"), run(2, "shell", shadow="KeyError")]
+    runs = [run(1, "shell", shadow=JobVerdict.EQUAL), run(2, "shell", shadow=JobVerdict.ERROR)]
     evidence = collect(runs)
     state = replace(STATE, configurations={"docs_test": Configuration("2A", 0)})
     verdicts = {"docs_test": judge(evidence["docs_test"], state)}
     assert "shadow: 2 runs, 1 that differ or have no plan" in describe_rollout(
         state, evidence, verdicts
     )
-    assert rollout_dict(state, evidence, verdicts)["docs_test"]["is_done"] is False
+    assert rollout_to_json(state, evidence, verdicts)["docs_test"]["is_done"] is False

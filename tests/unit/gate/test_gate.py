@@ -67,6 +67,16 @@ def test_the_gate(config, build, flag, runner, reason, script, no_fallback):
     assert route.describe().startswith(f"{runner}: {reason}")
 
 
+@pytest.mark.parametrize("flag", [None, "0", "1", "rollout", "shadow"])
+def test_a_native_configuration_is_pythons_whatever_the_flag(flag):
+    """The script does not know it, so it can neither run the job nor take it back."""
+    job = replace(make_job("docs_test", ONNX), config="only_here")
+    route = choose(
+        job, Checkout(has_onnx_script=True), read_flag(flag), lambda: STATE, is_native=True
+    )
+    assert (route.runner, route.reason, route.may_fall_back) == (PYTHON, "native", False)
+
+
 @pytest.mark.parametrize("flag", ["2", "yes please", "python", "roll out", "-1"])
 def test_junk_is_an_error_not_a_default(flag):
     with pytest.raises(InputError, match=f"USE_PYTHON_TEST_RUNNER is '{flag}': give 1"):

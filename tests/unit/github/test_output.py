@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from unit.report.test_console import run, step
+from unit.report.test_run import attempt, run, step
 
 from ci_sessions.github.output import annotate, step_summary
 from ci_sessions.records.record import Case, Cases, Outcome
@@ -12,7 +12,7 @@ def test_a_summary_has_a_row_a_test_with_time_and_share():
     good = step(test="test_jit", wall=78.0)
     bad = step(outcome=Outcome.FAILED, code=1, wall=234.0, cases=FAILED)
     skipped = step(test="test_x", outcome=Outcome.SKIPPED, note="no GPU")
-    route = {"reason": "split-in", "detail": "bucket 17 of phase 2A at 25 %"}
+    route = attempt("split-in", detail="bucket 17 of phase 2A at 25 %")
     text = step_summary(run(good, bad, skipped, route=route), "nox -s x\nor without it: …")
     for line in (
         "### ❌ jit_legacy on linux-jammy-py3.10-gcc11, shard 1 of 1",
@@ -34,7 +34,7 @@ def test_a_green_summary_has_no_failures():
 
 
 def test_a_summary_says_why_the_shell_ran_and_what_a_step_said_last():
-    route = {"reason": "flag-on", "fallback": "bug", "error": "KeyError: <x>"}
+    route = attempt("flag-on", runner="shell", fallback="bug", error="KeyError: <x>")
     bad = step(outcome=Outcome.FAILED, code=1, tail=("last", "words"), note="left dirty:\n?? new")
     text = step_summary(run(bad, route=route, runner="shell"), "")
     assert "⚠️ Python could not run it: `bug` KeyError: &lt;x&gt;" in text

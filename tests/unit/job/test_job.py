@@ -4,8 +4,9 @@ import pytest
 from conftest import make_job
 
 from ci_sessions.errors import InputError
+from ci_sessions.job import variables as v
 from ci_sessions.job.environment import Environment
-from ci_sessions.job.job import Job, Shard, parse_shard
+from ci_sessions.job.job import JobOptions, Shard, parse_shard, read_job
 
 
 def test_all_inputs_become_values():
@@ -25,14 +26,19 @@ def test_all_inputs_become_values():
         SUDO="sudo -n",
     )
     assert job.shard == Shard(2, 3)
-    assert job.include == ("test_a", "test_b")
-    assert job.include_words == ("--include", "test_a", "test_b")
-    assert job.exclude_words == ("--exclude", "test_c")
-    assert job.run_test_options == ("--dry", "--run")
-    assert job.sudo == ("sudo", "-n")
-    assert (job.keep_going, job.rerun_disabled, job.in_wheel_test, job.use_arc) == (True,) * 4
-    assert job.inherit("LD_PRELOAD") == "/lib/x.so"
-    assert job.inherit("LD_LIBRARY_PATH") == ""
+    assert job[v.TESTS_TO_INCLUDE] == ("test_a", "test_b")
+    assert job[v.PYTHON_TEST_EXTRA_OPTION] == ("--dry", "--run")
+    assert job[v.SUDO] == ("sudo", "-n")
+    flags = (
+        v.CONTINUE_THROUGH_ERROR,
+        v.PYTORCH_TEST_RERUN_DISABLED_TESTS,
+        v.IN_WHEEL_TEST,
+        v.USE_ARC,
+    )
+    assert [job[flag] for flag in flags] == [True] * 4
+    assert job[v.LD_PRELOAD] == "/lib/x.so"
+    assert job[v.LD_LIBRARY_PATH] == ""
+    assert job.inputs.texts["TESTS_TO_INCLUDE"] == "test_a  test_b", "texts stay as given"
     assert not job.is_first_shard
 
 
@@ -43,8 +49,8 @@ def test_the_id_is_safe_in_a_shell_and_a_file_name():
 
 def test_one_error_names_every_fault():
     with pytest.raises(InputError) as caught:
-        Job.from_environment(
-            Environment.of(
+        read_job(
+            Environment(
                 {
                     "TEST_CONFIG": "",
                     "BUILD_ENVIRONMENT": "a b",
@@ -55,7 +61,7 @@ def test_one_error_names_every_fault():
             )
         )
     text = str(caught.value)
-    assert text.startswith("5 things are wrong")
+    assert text.startswith("5 errors in the input")
     for name in ("TEST_CONFIG", "BUILD_ENVIRONMENT", "SHARD_NUMBER", "NUM_TEST_SHARDS", "CONTINUE"):
         assert name in text
 
@@ -91,10 +97,29 @@ def test_a_shard_option_is_two_numbers():
         parse_shard("2 of 5")
 
 
-def test_a_value_knows_its_source():
-    environment = Environment.of({"SHARD_NUMBER": "1"}).with_values("--shard", SHARD_NUMBER="2")
-    assert environment.get("SHARD_NUMBER") == "2"
-    assert environment.source("SHARD_NUMBER") == "--shard"
-    assert environment.source("NOTHING") == "default"
-    assert list(environment) == ["SHARD_NUMBER"]
-    assert environment.with_values("x", SHARD_NUMBER=None).source("SHARD_NUMBER") == "--shard"
+def test_options_win_over_the_environment_and_a_fault_names_its_source():
+    environment = Environment({"TEST_CONFIG": "a", "SHARD_NUMBER": "1", "NUM_TEST_SHARDS": "2"})
+
+    def read(**options):
+        return read_job(environment, JobOptions(build_environment="linux", **options))
+
+    assert (read().config, read().shard) == ("a", Shard(1, 2))
+    job = read(config="b", shard="3/4", keep_going=True)
+    assert (job.config, job.shard, job[v.CONTINUE_THROUGH_ERROR]) == ("b", Shard(3, 4), True)
+    with pytest.raises(InputError, match=r"SHARD_NUMBER is 'x' \(from --shard\)"):
+        read(shard="x/4")
+    with pytest.raises(InputError, match="--shard is '3': give the shard and their number"):
+        read(shard="3")
+
+
+@pytest.mark.parametrize("config", ["a b", "$HOME", "x" * 201, "ümlaut"])
+def test_a_configuration_is_a_name(config):
+    with pytest.raises(InputError, match="a configuration's name has at most 200 letters"):
+        read_job(Environment({"TEST_CONFIG": config, "BUILD_ENVIRONMENT": "linux"}))
+
+
+def test_secrets_and_the_runners_own_settings_are_no_part_of_a_job():
+    texts = {one.name: "1" for one in v.VARIABLES}
+    job = read_job(Environment({**texts, "TEST_CONFIG": "a", "BUILD_ENVIRONMENT": "linux"}))
+    assert not [name for name in job.inputs.texts if v.BY_NAME[name].is_secret]
+    assert "USE_PYTHON_TEST_RUNNER" not in job.inputs.texts

@@ -6,20 +6,35 @@ import json
 import pytest
 from conftest import make_job
 
-from ci_sessions.catalogue.table import plan_job
+from ci_sessions.catalogue.planner import plan_job
 from ci_sessions.checkout.checkout import RECORDED
 from ci_sessions.errors import InputError
-from ci_sessions.parity.accepted import read_differences
+from ci_sessions.parity.accepted import read_accepted
 from ci_sessions.parity.compare import compare, plan_commands
-from ci_sessions.parity.recording import Command, Note, Recording, from_dict, trace_line
-from ci_sessions.parity.verdict import (
-    Proof,
-    Standing,
-    judge_change,
-    judge_job,
-    judge_names,
+from ci_sessions.parity.recording import (
+    Command,
+    Fault,
+    FaultKind,
+    Note,
+    NoteKind,
+    Recording,
+    from_dict,
+    trace_line,
 )
-from ci_sessions.report.parity import describe_job, describe_proof, proof_dict, proof_markdown
+from ci_sessions.parity.verdict import (
+    ParityResult,
+    Side,
+    check_accepted,
+    compare_job,
+    compare_versions,
+)
+from ci_sessions.records.verdict import JobVerdict
+from ci_sessions.report.parity import (
+    describe_job,
+    describe_parity,
+    parity_markdown,
+    parity_to_json,
+)
 
 JOB = {"config": "xla", "build_environment": "linux", "shard": 1, "num_shards": 2}
 
@@ -83,23 +98,27 @@ def test_moving_files_is_one_kind_and_making_room_none():
 
 def test_a_job_stands_as_its_comparison_says():
     same = [command("a")]
-    assert judge_job(JOB, recording(*same), same).standing is Standing.EQUAL
-    assert judge_job(JOB, recording(*same), [command("b")]).standing is Standing.DIFFERENT
-    assert judge_job(JOB, recording(*same), "no row").standing is Standing.NO_PLAN
-    bad = judge_job(JOB, recording(*same, fault="it ended", lines=("test.sh:3",)), same)
-    assert (bad.standing, bad.reason, bad.lines) == (
-        Standing.NOT_FOLLOWED,
+    assert compare_job(JOB, recording(*same), same).verdict is JobVerdict.EQUAL
+    assert compare_job(JOB, recording(*same), [command("b")]).verdict is JobVerdict.DIFFERENT
+    assert compare_job(JOB, recording(*same), "no row").verdict is JobVerdict.NO_PLAN
+    bad = compare_job(
+        JOB, recording(*same, fault=Fault(FaultKind.FAILED, "it ended", ("test.sh:3",))), same
+    )
+    assert (bad.verdict, bad.reason, bad.lines) == (
+        JobVerdict.UNTRACEABLE,
         "it ended",
         ("test.sh:3",),
     )
-    change = judge_change(JOB, recording(command("g", "probe")), recording())
-    assert change.standing is Standing.DIFFERENT  # a reviewer of the script wants to see probes too
-    both = recording(fault="it ended")
-    assert judge_change(JOB, both, both).standing is Standing.NOT_FOLLOWED  # nobody knows
-    assert judge_change(JOB, recording(), both).standing is Standing.NOT_FOLLOWED
+    change = compare_versions(JOB, recording(command("g", "probe")), recording())
+    assert (
+        change.verdict is JobVerdict.DIFFERENT
+    )  # a reviewer of the script wants to see probes too
+    both = recording(fault=Fault(FaultKind.FAILED, "it ended"))
+    assert compare_versions(JOB, both, both).verdict is JobVerdict.UNTRACEABLE  # nobody knows
+    assert compare_versions(JOB, recording(), both).verdict is JobVerdict.UNTRACEABLE
 
 
-# --- named differences
+# --- accepted differences
 
 ENTRY = """format = 1
 [[difference]]
@@ -116,7 +135,7 @@ def named(tmp_path):
     def write(text):
         path = tmp_path / "differences.toml"
         path.write_text(text)
-        return read_differences(path)
+        return read_accepted(path)
 
     return write
 
@@ -127,17 +146,18 @@ def differing():
 
 def test_a_named_difference_explains_its_own_and_no_other(named):
     names = named(ENTRY)
-    proof = judge_job(JOB, *differing(), names)
-    assert proof.standing is Standing.NAMED
-    assert proof.named == names
-    assert judge_job({**JOB, "config": "b"}, *differing(), names).standing is Standing.DIFFERENT
-    more = judge_job(JOB, differing()[0], [command("rm -f x", "file"), command("b")], names)
-    assert more.standing is Standing.DIFFERENT
+    proof = compare_job(JOB, *differing(), names)
+    assert proof.verdict is JobVerdict.ACCEPTED
+    assert proof.accepted == names
+    assert compare_job({**JOB, "config": "b"}, *differing(), names).verdict is JobVerdict.DIFFERENT
+    more = compare_job(JOB, differing()[0], [command("rm -f x", "file"), command("b")], names)
+    assert more.verdict is JobVerdict.DIFFERENT
     assert [d.stream for d in more.differences] == ["test"]
     elsewhere = named(ENTRY + 'stream = "install"\n')
-    assert judge_job(JOB, *differing(), elsewhere).standing is Standing.DIFFERENT
+    assert compare_job(JOB, *differing(), elsewhere).verdict is JobVerdict.DIFFERENT
     assert (
-        judge_job(JOB, *differing(), named(ENTRY + 'field = "argv"\n')).standing is Standing.NAMED
+        compare_job(JOB, *differing(), named(ENTRY + 'field = "argv"\n')).verdict
+        is JobVerdict.ACCEPTED
     )
 
 
@@ -154,24 +174,24 @@ def test_a_named_difference_explains_its_own_and_no_other(named):
 )
 def test_a_name_past_its_time_is_a_fault(named, until, today, version, fault):
     names = named(ENTRY.replace("2027-06-30", until))
-    jobs = [judge_job(JOB, *differing(), names)]
-    faults = judge_names(names, jobs, today=today, version=version, is_whole=True)
+    jobs = [compare_job(JOB, *differing(), names)]
+    faults = check_accepted(names, jobs, today=today, version=version, is_whole=True)
     assert (fault is None) == (faults == ())
     assert fault is None or fault in faults[0]
 
 
 def test_a_name_that_explains_nothing_is_a_fault(named):
     names = named(ENTRY)
-    equal = judge_job(JOB, recording(), [], names)
-    other = judge_job({**JOB, "config": "b"}, recording(), [], names)
+    equal = compare_job(JOB, recording(), [], names)
+    other = compare_job({**JOB, "config": "b"}, recording(), [], names)
 
     def faults(*jobs, whole):
-        return judge_names(names, jobs, today=DAY, version="", is_whole=whole)
+        return check_accepted(names, jobs, today=DAY, version="", is_whole=whole)
 
     assert "unused: 'rm -f *' for 'xla, *'" in faults(equal, whole=False)[0]
     assert faults(other, whole=False) == ()
     assert len(faults(other, whole=True)) == 1
-    lost = judge_job(JOB, recording(fault="x"), [], names)
+    lost = compare_job(JOB, recording(fault=Fault(FaultKind.FAILED, "x")), [], names)
     assert faults(lost, whole=False) == ()  # nobody knows
 
 
@@ -194,28 +214,28 @@ def test_a_bad_file_of_names_says_what_is_wrong(named, text, fault):
 
 
 def test_the_shipped_names_can_be_read_and_a_missing_file_is_named(tmp_path):
-    assert {entry.jobs for entry in read_differences()} >= {"xla, *"}
+    assert {entry.jobs for entry in read_accepted()} >= {"xla, *"}
     with pytest.raises(InputError, match=r"none\.toml cannot be read"):
-        read_differences(tmp_path / "none.toml")
+        read_accepted(tmp_path / "none.toml")
 
 
 # --- the report
 
 
 def proof(*jobs, **more):
-    return Proof(script=".ci/pytorch/test.sh", jobs=jobs, seconds=130, **more)
+    return ParityResult(script=".ci/pytorch/test.sh", jobs=jobs, seconds=130, **more)
 
 
 def test_the_report_shows_where_two_commands_part():
     script = recording(command("python run_test.py --cpp -i a cpp/test_shim b", line=731))
     jobs = [
-        judge_job({**JOB, "config": c}, script, [command("python run_test.py --cpp -i a b")])
+        compare_job({**JOB, "config": c}, script, [command("python run_test.py --cpp -i a b")])
         for c in ("one", "two")
     ]
-    text = describe_proof(proof(*jobs, judge_job(JOB, recording(), [])))
+    text = describe_parity(proof(*jobs, compare_job(JOB, recording(), [])))
     assert text.splitlines()[:7] == [
         (
-            "jobs 3   equal 1   equal but for named differences 0   different 2   not followed 0"
+            "jobs 3   equal 1   equal but for accepted differences 0   different 2   could not be traced 0"
             "   (.ci/pytorch/test.sh; 2 min 10 s)"
         ),
         "different: one, linux, shard 1 of 2   test.sh:731",
@@ -230,8 +250,8 @@ def test_the_report_shows_where_two_commands_part():
 
 def test_a_long_command_is_cut_around_what_differs():
     words = " ".join(f"word{n}" for n in range(60))
-    job = judge_job(JOB, recording(command(f"{words} x end")), [command(f"{words} y end")])
-    script, plan, mark = describe_proof(proof(job)).splitlines()[2:5]
+    job = compare_job(JOB, recording(command(f"{words} x end")), [command(f"{words} y end")])
+    script, plan, mark = describe_parity(proof(job)).splitlines()[2:5]
     assert script.startswith("  script  … ")
     assert script.index("x end") == plan.index("y end") == mark.index("^")
     assert "x in the script, y in the plan" in mark
@@ -240,7 +260,7 @@ def test_a_long_command_is_cut_around_what_differs():
 
 def test_other_ways_to_differ_are_said_in_words():
     def shown(script, plan):
-        return describe_proof(proof(judge_job(JOB, recording(*script), plan)))
+        return describe_parity(proof(compare_job(JOB, recording(*script), plan)))
 
     env = shown([command("a", X="1 2")], [command("a", Y="3")])
     assert "  script  X='1 2'\n  plan    X=(not set)\n" in env
@@ -252,7 +272,7 @@ def test_other_ways_to_differ_are_said_in_words():
     extra = shown([], [command("a", "helper")])
     assert "helper 1 is not in the script" in extra
     moved = shown([command("i", "install"), command("t")], [command("t"), command("i", "install")])
-    assert "install 1 stands elsewhere among the others in the plan" in moved
+    assert "install 1 has another place in the order in the plan" in moved
     added = shown([command("a b")], [command("a new b")])
     assert "new is not in the script" in added
     many = shown([command("a"), command("b")], [])
@@ -260,11 +280,13 @@ def test_other_ways_to_differ_are_said_in_words():
 
 
 def test_a_job_that_was_not_followed_is_never_equal():
-    lost = judge_job(JOB, recording(fault="no end", lines=("lib.sh:2", "test.sh:9")), [])
-    text = describe_proof(proof(lost))
-    assert "not followed 1" in text
+    lost = compare_job(
+        JOB, recording(fault=Fault(FaultKind.FAILED, "no end", ("lib.sh:2", "test.sh:9"))), []
+    )
+    text = describe_parity(proof(lost))
+    assert "could not be traced 1" in text
     assert (
-        "not followed: xla, linux, shard 1 of 2   lib.sh:2 (called from test.sh:9)\n  no end"
+        "could not be traced: xla, linux, shard 1 of 2   lib.sh:2 (called from test.sh:9)\n  no end"
         in text
     )
     assert proof(lost).exit_code == 1
@@ -272,45 +294,48 @@ def test_a_job_that_was_not_followed_is_never_equal():
 
 
 def test_the_exit_code_fails_on_what_is_bad_only(named):
-    equal, lost = judge_job(JOB, recording(), []), judge_job(JOB, recording(fault="x"), [])
-    other = judge_job(JOB, *differing(), named(ENTRY))
+    equal, lost = (
+        compare_job(JOB, recording(), []),
+        compare_job(JOB, recording(fault=Fault(FaultKind.FAILED, "x")), []),
+    )
+    other = compare_job(JOB, *differing(), named(ENTRY))
     assert proof(equal, other).exit_code == 0
     assert proof(equal, faults=("unused",)).exit_code == 1
-    assert [proof(one).exit_code for one in (lost, judge_job(JOB, recording(), "none"))] == [1, 1]
+    assert [proof(one).exit_code for one in (lost, compare_job(JOB, recording(), "none"))] == [1, 1]
 
 
 def test_only_so_many_ways_to_differ_are_shown():
-    jobs = [judge_job(JOB, recording(command(f"a{n}", line=n)), []) for n in range(5)]
-    text = describe_proof(proof(*jobs), most=2)
+    jobs = [compare_job(JOB, recording(command(f"a{n}", line=n)), []) for n in range(5)]
+    text = describe_parity(proof(*jobs), most=2)
     assert text.count("\ndifferent: ") == 2
-    assert "… and 3 more ways to differ: --show 5" in text
-    assert "… and 3 more ways to differ." in proof_markdown(proof(*jobs), most=2)
+    assert "… and 3 more distinct differences: --show 5" in text
+    assert "… and 3 more distinct differences." in parity_markdown(proof(*jobs), most=2)
 
 
 def test_what_was_assumed_and_what_is_wrong_with_names_is_said():
-    note = Note("assumed", "the folder build exists")
-    job = judge_job(JOB, recording(notes=(note,)), [])
-    text = describe_proof(proof(job, faults=("unused: 'x'",), cached=1))
+    note = Note(NoteKind.ASSUMED, "the folder build exists")
+    job = compare_job(JOB, recording(notes=(note,)), [])
+    text = describe_parity(proof(job, faults=("unused: 'x'",), cached=1))
     assert "assumed on the way: the folder build exists" in text
-    assert "named differences: unused: 'x'" in text
+    assert "accepted differences: unused: 'x'" in text
     assert "2 min 10 s, 1 from the cache" in text
 
 
 def test_markdown_for_a_pull_request():
-    job = judge_job(JOB, recording(command("a | <b>")), [command("c | <b>")])
-    text = proof_markdown(proof(job, faults=("unused: <x>",)))
+    job = compare_job(JOB, recording(command("a | <b>")), [command("c | <b>")])
+    text = parity_markdown(proof(job, faults=("unused: <x>",)))
     assert text.startswith("### ❌ Parity of plans and script\n")
     assert "<summary>different: xla, linux, shard 1 of 2   test.sh:7</summary>" in text
     assert "```\n  script  a '|' '<b>'\n  plan    c '|' '<b>'\n" in text
     assert "unused: &lt;x&gt;" in text
     assert "| xla | 1 | 1 |" in text
-    changed = proof_markdown(proof(job, left="before", right="now"))
-    assert changed.startswith("### ✅ What the change runs anew")
+    changed = parity_markdown(proof(job, other=Side.EARLIER))
+    assert changed.startswith("### ✅ Jobs affected by this change")
 
 
 def test_json_has_every_difference_of_every_job():
-    job = judge_job(JOB, recording(command("a", X="1"), command("b")), [command("a")])
-    data = json.loads(json.dumps(proof_dict(proof(job))))
+    job = compare_job(JOB, recording(command("a", X="1"), command("b")), [command("a")])
+    data = json.loads(json.dumps(parity_to_json(proof(job))))
     assert data["totals"]["different"] == 1
     assert data["configs"] == {"xla": {"different": 1}}
     assert [(d["stream"], d["field"]) for d in data["jobs"][0]["differences"]] == [
@@ -322,17 +347,17 @@ def test_json_has_every_difference_of_every_job():
 
 
 def test_two_versions_of_a_script_are_called_before_and_now():
-    change = judge_change(JOB, recording(command("a")), recording(command("a b", line=9)))
-    text = describe_proof(proof(change, left="before", right="now"))
-    assert text.splitlines()[0].startswith("jobs 1   unchanged 0   changed 1   not followed 0")
+    change = compare_versions(JOB, recording(command("a")), recording(command("a b", line=9)))
+    text = describe_parity(proof(change, other=Side.EARLIER))
+    assert text.splitlines()[0].startswith(
+        "jobs 1   unchanged 0   changed 1   could not be traced 0"
+    )
     assert "changed: xla, linux, shard 1 of 2   test.sh:7" in text
     assert "  before  a\n  now     a b\n            ^ b is new\n" in text
-    gone = judge_change(JOB, recording(command("a x")), recording(command("a y")))
-    assert "^ x before, y now" in describe_proof(proof(gone, left="before", right="now"))
-    lost = judge_change(JOB, recording(command("a")), recording())
-    assert "  before  a\n  command 1 is gone" in describe_proof(
-        proof(lost, left="before", right="now")
-    )
+    gone = compare_versions(JOB, recording(command("a x")), recording(command("a y")))
+    assert "^ x before, y now" in describe_parity(proof(gone, other=Side.EARLIER))
+    lost = compare_versions(JOB, recording(command("a")), recording())
+    assert "  before  a\n  command 1 is gone" in describe_parity(proof(lost, other=Side.EARLIER))
 
 
 # --- recordings
@@ -340,7 +365,10 @@ def test_two_versions_of_a_script_are_called_before_and_now():
 
 def test_a_recording_survives_json():
     one = recording(
-        command("a", X=None, Y="1"), notes=(Note("assumed", "x", ("f:1",)),), fault="f", seconds=1.5
+        command("a", X=None, Y="1"),
+        notes=(Note(NoteKind.ASSUMED, "x", ("f:1",)),),
+        fault=Fault(FaultKind.FAILED, "f"),
+        seconds=1.5,
     )
     assert from_dict(json.loads(json.dumps(one.to_dict()))) == one
 
@@ -364,20 +392,20 @@ def test_a_trace_line_shares_what_all_tests_share():
 
 
 def test_a_report_cannot_give_orders_to_a_log():
-    job = judge_job(
+    job = compare_job(
         JOB, recording(command("x"), Command("test", ("a\n::error::b\x1b[31m",), ".", {})), []
     )
-    text = describe_proof(proof(job)) + proof_markdown(proof(job))
+    text = describe_parity(proof(job)) + parity_markdown(proof(job))
     assert "\x1b" not in text
     assert "\n::error" not in text
-    one = judge_job(JOB, recording(Command("test", ("a\n'b",), ".", {})), [])
-    assert "$'a\\n\\'b'" in describe_proof(proof(one))
+    one = compare_job(JOB, recording(Command("test", ("a\n'b",), ".", {})), [])
+    assert "$'a\\n\\'b'" in describe_parity(proof(one))
 
 
 def test_of_two_versions_only_what_was_not_followed_fails():
-    changed = judge_change(JOB, recording(command("a")), recording(command("b")))
-    lost = judge_change(JOB, recording(), recording(fault="x"))
-    sides = {"left": "before", "right": "now"}
+    changed = compare_versions(JOB, recording(command("a")), recording(command("b")))
+    lost = compare_versions(JOB, recording(), recording(fault=Fault(FaultKind.FAILED, "x")))
+    sides = {"other": Side.EARLIER}
     assert proof(changed, **sides).exit_code == 0
     assert proof(changed, lost, **sides).exit_code == 1
-    assert proof_markdown(proof(lost, **sides)).startswith("### ❌")
+    assert parity_markdown(proof(lost, **sides)).startswith("### ❌")

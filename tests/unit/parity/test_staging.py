@@ -5,19 +5,10 @@ import gzip
 import pytest
 
 from ci_sessions.errors import CheckoutError, InputError
-from ci_sessions.job.environment import Environment
-from ci_sessions.job.job_json import (
-    job_line,
-    job_of,
-    job_variables,
-    merged,
-    name_of,
-    read_job_lines,
-)
+from ci_sessions.parity.pool import Cache
 from ci_sessions.parity.profile import Answer, Profile, read_profile
-from ci_sessions.parity.recording import Recording
+from ci_sessions.parity.recording import Fault, FaultKind, Recording
 from ci_sessions.parity.staging import places_below, read_stage, write_stage
-from ci_sessions.parity.trace import Cache
 
 SCRIPT = ".ci/pytorch/test.sh"
 TEXT = """#!/bin/bash
@@ -121,7 +112,7 @@ def test_a_profile_is_functions_of_bash(tmp_path):
     ("text", "fault"),
     [
         ("format = 9", "format is 9"),
-        ("format = 1\n[machine]\ncolour = []", "machine.colour is nothing known"),
+        ("format = 1\n[machine]\ncolour = []", "machine.colour is unknown"),
         ("format = 1\n[machine]\nmissing = 'x'", "machine.missing is 'x': give a list of texts"),
         ("format = 1\n[[answer]]\ncode = 1", "answer 1 has no command"),
         ("format = 1\n[[answer]]\ncommand = 'x'\ncode = true", "answer 1 has code"),
@@ -177,73 +168,14 @@ def test_a_cache_drops_what_was_not_used_for_a_month(tmp_path, monkeypatch):
     Cache(None).prune()
 
 
-def test_what_a_busy_machine_cut_off_is_not_kept():
-    assert Recording(0, ()).is_lasting
-    assert Recording(1, (), fault="it ended with exit code 1").is_lasting
-    assert not Recording(124, (), fault="it did not end within 20 s").is_lasting
-    assert not Recording(0, (), fault="the tracing process was lost").is_lasting
-    assert not Recording(254, (), fault="bash lost a command: x: fork: retry").is_lasting
-
-
-# --- jobs as lines
-
-
-def test_a_job_line_has_what_the_script_reads_and_no_more():
-    environment = Environment.of(
-        {
-            "TEST_CONFIG": "slow", "BUILD_ENVIRONMENT": "linux-x", "SHARD_NUMBER": "1",
-            "NUM_TEST_SHARDS": "2", "TESTS_TO_INCLUDE": "a b", "HUGGING_FACE_HUB_TOKEN": "secret",
-        }
-    )  # fmt: skip
-    from ci_sessions.job.job import Job  # noqa: PLC0415
-
-    job = Job.from_environment(environment)
-    line = job_line(job, environment)
-    assert line == {
-        "build_environment": "linux-x", "config": "slow", "shard": 1, "num_shards": 2,
-        "env": {"TESTS_TO_INCLUDE": "a b"},
-    }  # fmt: skip
-    assert job_of(line, None) == job
-    assert job_variables(line)["TESTS_TO_INCLUDE"] == "a b"
-    assert name_of(line) == "slow, linux-x, shard 1 of 2, TESTS_TO_INCLUDE=a b"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        '[{"config": "a"}, {"config": "b"}]',
-        '{"config": "a"}\n\n{"config": "b"}\n',
-        '{"include": [{"config": "a"}, {"config": "b"}]}',
-        '{"job": {"config": "a"}, "commands": []}\n{"job": {"config": "b"}}',
-    ],
-)
-def test_jobs_are_read_as_a_list_as_lines_as_a_matrix_or_as_traces(text):
-    assert read_job_lines(text, "x") == [{"config": "a"}, {"config": "b"}]
-
-
-def test_jobs_that_are_no_json_are_named():
-    with pytest.raises(InputError, match="--jobs x is not JSON"):
-        read_job_lines("{", "--jobs x")
-    with pytest.raises(InputError, match="a job is 3: give an object"):
-        job_variables(3)
-
-
-def test_the_same_job_of_two_runners_is_one():
-    lines = [
-        {"config": "a", "runner": "x", "workflows": ["p.yml"]},
-        {"config": "a", "runner": "y", "workflows": ["t.yml", "p.yml"]},
-        {"config": "a", "env": {"X": "1"}},
-    ]
-    assert [line["workflows"] for line in merged(lines)] == [["p.yml", "t.yml"], []]
+@pytest.mark.parametrize("kind", FaultKind)
+def test_what_a_busy_machine_cut_off_is_not_kept(kind):
+    kept = kind in (FaultKind.FAILED, FaultKind.UNTRACEABLE)
+    assert Recording(0, (), fault=Fault(kind, "x")).is_repeatable is kept
+    assert Recording(0, ()).is_repeatable
 
 
 def test_a_link_that_leads_out_of_the_checkout_is_not_copied(tree, caplog):
     (tree / ".ci" / "pytorch" / "secret.sh").symlink_to("/etc/passwd")
     assert ".ci/pytorch/secret.sh" not in read_stage(tree, SCRIPT, read_profile()).files
     assert "secret.sh leads out of the checkout, and is not copied" in caplog.text
-
-
-@pytest.mark.parametrize("env", [{"A=B": "1"}, {"A": "x\0y"}, {"1": "x"}])
-def test_what_is_no_variable_is_named(env):
-    with pytest.raises(InputError, match="that is no variable"):
-        job_variables({"config": "x", "env": env})

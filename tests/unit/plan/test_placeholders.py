@@ -1,64 +1,45 @@
 from __future__ import annotations
 
-import subprocess
-
 import pytest
 
-from ci_sessions.plan import placeholders as tokens
-from ci_sessions.plan.placeholders import as_shell_word, ask, fill, questions_in, recorded
+from ci_sessions.plan.placeholders import Kind, literal, names_in, parse, render, substitute
 
 
-def test_places_questions_and_pins_are_filled_apart():
-    text = "$ROOT/x ${ask:cores} git@PIN-vision $OTHER"
-    assert fill(text, place=str.lower) == "root/x ${ask:cores} git@PIN-vision $OTHER"
-    assert fill(text, pin=lambda name: name.upper()) == "$ROOT/x ${ask:cores} git@VISION $OTHER"
-    assert recorded(text) == "$ROOT/x 2 git@PIN-vision $OTHER"
-    assert questions_in(text) == ("cores",)
+def place(piece):
+    return piece.name.lower() if piece.kind is Kind.PLACE else None
 
 
-def test_a_misspelt_question_fails_at_once():
-    with pytest.raises(KeyError, match="no question is called 'coers'"):
-        ask("coers")
-
-
-def test_random_is_a_token_in_a_path_only():
-    assert fill("$SITE/torch/RANDOM.py", place=lambda name: name[0]) == "S/torch/R.py"
-    assert fill("torch.RANDOM.f", place=lambda _: "q") == "torch.q.f"
-    assert fill("RANDOMIZE RANDOM", place=lambda _: "q") == "RANDOMIZE RANDOM"
+def test_a_template_is_split_into_its_pieces():
+    text = "a $ROOT/b${ask:cores}$$HOME ${pin:vision}${random}${each}${each:name}${before:X}"
+    assert [(piece.kind.name, piece.name) for piece in parse(text)] == [
+        ("TEXT", "a "), ("PLACE", "ROOT"), ("TEXT", "/b"), ("QUESTION", "cores"), ("TEXT", "$HOME "),
+        ("PIN", "vision"), ("RANDOM", ""), ("EACH", ""), ("EACH", "name"), ("BEFORE", "X"),
+    ]  # fmt: skip
+    assert parse("") == ()
+    assert names_in(text, Kind.QUESTION) == ("cores",)
+    assert names_in("no dollar", Kind.QUESTION) == ()
 
 
 @pytest.mark.parametrize(
-    ("word", "shown"),
-    [
-        ("plain", "plain"),
-        ("two words", "'two words'"),
-        ("it's", '"it\'s"'),
-        ("", "''"),
-        ("$SITE/torch lib", "\"$SITE\"'/torch lib'"),
-        ("-j${ask:quarter_of_cpus}", '-j"$(n=$(( $(nproc) / 4 )); echo $(( n < 4 ? 4 : n )))"'),
-        ("git+https://x@PIN-vision", "git+https://x@PIN-vision"),
-    ],
+    "text", ["$ROOTS", "$NOTHING", "$", "a$", "${ask}", "${pin:}", "${random:x}", "${x:y}", "$(ls)"]
 )
-def test_words_are_quoted_for_a_shell(word, shown):
-    assert as_shell_word(word) == shown
+def test_a_dollar_that_begins_nothing_fails_at_once(text):
+    with pytest.raises(ValueError, match="begins no placeholder: write \\$\\$ for a dollar"):
+        parse(text)
 
 
-def test_wildcards_stay_open_where_files_are_meant():
-    assert as_shell_word("$SITE/lib a/libtorch*", is_pattern=True) == "\"$SITE\"'/lib a/libtorch'*"
-    assert as_shell_word("a*b") == "'a*b'"
+def test_pieces_are_filled_apart_and_stay_filled():
+    text = "$ROOT/x ${ask:cores} @${pin:vision} $$OTHER"
+    once = substitute(text, place)
+    assert once == "root/x ${ask:cores} @${pin:vision} $$OTHER"
+    assert substitute("$ROOT", lambda _: "/a$b") == "/a$$b", "what is filled in is only a text"
+    assert render("/a$$b${random}", lambda _: "q$") == "/a$bq$"
 
 
-def test_a_list_question_is_left_unquoted_so_that_it_splits():
-    assert as_shell_word(ask("dtensor_tests")).startswith("$(find test/distributed/tensor")
-
-
-def test_every_shell_line_parses(monkeypatch):
-    """Bash itself reads each question and condition, without running it."""
-    monkeypatch.undo()
-    lines = [question.shell for question in tokens.QUESTIONS.values()]
-    lines += [condition.shell for condition in tokens.CONDITIONS.values()]
-    for line in lines:
-        done = subprocess.run(
-            ["bash", "-n", "-c", line], capture_output=True, text=True, check=False
-        )
-        assert (done.returncode, done.stderr) == (0, ""), line
+@pytest.mark.parametrize(
+    "text",
+    ["$HOME", "${ask:cores}", "RANDOM", "PIN-vision", "$$", "{}", "{LD_PRELOAD}", "a$", "$("],
+)
+def test_what_a_user_typed_stays_as_typed(text):
+    assert render(literal(text), lambda piece: f"<{piece.name}>") == text
+    assert substitute(literal(text), place) == literal(text)

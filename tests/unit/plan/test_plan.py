@@ -5,45 +5,45 @@ import json
 import pytest
 from conftest import make_job, make_plan
 
+from ci_sessions.catalogue.planner import plan_job
+from ci_sessions.catalogue.scheduled import scheduled
+from ci_sessions.catalogue.table import config_facts
+from ci_sessions.checkout.checkout import RECORDED
 from ci_sessions.errors import InputError
-from ci_sessions.plan.plan import (
-    Expect,
-    Export,
-    Kind,
-    Step,
-    Test,
-    command_line,
-    plan_of,
-    shell_line,
-)
+from ci_sessions.job.job_json import job_from_json
+from ci_sessions.plan.placeholders import render
+from ci_sessions.plan.plan import Draft, Export, Plan, TestKind, assemble
+from ci_sessions.plan.plan_json import plan_from_json, plan_to_json
+from ci_sessions.plan.step import Kind, Program, Step
+
+CUDA = "linux-jammy-cuda13.0-py3.10-gcc11"
 
 
 def step(*argv, **more):
-    return Step(kind=more.pop("kind", Kind.TEST), argv=argv, **more)
+    return Step(kind=more.pop("kind", Kind.TEST), command=Program(argv), is_test=True, **more)
 
 
-def assemble(*tests, **env):
-    return plan_of(make_job(), row="r", suite="s", phase="1", env=env, setup=(), tests=tests)
+def draft(name, *items, kind=TestKind.REPLACES, **more):
+    return Draft(name=name, kind=kind, items=items, **more)
+
+
+def assembled(*drafts, before=None, **env):
+    plan = Plan(job=make_job(), row="r", suites=("s",), env=env, setup=(), tests=())
+    return assemble(plan, drafts, before=before or {}, scripts=".ci/pytorch")
 
 
 def test_argv_is_words_never_one_string():
-    with pytest.raises(TypeError, match="argv must be a sequence of words, but was 'ls -l'"):
-        Step(kind=Kind.TEST, argv="ls -l")
-    with pytest.raises(TypeError, match="argv must be"):
-        Step(kind=Kind.TEST, argv=())
-
-
-def test_conditions_and_executables_are_known_by_name():
-    with pytest.raises(KeyError, match="no condition is called 'rain'"):
-        step("x", when="rain")
-    with pytest.raises(KeyError, match="no executables are called 'rain'"):
-        step("x", each="rain")
+    for argv in ("ls -l", (), ("ls", 1)):
+        with pytest.raises(TypeError, match="argv must be a tuple of words, but was"):
+            Program(argv)
+    with pytest.raises(ValueError, match="begins no placeholder"):
+        Program(("ls", "$HERE"))
 
 
 def test_an_export_holds_for_the_steps_after_it_and_the_tests_after_that():
-    plan = assemble(
-        Test(name="a", items=(step("1"), Export({"X": "1"}), step("2")), replaces=("a",)),
-        Test(name="b", items=(step("3", env={"Y": "2"}),), replaces=("b",)),
+    plan = assembled(
+        draft("a", step("1"), Export({"X": "1"}), step("2")),
+        draft("b", step("3", env={"Y": "2"})),
     )
     assert [dict(s.env) for t in plan.tests for s in t.steps] == [
         {},
@@ -53,29 +53,43 @@ def test_an_export_holds_for_the_steps_after_it_and_the_tests_after_that():
 
 
 def test_an_added_test_sees_exports_and_leaves_none():
-    plan = assemble(
-        Test(name="a", items=(Export({"X": "1"}), step("1")), replaces=("a",)),
-        Test(name="mine", items=(Export({"X": "2"}), step("2"))),
-        Test(name="b", items=(step("3"),), replaces=("b",)),
+    plan = assembled(
+        draft("a", Export({"X": "1"}), step("1")),
+        draft("mine", Export({"X": "2"}), step("2"), kind=TestKind.ADDED),
+        draft("b", step("3")),
     )
     assert [s.env["X"] for t in plan.tests for s in t.steps] == ["1", "2", "1"]
 
 
 def test_an_export_can_prepend_to_what_was_there():
-    item = Export({"LD_PRELOAD": "new:{LD_PRELOAD}"})
-    fresh = assemble(Test(name="a", items=(item, step("1")), replaces=("a",)))
-    assert fresh.tests[0].steps[0].env["LD_PRELOAD"] == "new:"
-    after_flag = assemble(
-        Test(name="a", items=(item, item, step("1")), replaces=("a",)), LD_PRELOAD="old"
-    )
-    assert after_flag.tests[0].steps[0].env["LD_PRELOAD"] == "new:new:old"
+    item = Export({"LD_PRELOAD": "new:${before:LD_PRELOAD}"})
+
+    def last(*items, **more):
+        return assembled(draft("a", *items, step("1")), **more).tests[0].steps[0].env["LD_PRELOAD"]
+
+    assert last(item) == "new:"
+    assert last(item, item, LD_PRELOAD="old") == "new:new:old"
+    assert last(item, before={"LD_PRELOAD": "$$mine"}) == "new:$$mine"
 
 
 def test_file_steps_do_not_carry_exports():
-    plan = assemble(
-        Test(name="a", items=(Export({"X": "1"}), step("ln", kind=Kind.FILE)), replaces=("a",))
-    )
+    plan = assembled(draft("a", Export({"X": "1"}), step("ln", kind=Kind.FILE)))
     assert plan.tests[0].steps[0].env == {}
+
+
+def test_the_folder_of_the_scripts_is_known_when_a_plan_is_made():
+    plan = assembled(draft("a", step("$SCRIPTS/x.sh", "$ROOT", cwd="$ROOT/$SCRIPTS")))
+    assert plan.tests[0].steps[0].argv == (".ci/pytorch/x.sh", "$ROOT")
+    assert plan.tests[0].steps[0].cwd == "$ROOT/.ci/pytorch"
+
+
+def test_a_step_keeps_its_number_and_id_whatever_part_is_chosen():
+    plan = make_plan("distributed", CUDA, "1/3")
+    test = plan.tests[0]
+    assert [one.number for one in test.steps] == list(range(1, len(test.steps) + 1))
+    (chosen,) = plan.select(["test_distributed"], 7).tests[0].steps
+    assert chosen == test.steps[6]
+    assert plan.step_id(test.name, chosen.number) == "distributed.test_distributed.7"
 
 
 def test_a_selection_keeps_the_environment_of_the_whole_job():
@@ -84,11 +98,6 @@ def test_a_selection_keeps_the_environment_of_the_whole_job():
     assert [test.name for test in chosen.tests] == ["test_c10d_gloo"]
     assert chosen.tests[0].steps[0].env == {"CPP_TESTS_DIR": "$SITE/torch/bin"}
     assert chosen.setup == plan.setup
-
-
-def test_a_selection_of_one_step():
-    plan = make_plan("distributed")
-    assert plan.select(["test_distributed"], 3).tests[0].steps == (plan.tests[0].steps[2],)
 
 
 @pytest.mark.parametrize(
@@ -115,43 +124,36 @@ def test_added_tests_can_be_left_out():
 
 
 def test_a_plan_is_json_and_names_its_steps():
-    data = json.loads(json.dumps(make_plan("torchbench").to_dict()))
+    data = json.loads(json.dumps(plan_to_json(make_plan("torchbench"))))
     assert data["job"]["id"] == "linux-jammy-py3-10-gcc11.torchbench.1of1"
     assert [test["name"] for test in data["tests"]] == ["test_benchmarks", "test_torchbench"]
     steps = data["tests"][1]["steps"]
     assert steps[0]["id"] == "torchbench.test_torchbench.1"
-    assert steps[0]["when"]["shell"].startswith("! ls dist/audio")
-    asked = [step["asks"] for step in steps if "asks" in step]
-    assert asked
-    assert all(set(names) == {"tbb"} for names in asked)
+    assert steps[0]["when"]["line"].startswith("! ls dist/audio")
+    assert [question["name"] for question in data["questions"]] == ["tbb", "workspace_owner"]
+    assert data["tests"][0]["kind"] == "added"
+
+
+def test_every_scheduled_plan_comes_back_from_json():
+    for matrix in scheduled():
+        job = job_from_json(matrix.jobs()[0], config_facts)
+        plan = plan_job(job, RECORDED)
+        again = plan_from_json(json.loads(json.dumps(plan_to_json(plan))))
+        assert again == plan
+        assert again.used_questions() == plan.used_questions()
+    with pytest.raises(InputError, match="a plan's format is 1, and this version reads 2"):
+        plan_from_json({"format": 1})
+
+
+def test_what_a_user_typed_is_never_expanded():
+    typed = "$HOME ${ask:cores} RANDOM PIN-vision $ROOT {} {LD_PRELOAD}"
+    plan = make_plan("python", TESTS_TO_INCLUDE=typed, LD_PRELOAD="$HOME/x.so")
+    words = [render(word, lambda piece: f"<{piece}>") for word in plan.tests[0].steps[0].argv]
+    assert words[words.index("--include") + 1 : -1] == typed.split()
 
 
 def test_a_plan_has_tests_only_if_one_would_run():
     assert make_plan().has_tests
     assert not make_plan("default", "linux-jammy-cpu-libtorch-debug").has_tests
-    skipped = assemble(Test(name="a", items=(step("1"),), skipped="no"))
+    skipped = assembled(draft("a", step("1"), skipped="no"))
     assert not skipped.has_tests
-
-
-def test_lines_for_a_shell():
-    here = step("python", "a b.py", cwd="$ROOT/test", env={"X": "1 2", "Y": None})
-    assert command_line(here) == "(cd \"$ROOT\"/test && env -u Y X='1 2' python 'a b.py')"
-    assert (
-        shell_line(step("x", expect=Expect.FAILURE))
-        == "if x; then echo 'this was expected to fail'; exit 1; fi"
-    )
-    assert shell_line(step("x", expect=Expect.ANYTHING)) == "x || true"
-    assert shell_line(step("x", skipped="no")) == "# x"
-    assert shell_line(step("x", when="xla is not cloned")) == "if [ ! -d ./xla ]; then x; fi"
-    each = step("{}", "--out={name}.xml", each="vec256 tests", cwd="build/bin")
-    assert shell_line(each) == (
-        "(cd build/bin && for each in ./vec256_test*; do "
-        '[ ! -x $each ] || "$each" "--out=${each##*/}.xml"; done)'
-    )
-    assert each.for_each("./vec256_test_a").argv == ("./vec256_test_a", "--out=vec256_test_a.xml")
-
-
-def test_shell_functions_and_sourced_files_go_through_bash():
-    helper = step("f", "a b", kind=Kind.HELPER, sources=("u.sh",), writes="out")
-    assert helper.command == ("bash", "-c", ". u.sh; set -e -o pipefail; f 'a b' > out")
-    assert step("source", "x.sh", "1", kind=Kind.SOURCE).command[-2:] == ("x.sh", "1")

@@ -18,6 +18,8 @@ from ci_sessions.records.record import (
     step_ended_event,
     step_started_event,
 )
+from ci_sessions.records.route import Attempt, Reason, Runner, Shadow
+from ci_sessions.records.verdict import JobVerdict
 
 RUN = RunRecord(
     id="1",
@@ -58,6 +60,42 @@ def test_a_run_survives_being_written_and_read():
     ]
     assert run_from_events(map(through_json, events)) == run
     assert run.bad_steps == (STEP,)
+
+
+ROUTE = Attempt(
+    runner=Runner.SHELL,
+    intended=Runner.PYTHON,
+    reason=Reason.SPLIT_IN,
+    detail="bucket 3",
+    phase="2A",
+    commit="abc",
+    is_partial=True,
+    fallback="bug",
+    error="KeyError",
+    trace="Traceback",
+    shadow=Shadow(verdict=JobVerdict.DIFFERENT, detail="test 1", seconds=0.5),
+)
+
+
+def test_a_route_survives_being_written_and_read():
+    run = ended(route=ROUTE, runner=Runner.SHELL)
+    assert run_from_events([through_json(run.started_event())]).route == ROUTE
+    plain = Attempt(runner=Runner.PYTHON, intended=Runner.PYTHON, reason=Reason.FLAG_ON)
+    assert Attempt.from_json(through_json(plain.to_json())) == plain
+    with pytest.raises(RecordError, match="route cannot be read"):
+        Attempt.from_json({"runner": "python", "reason": "weather"})
+
+
+def test_a_run_has_tested_once_a_step_that_tests_has_begun():
+    import dataclasses  # noqa: PLC0415
+
+    def run(**more):
+        return ended(steps=(dataclasses.replace(STEP, **more),))
+
+    assert run(is_test=True).has_tested
+    assert run(is_test=True, outcome=Outcome.ABORTED).has_tested
+    assert not run(is_test=True, outcome=Outcome.SKIPPED).has_tested
+    assert not run(is_test=False).has_tested
 
 
 def test_a_run_that_was_cut_off_reads_as_aborted():
@@ -135,3 +173,9 @@ def test_no_folder_for_records_is_a_warning(tmp_path, caplog):
     journal = store.open_journal(tmp_path / "file", RUN.started, "x")
     journal.append(RUN.started_event())
     assert "leaves no record" in caplog.text
+
+
+def test_runs_that_begin_in_the_same_second_have_files_of_their_own(tmp_path):
+    journals = [store.open_journal(tmp_path, RUN.started, "x") for _ in range(3)]
+    assert len({journal.path for journal in journals}) == 3, "none was written to yet"
+    assert all(journal.path.exists() for journal in journals)

@@ -3,15 +3,15 @@ from __future__ import annotations
 import logging
 import os
 
+from ci_sessions.parity.pool import _log_sandbox
 from ci_sessions.parity.staging import remove
-from ci_sessions.parity.trace import _say_walls
 
 
 def test_a_system_without_landlock_is_warned_of(caplog):
-    _say_walls(["limits", "landlock 3"])
+    _log_sandbox(["limits", "landlock 3"])
     assert caplog.text == ""
     with caplog.at_level(logging.WARNING):
-        _say_walls([])
+        _log_sandbox([])
     assert "this system has no Landlock" in caplog.text
 
 

@@ -1,4 +1,4 @@
-"""Trace a checkout's own script for many jobs: confined workers, and a cache of what they found.
+"""Trace a checkout's own script for many jobs: sandboxed processes, and a cache of recordings.
 
 The caller's process reads the checkout and keeps the cache; nothing of the script runs in it.
 """
@@ -15,20 +15,21 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from ci_sessions import clock
 from ci_sessions.errors import InternalError, MissingToolError
 from ci_sessions.log import logger
-from ci_sessions.parity.recording import Recording, from_dict
+from ci_sessions.parity.recording import Fault, FaultKind, Recording, from_dict
 from ci_sessions.parity.staging import remove
-from ci_sessions.parity.worker import RECORDER
-from ci_sessions.run.process import Companion
+from ci_sessions.parity.tracer import RECORDER
+from ci_sessions.run.process import LineProcess
 from ci_sessions.run.sandbox import NOBODY
 
 if TYPE_CHECKING:
@@ -114,22 +115,14 @@ def trace_jobs(  # noqa: PLR0913 - each is a choice of the caller's
         yield from (known[key] for key in keys)
         return
     count = min(workers or os.cpu_count() or 1, len(missing))
-    with (
-        _pool(stage, profile, (bash, tools), count, limit) as pool,
-        ThreadPoolExecutor(count) as threads,
-    ):
-        try:
-            futures = {key: threads.submit(pool.trace, job) for key, job in missing.items()}
-            for key in keys:
-                if key not in known:
-                    known[key] = futures[key].result()
-                    if known[key].is_lasting:
-                        cache.put(key, known[key])
-                yield known[key]
-        except BaseException:
-            pool.end()  # else the threads would wait for their workers first
-            threads.shutdown(cancel_futures=True)
-            raise
+    with _pool(stage, profile, (bash, tools), count, limit) as pool:
+        futures = pool.trace_all(missing, count)
+        for key in keys:
+            if key not in known:
+                known[key] = futures[key].result()
+                if known[key].is_repeatable:
+                    cache.put(key, known[key])
+            yield known[key]
     cache.prune()
 
 
@@ -169,16 +162,45 @@ class _Pool:
         """End all workers, now; what they were tracing is lost."""
         self.is_ended = True
         for worker in self.started:
-            worker.companion.end()
+            worker.process.end()
+
+    def trace_all(
+        self, jobs: Mapping[str, Variables], threads: int
+    ) -> dict[str, Future[Recording]]:
+        """Begin to trace jobs, so many at once; return what will come of each.
+
+        The threads are daemons: a signal that cuts this process off, wherever it is, leaves none
+        that its end would wait for.
+        """
+        futures: dict[str, Future[Recording]] = {key: Future() for key in jobs}
+        todo: SimpleQueue[str] = SimpleQueue()
+        for key in jobs:
+            todo.put(key)
+
+        def serve() -> None:
+            while True:
+                try:
+                    key = todo.get_nowait()
+                except Empty:
+                    return
+                try:
+                    futures[key].set_result(self.trace(jobs[key]))
+                except Exception as error:  # noqa: BLE001 - whoever waits for the result gets it
+                    futures[key].set_exception(error)
+
+        for _ in range(threads):
+            Thread(target=serve, daemon=True).start()
+        return futures
 
     def trace(self, job: Variables) -> Recording:
         worker = self.idle.get()
         answer = worker.ask({"variables": dict(job)}, self.limit + _SLACK)
         if answer is None:
-            worker.companion.end()
+            worker.process.end()
             if not self.is_ended:
                 self.idle.put(self.start())
-            return Recording(0, (), fault=f"the tracing process was lost: {worker.last_words()}")
+            text = f"the tracing process was lost: {worker.last_words()}"
+            return Recording(0, (), fault=Fault(FaultKind.LOST, text))
         self.idle.put(worker)
         return from_dict(json.loads(answer))
 
@@ -190,18 +212,18 @@ class _Worker:
         base.mkdir()
         self.errors = base.with_suffix(".log")
         own = (str(base), str(limit), str(_give_away(base)))
-        argv = (sys.executable, "-m", "ci_sessions.parity.worker", *own, *words)
+        argv = (sys.executable, "-m", "ci_sessions.parity.tracer", *own, *words)
         package = str(Path(__file__).resolve().parents[2])
         env = {"PYTHONPATH": package, "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
-        self.companion = Companion(argv, env=env, errors=self.errors)
+        self.process = LineProcess(argv, env=env, errors=self.errors)
         hello = self.ask({"stage": str(base.parent / "stage")}, _SLACK)
         if hello is None:
-            self.companion.end()
+            self.process.end()
             raise InternalError(f"the tracing process did not start: {self.last_words()}")
-        _say_walls(json.loads(hello)["walls"])
+        _log_sandbox(json.loads(hello)["sandbox"])
 
     def ask(self, request: Mapping[str, object], limit: float) -> str | None:
-        return self.companion.ask(json.dumps(request), limit)
+        return self.process.ask(json.dumps(request), limit)
 
     def last_words(self) -> str:
         text = self.errors.read_text(errors="replace").strip()
@@ -222,10 +244,10 @@ def _give_away(folder: Path) -> int:
     return NOBODY
 
 
-def _say_walls(walls: Sequence[str]) -> None:
+def _log_sandbox(parts: Sequence[str]) -> None:
     """Log what keeps a script in; without Landlock, warn of what bash could do by itself."""
-    logger.debug("tracing behind: %s", ", ".join(walls) or "nothing")
-    if not any(wall.startswith("landlock") for wall in walls):
+    logger.debug("tracing in a sandbox of: %s", ", ".join(parts) or "nothing")
+    if not any(part.startswith("landlock") for part in parts):
         logger.warning(
             "this system has no Landlock: programs are kept from running, but a redirection of "
             "the traced script to a file elsewhere would be obeyed"

@@ -1,7 +1,7 @@
-"""A process of its own that traces jobs: confined for good, then a line in, a line out.
+"""A process of its own that traces jobs: it enters a sandbox for good, then a line in, a line out.
 
 Each line of standard input is a job's variables, each line of standard output its recording. What
-is traced comes first, as a pickle of the caller's, read before the walls are up.
+is traced comes first, as a pickle of the caller's, read before the sandbox is entered.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ci_sessions.parity.recording import Recording, read_log
+from ci_sessions.parity.recording import Fault, FaultKind, NoteKind, Recording, read_log
 from ci_sessions.parity.staging import places_below, remove, write_stage
-from ci_sessions.run.process import adopt_orphans, end_descendants, stream
+from ci_sessions.run.descendants import adopt_orphans, end_descendants
+from ci_sessions.run.process import Reason, stream
 from ci_sessions.run.sandbox import TOOLS, confine
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ _SHOWN, _LINES = 2000, 20  # characters and pieces of output that a fault may qu
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Bench:
-    """What a worker traces, and with what: the same for all of its jobs.
+class Tracer:
+    """What is traced, and with what: the same for all of a process's jobs.
 
     ``bash`` is its path, ``tools`` the folder of the real programs that may answer, ``recorder``
     the text of recorder.bash; ``limit`` is a job's, in seconds.
@@ -93,14 +94,12 @@ class Bench:
         end_descendants(set())
         texts = [path.read_bytes().decode(errors="surrogateescape") for path in log.iterdir()]
         commands, notes = read_log(texts, start, places)
-        lines = _last_lines(commands, notes)
-        fault = self.fault(ended, notes, lines[:1], "".join(output), lost)
+        found = self.fault(ended, notes, _last_lines(commands, notes), "".join(output), lost)
         return Recording(
             ended.code,
             commands,
-            tuple(note for note in notes if note.kind != "end"),
-            fault,
-            lines if fault else (),
+            tuple(note for note in notes if note.kind is not NoteKind.END),
+            found,
             ended.wall,
         )
 
@@ -111,23 +110,25 @@ class Bench:
         lines: tuple[str, ...],
         output: str,
         lost: list[str],
-    ) -> str:
-        """Say why the script was not followed to its end, or nothing."""
+    ) -> Fault | None:
+        """Return why the script was not traced to its end, if it was not."""
         if lost:
-            return f"bash lost a command: {lost[0].strip()}"
+            return Fault(FaultKind.LOST, f"bash lost a command: {lost[0].strip()}", lines)
         for note in notes:
-            if note.kind == "not followed":
-                return note.text
-        if ended.reason == "timeout":
-            return f"it did not end within {self.limit:g} s"
+            if note.kind is NoteKind.UNTRACEABLE:
+                return Fault(FaultKind.UNTRACEABLE, note.text, lines)
+        if ended.reason is Reason.TIMEOUT:
+            text = f"it did not end within {self.limit:g} s"
+            return Fault(FaultKind.TIMED_OUT, text, lines)
         if ended.code:
             said = output.partition(_END)[0].strip().splitlines()
-            quoted = "".join(f" at `{self.line(line)}`" for line in lines)
+            quoted = "".join(f" at `{self.line(line)}`" for line in lines[:1])
             last = f"; it said last: {said[-1]}" if said else ""
-            return f"it ended with exit code {ended.code}{quoted}{last}"
-        if not any(note.kind == "end" for note in notes):
-            return "its end was not seen"
-        return ""
+            text = f"it ended with exit code {ended.code}{quoted}{last}"
+            return Fault(FaultKind.FAILED, text, lines)
+        if not any(note.kind is NoteKind.END for note in notes):
+            return Fault(FaultKind.NO_END, "its end was not seen", lines)
+        return None
 
     def line(self, where: str) -> str:
         """Return the text of a line of the copied scripts, such as ``.ci/pytorch/test.sh:7``."""
@@ -139,24 +140,24 @@ class Bench:
 
 def _last_lines(commands: tuple[Command, ...], notes: tuple[Note, ...]) -> tuple[str, ...]:
     """Return where the script stopped: at what could not be followed, its end, or what it ran."""
-    for kind in ("not followed", "end"):
+    for kind in (NoteKind.UNTRACEABLE, NoteKind.END):
         for note in notes:
-            if note.kind == kind:
+            if note.kind is kind:
                 return note.lines
     return commands[-1].lines if commands else ()
 
 
 def main(words: list[str]) -> int:
-    """Confine this process, then answer jobs until standard input ends.
+    """Enter the sandbox, then answer jobs until standard input ends.
 
     ``words``: the folder, the limit in seconds, the user, bash, the folder of the real tools. The
-    first line names the pickled stage and profile; its answer names the walls.
+    first line names the pickled copy and profile; its answer names what the sandbox consists of.
     """
     base, limit, user = Path(words[0]), float(words[1]), int(words[2])
     bash, tools = words[3:]
     first = json.loads(sys.stdin.readline())
     stage, profile = pickle.loads(Path(first["stage"]).read_bytes())  # noqa: S301 - ours
-    bench = Bench(
+    tracer = Tracer(
         stage=stage,
         profile=profile,
         bash=bash,
@@ -166,11 +167,11 @@ def main(words: list[str]) -> int:
     )
     adopt_orphans()
     programs = [Path(bash).resolve(), *((Path(tools) / name).resolve() for name in TOOLS)]
-    print(json.dumps({"walls": confine(base, programs, user)}), flush=True)
+    print(json.dumps({"sandbox": confine(base, programs, user)}), flush=True)
     for number, line in enumerate(sys.stdin):
         folder = base / f"job{number}"
         folder.mkdir()
-        recording = bench.trace(json.loads(line)["variables"], folder)
+        recording = tracer.trace(json.loads(line)["variables"], folder)
         remove(folder)
         print(json.dumps(recording.to_dict()), flush=True)
     return 0

@@ -1,0 +1,40 @@
+"""The tags by which nox lists and selects a configuration: phase, device, suites, tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ci_sessions.catalogue.planner import plan_job
+from ci_sessions.catalogue.table import config_fault, listed_configs
+from ci_sessions.checkout.checkout import RECORDED
+from ci_sessions.errors import CiSessionsError
+from ci_sessions.gate.rollout import read_rollout
+from ci_sessions.job.build_environment import BuildEnvironment
+from ci_sessions.job.job import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["tags_of"]
+
+_BUILD = "linux-jammy-cuda13.0-py3.10-gcc11"  # on which no test is left out
+
+
+def tags_of(config: str) -> tuple[str, ...]:
+    """Return the tags of a configuration; none for one that no row is meant for."""
+    return () if config_fault(config) is not None else tuple(dict.fromkeys(_tags(config)))
+
+
+def _tags(config: str) -> Iterator[str]:
+    entry = read_rollout().configurations.get(config)
+    if entry is not None:
+        yield f"phase-{entry.phase}"
+    device = listed_configs().get(config)
+    if device is not None:
+        yield device
+    try:
+        plan = plan_job(Job(config=config, build=BuildEnvironment.parse(_BUILD)), RECORDED)
+    except CiSessionsError:
+        return  # it needs more than a name; running it says what
+    yield from plan.suites
+    yield from (test.name for test in plan.tests)

@@ -1,0 +1,43 @@
+"""The script folder as a git revision has it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ci_sessions.errors import CheckoutError
+from ci_sessions.run.process import capture_program
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["files_at"]
+
+_FILES = ("100644", "100755")  # modes of plain files
+
+
+def files_at(root: Path, revision: str, folder: str) -> dict[str, bytes]:
+    """Return the files below ``folder`` at a revision, by path from ``root``, maybe a subfolder.
+
+    Raises CheckoutError when there is no such revision, or nothing of that folder in it.
+    """
+    if revision.startswith("-"):
+        raise CheckoutError(f"--since is {revision!r}: give a commit, a tag or a branch.")
+    listed = _git(root, revision, "ls-tree", "-r", "-z", revision, "--", folder)
+    names = [
+        entry.partition("\t")[2]
+        for entry in listed.decode(errors="surrogateescape").split("\0")
+        if entry.partition(" ")[0] in _FILES
+    ]
+    if not names:
+        raise CheckoutError(f"{folder} has no files at the revision {revision!r} of {root}.")
+    return {name: _git(root, revision, "show", f"{revision}:./{name}") for name in names}
+
+
+def _git(root: Path, revision: str, *words: str) -> bytes:
+    done = capture_program(["git", "-C", str(root), *words])
+    if done.code:
+        raise CheckoutError(
+            f"--since is {revision!r}, which git cannot read: {done.errors}: give a commit, a tag "
+            "or a branch that this checkout has."
+        )
+    return done.output

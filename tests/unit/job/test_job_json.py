@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ci_sessions.errors import InputError
+from ci_sessions.job.environment import Environment
+from ci_sessions.job.job import read_job
+from ci_sessions.job.job_json import (
+    describe_line,
+    job_from_json,
+    job_to_json,
+    job_variables,
+    merge_lines,
+    read_job_lines,
+)
+from ci_sessions.job.variables import VARIABLES, Origin
+
+NAMED = {
+    "TEST_CONFIG": "slow", "BUILD_ENVIRONMENT": "linux-x", "SHARD_NUMBER": "1", "NUM_TEST_SHARDS": "2",
+}  # fmt: skip
+
+
+def test_a_job_line_has_what_the_workflow_chose_and_no_more():
+    more = {one.name: "1" for one in VARIABLES if one.origin is not Origin.JOB}
+    job = read_job(Environment({**more, **NAMED, "TESTS_TO_INCLUDE": "a b"}))
+    line = json.loads(json.dumps(job_to_json(job)))
+    env = line.pop("env")
+    assert line == {
+        "id": "linux-x.slow.1of2", "build_environment": "linux-x", "config": "slow", "shard": 1,
+        "num_shards": 2,
+    }  # fmt: skip
+    assert set(env) == {one.name for one in VARIABLES if one.origin is Origin.WORKFLOW}
+    assert env["TESTS_TO_INCLUDE"] == "a b"
+
+
+def test_a_job_comes_back_from_its_line():
+    job = read_job(Environment({**NAMED, "TESTS_TO_INCLUDE": "a b"}))
+    line = job_to_json(job)
+    assert job_from_json(line) == job
+    assert job_variables(line)["TESTS_TO_INCLUDE"] == "a b"
+    assert describe_line(line) == "slow, linux-x, shard 1 of 2, TESTS_TO_INCLUDE=a b"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"config": "a"}, {"config": "b"}]',
+        '{"config": "a"}\n\n{"config": "b"}\n',
+        '{"include": [{"config": "a"}, {"config": "b"}]}',
+        '{"job": {"config": "a"}, "commands": []}\n{"job": {"config": "b"}}',
+    ],
+)
+def test_jobs_are_read_as_a_list_as_lines_as_a_matrix_or_as_traces(text):
+    assert read_job_lines(text, "x") == [{"config": "a"}, {"config": "b"}]
+
+
+def test_jobs_that_are_no_json_are_named():
+    with pytest.raises(InputError, match="--jobs x is not JSON"):
+        read_job_lines("{", "--jobs x")
+    with pytest.raises(InputError, match="a job is 3: give an object"):
+        job_variables(3)
+
+
+def test_the_same_job_of_two_runners_is_one():
+    lines = [
+        {"config": "a", "runner": "x", "workflows": ["p.yml"]},
+        {"config": "a", "runner": "y", "workflows": ["t.yml", "p.yml"]},
+        {"config": "a", "env": {"X": "1"}},
+    ]
+    assert [line["workflows"] for line in merge_lines(lines)] == [["p.yml", "t.yml"], []]
+
+
+@pytest.mark.parametrize("env", [{"A=B": "1"}, {"A": "x\0y"}, {"1": "x"}])
+def test_what_is_no_variable_is_named(env):
+    with pytest.raises(InputError, match="that is no variable"):
+        job_variables({"config": "x", "env": env})

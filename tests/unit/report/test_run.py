@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from ci_sessions.records.record import Case, Cases, Outcome, RunRecord, StepRecord
+from ci_sessions.records.route import Attempt, Reason, Runner
+from ci_sessions.report.run import describe_run
+
+JOB = {
+    "config": "jit_legacy",
+    "build_environment": "linux-jammy-py3.10-gcc11",
+    "shard": 1,
+    "num_shards": 1,
+}
+
+
+def step(number=1, test="test_jit_legacy", outcome=Outcome.PASSED, **more):
+    values = {"id": f"jit_legacy.{test}.{number}", "kind": "test", "command": "python x", "code": 0}
+    return StepRecord(**{**values, "test": test, "number": number, "outcome": outcome, **more})
+
+
+def run(*steps, **more):
+    values = {"id": "1", "job": JOB, "started": "", "outcome": Outcome.FAILED, "wall": 312.0}
+    route = more.get("route")
+    runner = route.runner if route else Runner.PYTHON
+    return RunRecord(**{**values, "steps": steps, "runner": runner, **more})
+
+
+def attempt(reason, runner="python", **more):
+    """Return a route as a record has it."""
+    who = Runner(runner)
+    return Attempt(runner=who, intended=Runner.PYTHON, reason=Reason(reason), **more)
+
+
+def test_the_end_of_a_red_run_names_cases_and_the_command_that_repeats():
+    failed = tuple(Case(f"jit.T.test_{n}", "error", "OSError: lib.so") for n in range(35))
+    cases = Cases(total=2693, errors=35, skipped=199, failed=failed, source="test/test-reports/x")
+    bad = step(outcome=Outcome.FAILED, code=1, wall=154.0, cases=cases)
+    good = step(test="test_jit", wall=158.0)
+    text = describe_run(run(step(test="setup"), good, bad), "do it again", "r.jsonl")
+    assert text == (
+        "\nFAILED  jit_legacy on linux-jammy-py3.10-gcc11, shard 1 of 1 · 2 tests, 1 failed · 5 min 12 s\n"
+        "\n"
+        " ✓ test_jit                     exit 0     2 min 38 s\n"
+        " ✗ test_jit_legacy              exit 1     2 min 34 s   2,693 cases: 35 errors, 199 skipped\n"
+        "     step 1: python x\n"
+        "     jit.T.test_0\n"
+        "       OSError: lib.so\n"
+        "     … 34 more with this message (test/test-reports/x)\n"
+        "\n"
+        "Repeat just this step:\n"
+        "  do it again\n"
+        "\n"
+        "record: r.jsonl\n"
+    )
+
+
+def test_many_different_faults_are_cut_short():
+    failed = tuple(Case(f"T.test_{n}", "failure", f"message {n}") for n in range(8))
+    bad = step(outcome=Outcome.FAILED, code=1, cases=Cases(failures=8, failed=failed, source="s"))
+    text = describe_run(run(bad), "", "r")
+    assert text.count("message") == 5
+    assert "… and 3 more (s)" in text
+    assert "8 failures" in text
+
+
+def test_other_ends():
+    timed_out = step(outcome=Outcome.TIMED_OUT, code=124, note="ended after 5 s, its time limit")
+    text = describe_run(run(timed_out), "", "r")
+    assert "exit 124 (timed out)" in text
+    assert "     ended after 5 s, its time limit" in text
+    skipped = step(outcome=Outcome.SKIPPED, note="no GPU")
+    text = describe_run(run(skipped, outcome=Outcome.NO_TEST), "", "r")
+    assert "skipped: no GPU" in text
+    assert "no test ran, so this is not a success" in text
+    text = describe_run(run(step(), outcome=Outcome.RUNNER_ERROR, note="KeyError: 1"), "", "r")
+    assert "the runner failed: KeyError: 1" in text
+    assert describe_run(run(step(), outcome=Outcome.INTERRUPTED), "", "r").startswith(
+        "\nINTERRUPTED"
+    )
+    routed = run(step(), route=attempt("flag-on", runner="shell", fallback="bug", detail="d"))
+    assert "route: shell: flag-on, d (Python could not: bug)" in describe_run(routed, "", "r")
+    tail = step(outcome=Outcome.FAILED, code=1, tail=("Traceback", "Boom"))
+    assert "       Boom\n" in describe_run(run(tail), "", "r")
+
+
+def test_one_of_a_thing_is_not_many():
+    cases = Cases(total=1, failures=1, failed=(Case("T.test", "failure", "no"),), source="s")
+    text = describe_run(run(step(outcome=Outcome.FAILED, code=1, cases=cases)), "", "r")
+    assert "1 test, 1 failed" in text
+    assert "1 case: 1 failure" in text
