@@ -20,10 +20,10 @@ from pathlib import Path
 
 import nox
 
-# The nox command does not look beside the noxfile for packages.
+# The nox command does not add the noxfile's folder to sys.path.
 sys.path.insert(0, str(Path(__file__).parent))
 
-import ci_sessions.sessions  # noqa: F401 - defines the ci sessions
+import ci_sessions.sessions  # noqa: F401 - defines the CI sessions
 
 nox.options.sessions = ["tests", "lint", "types"]
 nox.options.default_venv_backend = "venv"
@@ -38,7 +38,7 @@ def install(session: nox.Session, *groups: str) -> None:
 
 @nox.session(reuse_venv=True)
 def tests(session: nox.Session) -> None:
-    """Run the tests, with branch coverage."""
+    """Run the tests with branch coverage."""
     install(session, "test")
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", "-n", "auto", *session.posargs)
@@ -48,7 +48,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(reuse_venv=True)
 def lint(session: nox.Session) -> None:
-    """Check style, the import contracts, and the workflows."""
+    """Check code style, import contracts and workflows."""
     install(session, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
@@ -67,14 +67,14 @@ def types(session: nox.Session) -> None:
 
 @nox.session(reuse_venv=True, default=False)
 def bench(session: nox.Session) -> None:
-    """Measure planning and reading records, as ratios to a plain baseline in the same run."""
+    """Benchmark planning and reading records against a baseline in the same run."""
     install(session)
     session.run("python", "tests/bench/bench.py", *session.posargs)
 
 
 @nox.session(reuse_venv=True, default=False)
 def e2e(session: nox.Session) -> None:
-    """Run jobs on a real PyTorch 1.13.1, from Debian 12's packages (apt and root)."""
+    """Run jobs on a real PyTorch 1.13.1 from Debian 12's packages; needs apt and root."""
     install(session, "test")
     session.run("pytest", "tests/e2e", "-rA", "--show-capture=stdout", *session.posargs)
 

@@ -1,6 +1,7 @@
-"""``python -m ci_sessions VERB`` and ``ci-sessions VERB``: the sessions' verbs without nox.
+"""``python -m ci_sessions COMMAND`` and ``ci-sessions COMMAND``: the nox sessions without nox.
 
-Standard output is the verb's answer alone, and the exit code the first failed child's own.
+Only the output of the command goes to standard output, and the exit code is that of the first
+process that failed.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci_sessions import __version__
-from ci_sessions.cli.options import Call
-from ci_sessions.cli.verbs import VERBS, load_verb
+from ci_sessions.cli.options import Context
+from ci_sessions.cli.verbs import COMMANDS, load_command
 from ci_sessions.errors import CiSessionsError, InputError
 from ci_sessions.job.environment import process_environment
-from ci_sessions.log import set_up
+from ci_sessions.log import configure_logging
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,55 +25,55 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Run a verb and return its exit code; faults go to standard error, without a traceback."""
-    set_up()
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code; print errors without a traceback."""
+    configure_logging()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a script's words may be any bytes
-    verb, *rest = list(sys.argv[1:] if words is None else words) or ["--help"]
+        sys.stdout.reconfigure(errors="backslashreplace")  # the output of tests may be any bytes
+    command, *rest = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     try:
-        return _run(verb, rest)
+        return _run(command, rest)
     except CiSessionsError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    except BrokenPipeError:  # the reader has seen enough
+    except BrokenPipeError:  # the reader closed the pipe
         sys.stderr.close()
         return 141
 
 
 def program() -> tuple[str, ...]:
-    """Return the words by which this program was called."""
+    """Return the command line that started this program, without its arguments."""
     name = Path(sys.argv[0]).name
     return ("python", "-m", "ci_sessions") if name == "__main__.py" else (name,)
 
 
-def _run(verb: str, words: list[str]) -> int:
-    if verb in ("--help", "-h", "help"):
+def _run(command: str, argv: list[str]) -> int:
+    if command in ("--help", "-h", "help"):
         print(_usage())
         return 0
-    if verb == "--version":
+    if command == "--version":
         print(__version__)
         return 0
-    if verb not in VERBS:
-        near = difflib.get_close_matches(verb, VERBS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(VERBS)}."
-        raise InputError(f"unknown command {verb!r}: {hint}")
-    call = Call(
-        program=(*program(), verb),
-        summary=VERBS[verb],
+    if command not in COMMANDS:
+        near = difflib.get_close_matches(command, COMMANDS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(COMMANDS)}."
+        raise InputError(f"unknown command {command!r}: {hint}")
+    context = Context(
+        program=(*program(), command),
+        summary=COMMANDS[command],
         out=sys.stdout,
         environment=process_environment(),
     )
-    return load_verb(verb)(words, call)
+    return load_command(command)(argv, context)
 
 
 def _usage() -> str:
     name = " ".join(program())
-    verbs = "\n".join(f"  {verb:10} {summary}" for verb, summary in VERBS.items())
+    commands = "\n".join(f"  {command:10} {summary}" for command, summary in COMMANDS.items())
     return (
-        f"usage: {name} VERB [options]\n\n{verbs}\n\n"
-        f"{name} VERB --help lists a verb's options. The same verbs are nox sessions: "
-        "nox -s VERB -- [options]."
+        f"usage: {name} COMMAND [options]\n\n{commands}\n\n"
+        f"{name} COMMAND --help lists the options of a command. The commands are also nox "
+        "sessions: nox -s COMMAND -- [options]."
     )
 
 

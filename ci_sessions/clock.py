@@ -1,28 +1,34 @@
-"""Time behind one seam, so that a test can hold it still."""
+"""The clock, in one module so that tests can replace it."""
 
 from __future__ import annotations
 
 import time
 from datetime import datetime, timezone
 
-__all__ = ["now", "seconds", "sleep", "stamp"]
+__all__ = ["iso_timestamp", "monotonic", "now", "sleep", "timestamp"]
 
 
 def now() -> datetime:
-    """Return the time of day, UTC."""
+    """Return the current time, UTC."""
     return datetime.now(timezone.utc)
 
 
-def stamp() -> str:
-    """Return the time of day as records write it: ISO 8601, UTC, milliseconds."""
-    return now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def timestamp() -> str:
+    """Return the current time as records store it: ISO 8601, UTC, milliseconds."""
+    return iso_timestamp(now())
 
 
-def seconds() -> float:
-    """Return a clock that only goes forward, in seconds."""
+def iso_timestamp(time: datetime) -> str:
+    """Return a time as records store it. Times without a zone are UTC."""
+    time = time.replace(tzinfo=timezone.utc) if time.tzinfo is None else time
+    return time.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def monotonic() -> float:
+    """Return a clock that never goes backwards, in seconds, for measuring durations."""
     return time.monotonic()
 
 
 def sleep(duration: float) -> None:
-    """Wait, in seconds."""
+    """Sleep for ``duration`` seconds."""
     time.sleep(duration)

@@ -1,8 +1,8 @@
-"""The ``dispatch`` session when the rest of this package cannot be imported: straight to the shell.
+"""The ``dispatch`` session if the rest of this package cannot be imported: run the script itself.
 
-Needs nox and the standard library only, and repeats the few names of variables that it needs. It
-leaves a record in the ordinary form, so that the fault is counted. Other sessions say what is
-broken.
+Uses only nox and the standard library, and repeats the few variable names that it needs. It makes
+the same choices as ``resources/dispatch.sh``, which is for when nox cannot even start. The record
+has the usual form, so that the failure is counted. Other sessions report the import error.
 """
 
 from __future__ import annotations
@@ -13,34 +13,49 @@ import re
 import sys
 import time
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nox
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 __all__ = ["define", "run"]
 
-VERBS = ("plan", "run", "explain", "matrix", "parity", "rollout")
+COMMANDS = ("plan", "run", "explain", "matrix", "parity", "rollout")
 TEST_CONFIG = "TEST_CONFIG"
 BUILD_ENVIRONMENT = "BUILD_ENVIRONMENT"
 SHARD_NUMBER = "SHARD_NUMBER"
 NUM_TEST_SHARDS = "NUM_TEST_SHARDS"
 USE_PYTHON_TEST_RUNNER = "USE_PYTHON_TEST_RUNNER"
 NO_SHELL_FALLBACK = "NO_SHELL_FALLBACK"
-CI_SESSIONS_STARTED = "CI_SESSIONS_STARTED"
 _BAD_INPUT = 2
+_INTERNAL = 70
+_REASONS = {
+    "": "flag-unset",
+    "0": "flag-off",
+    "false": "flag-off",
+    "1": "flag-on",
+    "true": "flag-on",
+    "rollout": "undecided",
+    "shadow": "shadow",
+}
+_OPTIONS = {"--config": TEST_CONFIG, "--build-environment": BUILD_ENVIRONMENT}
 
 
 def define(error: BaseException) -> None:
-    """Define ``dispatch``, and the other sessions so that asking for one tells what is broken."""
+    """Define ``dispatch``, and the other sessions so that they report the error."""
 
     @nox.session(venv_backend="none", default=False)
     def dispatch(session: nox.Session) -> None:
-        """Run the job by the checkout's own script: ci_sessions cannot be imported."""
+        """Run the job with the checkout's own script: ci_sessions cannot be imported."""
         run(session, error)
 
-    asked = [*sys.argv[1:], *_variable("NOXSESSION").split(",")]
-    named = {word.strip() for word in asked if re.fullmatch(r"\s*ci(\(.*\))?\s*", word)}
-    for name in (*VERBS, *sorted(named)):
+    requested = [*sys.argv[1:], *os.environ.get("NOXSESSION", "").split(",")]  # noqa: TID251
+    named = {word.strip() for word in requested if re.fullmatch(r"\s*ci(\(.*\))?\s*", word)}
+    for name in (*COMMANDS, *sorted(named)):
         _define_broken(name, error)
 
 
@@ -52,84 +67,129 @@ def _define_broken(name: str, error: BaseException) -> None:
     nox.session(name=name.replace('"', "'"), venv_backend="none", default=False)(broken)
 
 
+@dataclass(frozen=True)
+class _Choice:
+    """What runs instead of Python, and why: the codes of ``records.route``."""
+
+    script: str
+    intended: str
+    reason: str
+
+
 def run(session: nox.Session, error: BaseException) -> None:
-    """Run the job by the checkout's own script and record why; for other sessions, say why not."""
-    why = f"ci_sessions cannot be imported: {type(error).__name__}: {error}"
+    """Run the job with the checkout's own script; in other sessions, report the error."""
+    problem = f"ci_sessions cannot be imported: {type(error).__name__}: {error}"
     trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     if session.name != "dispatch":
-        session.error(f"{why}\n{trace}")
-    if _is_native():
-        session.warn(f"{why}; the script does not know {_variable(TEST_CONFIG)!r}")
+        session.error(_harmless(f"{problem}\n{trace}"))
+    env = _job_environment(session.posargs)
+    choice = _choose(env)
+    if choice is None:
+        session.warn(f"{USE_PYTHON_TEST_RUNNER} is not one of 1, 0, rollout, shadow.")
         raise SystemExit(_BAD_INPUT)
-    if _variable(NO_SHELL_FALLBACK) == "1":
-        session.error(why)
-    if "--dry-run" in session.posargs:
-        session.log(f"would run {_script()}: {why}")
+    if _is_native(env):
+        session.warn(_harmless(f"{problem}; the script does not know {env.get(TEST_CONFIG)!r}"))
+        raise SystemExit(_BAD_INPUT)
+    if env.get(NO_SHELL_FALLBACK) == "1" and choice.intended == "python":
+        session.warn(_harmless(problem))
+        raise SystemExit(_INTERNAL)
+    if "--probe" in session.posargs:
         return
-    session.warn(f"{why}; falling back to the shell")
-    marker = _variable(CI_SESSIONS_STARTED)
-    if marker:
-        Path(marker).touch()
-    codes: list[int] = [1]
+    if "--dry-run" in session.posargs:
+        session.log(_harmless(f"would run {choice.script}: {problem}"))
+        return
+    session.warn(_harmless(f"{problem}; falling back to the shell"))
+    code = _INTERNAL
     try:
-        session.run(f"./{_script()}", external=True)
-        codes = [0]
+        session.run(f"./{choice.script}", external=True, env=env)
+        code = 0
+    except nox.command.CommandFailed:
+        code = 1
+        raise
     finally:
-        _record(str(error), trace, codes[0])
+        _record(env, choice, str(error), trace, code)
 
 
-def _variable(name: str) -> str:
-    return os.environ.get(name, "")  # noqa: TID251 - the package's own reader may be what is broken
+def _harmless(text: str) -> str:
+    """Return a text in which GitHub finds no command; see ``text.disarm``."""
+    return "\n".join(
+        f"| {line}" if line.lstrip().startswith("::") else line
+        for line in text.replace("##[", "# #[").splitlines()
+    )
 
 
-def _is_native() -> bool:
-    """Tell whether the configuration only exists here, so that the script cannot run it."""
+def _job_environment(options: Sequence[str]) -> dict[str, str]:
+    """Return the environment, with the options that name a job; ``--checkout`` is entered."""
+    env = dict(os.environ)  # noqa: TID251 - the package's own reader may be what is broken
+    for word, following in zip(options, [*options[1:], ""], strict=True):
+        option, is_joined, joined = word.partition("=")
+        value = joined if is_joined else following
+        if option in _OPTIONS:
+            env[_OPTIONS[option]] = value
+        elif option == "--shard":
+            env[SHARD_NUMBER], _, env[NUM_TEST_SHARDS] = value.partition("/")
+        elif option == "--checkout":
+            os.chdir(value)
+    return env
+
+
+def _is_native(env: dict[str, str]) -> bool:
+    """Return whether the configuration exists only here, so that the script cannot run it."""
     names = Path(__file__).parent / "resources" / "native.txt"
     try:
-        return _variable(TEST_CONFIG).strip() in names.read_text(encoding="utf-8").split()
+        return env.get(TEST_CONFIG, "").strip() in names.read_text(encoding="utf-8").split()
     except OSError:
         return False
 
 
-def _script() -> str:
-    """Return what the gate's special cases say, else the checkout's test.sh."""
-    onnx = ".ci/onnx/test.sh"
-    is_multigpu = _variable(TEST_CONFIG) == "multigpu"
-    is_onnx = "onnx" in _variable(BUILD_ENVIRONMENT) and Path(onnx).is_file()
-    if is_onnx and not is_multigpu:
-        return onnx
-    name = "multigpu-test.sh" if is_multigpu else "test.sh"
+def _choose(env: dict[str, str]) -> _Choice | None:
+    """Return what the gate would choose without Python; None for an unknown flag."""
+    reason = _REASONS.get(env.get(USE_PYTHON_TEST_RUNNER, "").strip().lower())
+    if reason is None:
+        return None
+    intended = "python" if reason in ("flag-on", "undecided") else "shell"
     folders = (".ci/pytorch", ".jenkins/pytorch")
-    found = [f"{folder}/{name}" for folder in folders if Path(folder, name).is_file()]
-    return found[0] if found else f"{folders[0]}/{name}"
+    folder = next((name for name in folders if Path(name, "test.sh").is_file()), folders[0])
+    if env.get(TEST_CONFIG) == "multigpu":
+        return _Choice(f"{folder}/multigpu-test.sh", "shell", "multigpu")
+    onnx = ".ci/onnx/test.sh"
+    if "onnx" in env.get(BUILD_ENVIRONMENT, "") and Path(onnx).is_file():
+        return _Choice(onnx, "shell", "onnx")
+    return _Choice(f"{folder}/test.sh", intended, reason)
 
 
-def _record(message: str, trace: str, code: int) -> None:
-    """Append a run of two events; a record that cannot be written changes nothing."""
-    now = time.strftime("%Y-%m-%dT%H-%M-%S", time.gmtime())
-    job = {
-        "config": _variable(TEST_CONFIG),
-        "build_environment": _variable(BUILD_ENVIRONMENT),
-        "shard": _variable(SHARD_NUMBER) or "1",
-        "num_shards": _variable(NUM_TEST_SHARDS) or "1",
-    }
-    flag = _variable(USE_PYTHON_TEST_RUNNER).strip().lower()
-    route: dict[str, str] = {"runner": "shell", "intended": "shell", "reason": "flag-off"}
-    if flag in ("1", "true"):  # only then was Python to run it
-        route = {"runner": "shell", "intended": "python", "reason": "flag-on"}
+def _record(env: dict[str, str], choice: _Choice, message: str, trace: str, code: int) -> None:
+    """Write the record of a run as two events; a failure to do so changes nothing."""
+    now = time.gmtime()
+    iso = time.strftime("%Y-%m-%dT%H:%M:%SZ", now)
+    config, label = env.get(TEST_CONFIG, ""), env.get(BUILD_ENVIRONMENT, "")
+    number, total = _number(env.get(SHARD_NUMBER, "")), _number(env.get(NUM_TEST_SHARDS, ""))
+    parts = (label, config, f"{number}of{total}")
+    job_id = ".".join(re.sub(r"[^A-Za-z0-9_+-]", "-", part) for part in parts)
+    names = {"config": config, "build_environment": label}
+    job = {"id": job_id, **names, "shard": number, "num_shards": total}
+    route = {"runner": "shell", "intended": choice.intended, "reason": choice.reason}
+    if choice.intended == "python":
         route["fallback"] = "import-error"
-    start = {"event": "run started", "format": 1, "id": now, "job": job, "started": now}
-    outcome = "failed" if code else "passed"
-    end = {"event": "run ended", "id": now, "ended": now, "wall": 0.0, "outcome": outcome}
-    lines = [
-        {**start, "runner": "shell", "route": {**route, "error": message, "trace": trace}},
-        {**end, "exit_code": code, "note": ""},
+    run_id = f"{iso}/{job_id}/{os.getpid()}"
+    lines: list[dict[str, object]] = [
+        {"event": "run started", "format": 1, "id": run_id, "job": job, "started": iso},
+        {"event": "run ended", "id": run_id, "ended": iso, "exit_code": code, "note": ""},
     ]
+    lines[0].update(runner="shell", route={**route, "error": message, "trace": trace})
+    lines[1].update(outcome="failed" if code else "passed")
     folder = Path(".ci-sessions", "runs")
+    name = time.strftime("%Y-%m-%dT%H-%M-%S", now) + f"-{os.getpid()}-emergency.jsonl"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder.parent / ".gitignore").write_text("*\n", encoding="utf-8")
-        text = "".join(json.dumps(line) + "\n" for line in lines)
-        (folder / f"{now}-{os.getpid()}-emergency.jsonl").write_text(text, encoding="utf-8")
+        ignore = folder.parent / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n", encoding="utf-8")
+        with (folder / name).open("x", encoding="utf-8") as out:
+            out.writelines(json.dumps(line) + "\n" for line in lines)
     except OSError:
         return
+
+
+def _number(text: str) -> int:
+    return int(text) if re.fullmatch(r"[0-9]{1,6}", text) else 1

@@ -1,6 +1,6 @@
-"""Every error of this package: one class a cause, with its exit code and a stable reference.
+"""The exceptions of this package: one class per cause, with an exit code and a stable reference.
 
-Nothing of ours is imported here, so that any module can raise without knowing the others.
+Imports nothing from this package, so that every module can raise them.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ __all__ = [
     "InputError",
     "InternalError",
     "MissingToolError",
-    "NoTestError",
+    "NoTestsError",
+    "NotShardedError",
     "RecordError",
     "RolloutError",
-    "UndividedError",
     "UnknownConfigError",
 ]
 
 
 class CiSessionsError(Exception):
-    """Base of all: a message that names the value and the next act.
+    """Base class. Messages name the value that is wrong and what to do about it.
 
-    ``exit_code`` is what a command line ends with; ``reference`` is a stable kebab-case name that
-    logs, records and searches can rely on.
+    ``exit_code`` is the exit code of the process; ``reference`` is a stable kebab-case name for
+    logs, records and searches.
     """
 
     exit_code: ClassVar[int] = 70
@@ -40,63 +40,63 @@ class CiSessionsError(Exception):
 
 
 class InputError(CiSessionsError):
-    """What was asked for cannot be: each fault names a value, the rule, and what to type."""
+    """The input is invalid. Each problem names the value, the rule, and what to use instead."""
 
     exit_code = 2
     reference = "bad-input"
 
-    def __init__(self, *faults: str) -> None:
-        super().__init__(*faults)
-        self.faults: Sequence[str] = faults
+    def __init__(self, *problems: str) -> None:
+        super().__init__(*problems)
+        self.problems: Sequence[str] = problems
 
     def __str__(self) -> str:
-        if len(self.faults) == 1:
-            return f"{self.faults[0]} [{self.reference}]"
-        lines = "".join(f"\n  {number}. {fault}" for number, fault in enumerate(self.faults, 1))
-        return f"{len(self.faults)} errors in the input: [{self.reference}]{lines}"
+        if len(self.problems) == 1:
+            return f"{self.problems[0]} [{self.reference}]"
+        lines = "".join(f"\n  {number}. {one}" for number, one in enumerate(self.problems, 1))
+        return f"{len(self.problems)} errors in the input: [{self.reference}]{lines}"
 
 
 class UnknownConfigError(InputError):
-    """No row of the table is meant for this TEST_CONFIG."""
+    """The table has no row for this TEST_CONFIG."""
 
     reference = "unknown-config"
 
 
-class UndividedError(InputError):
-    """A configuration that test.sh knows for undivided jobs only was given several shards."""
+class NotShardedError(InputError):
+    """A configuration that test.sh does not shard was given several shards."""
 
     reference = "undivided-config"
 
 
-class NoTestError(InputError):
+class NoTestsError(InputError):
     """The plan has no test to run, so a green result would mean nothing."""
 
     reference = "no-test"
 
 
 class CheckoutError(CiSessionsError):
-    """There is no PyTorch tree where one was named, or a file that it must have is missing."""
+    """The PyTorch checkout is missing, or lacks a file that it must have."""
 
     exit_code = 2
     reference = "bad-checkout"
 
 
 class HardwareError(CiSessionsError):
-    """The job needs a device that this machine lacks."""
+    """The job needs a device that this machine does not have."""
 
     exit_code = 2
     reference = "missing-device"
 
 
 class MissingToolError(CiSessionsError):
-    """A program that a step names is not on this machine."""
+    """A program that a step runs is not installed."""
 
     exit_code = 2
     reference = "missing-tool"
 
 
 class RolloutError(InputError):
-    """The file that says which jobs run in Python cannot be read."""
+    """The rollout file, which says which jobs run in Python, cannot be read."""
 
     reference = "bad-rollout"
 
@@ -109,4 +109,4 @@ class RecordError(CiSessionsError):
 
 
 class InternalError(CiSessionsError):
-    """A fault of the runner itself, never of a test."""
+    """The runner itself failed, not a test."""

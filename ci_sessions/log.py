@@ -1,4 +1,4 @@
-"""Logging: one logger, coloured by colorlog, without the secrets that a redactor knows."""
+"""Logging: one logger, in colour on a terminal, with secrets redacted."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import colorlog
 if TYPE_CHECKING:
     from ci_sessions.text import Redactor
 
-__all__ = ["hide", "logger", "set_up"]
+__all__ = ["configure_logging", "logger", "redact_secrets"]
 
 logger = logging.getLogger("ci_sessions")
 
 
-def hide(redact: Redactor) -> None:
-    """Keep secrets out of the log from here on."""
+def redact_secrets(redact: Redactor) -> None:
+    """Redact secrets in all further log messages."""
 
-    def hidden(record: logging.LogRecord) -> bool:
+    def redact_record(record: logging.LogRecord) -> bool:
         record.msg, record.args = redact(record.getMessage()), ()
         return True
 
     for handler in logger.handlers:
-        handler.filters[:] = [hidden]
+        handler.filters[:] = [redact_record]
 
 
-def set_up(*, verbose: bool = False, stream: TextIO | None = None) -> None:
-    """Send the log to ``stream`` (standard error by default), in colour on a terminal."""
+def configure_logging(*, verbose: bool = False, stream: TextIO | None = None) -> None:
+    """Log to ``stream`` (standard error by default), in colour on a terminal."""
     handler = colorlog.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
         colorlog.ColoredFormatter(

@@ -1,4 +1,4 @@
-"""What all tests share: jobs and plans as values, and the place of the reference data."""
+"""Helpers for all tests: jobs, plans, and the repository's root."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from ci_sessions.catalogue.planner import plan_job
 from ci_sessions.catalogue.table import config_facts
@@ -16,9 +17,15 @@ from ci_sessions.job.job import read_job
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+# The ordinary run tries the same few examples each time; a long one looks for new ones:
+# pytest --hypothesis-profile=long.
+settings.register_profile("ordinary", deadline=None, derandomize=True, max_examples=60)
+settings.register_profile("long", deadline=None, max_examples=3000)
+settings.load_profile("ordinary")
+
 
 def make_job(config="jit_legacy", build="linux-jammy-py3.10-gcc11", shard="1/1", **variables):
-    """Return a job as the environment would name it."""
+    """Return a job as read from the environment."""
     number, total = shard.split("/")
     named = {
         "TEST_CONFIG": config,

@@ -1,1 +1,1 @@
-"""All that knows PyTorch: which job runs what, for which device, in which environment."""
+"""Everything specific to PyTorch: what each job runs, on which device, in which environment."""

@@ -1,4 +1,4 @@
-"""The shapes of command that test.sh repeats, and what surrounds them."""
+"""Steps that several suites share: run_test.py, benchmarks, installs, links, clean-tree checks."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from ci_sessions.checkout.features import Feature
 from ci_sessions.job.variables import GITHUB_ACTIONS, TESTS_TO_EXCLUDE, TESTS_TO_INCLUDE
 from ci_sessions.plan import builders
 from ci_sessions.plan.builders import command, export, file_step, install
+from ci_sessions.plan.placeholders import ANY
 from ci_sessions.plan.plan import Export, Item
-from ci_sessions.plan.step import NOTHING, Expect, Kind, Policy, Program, Step, Variables
+from ci_sessions.plan.step import NO_VARIABLES, Expect, Kind, Policy, Program, Step, Variables
 
 if TYPE_CHECKING:
     from ci_sessions.checkout.checkout import Checkout
@@ -28,10 +29,10 @@ __all__ = [
     "assert_clean",
     "benchmark",
     "cpu_affinity",
-    "exclude_words",
-    "include_words",
+    "exclude_args",
+    "include_args",
     "install_audio_and_vision",
-    "install_commit_pinned",
+    "install_pinned_commit",
     "install_torchvision",
     "install_wheels",
     "link",
@@ -40,9 +41,9 @@ __all__ = [
     "pip_uninstall",
     "rnn_benchmarks",
     "run_test",
-    "shard_words",
+    "shard_args",
     "shell_function",
-    "upload",
+    "upload_args",
 ]
 
 TORCH = "$SITE/torch"
@@ -54,50 +55,50 @@ SHELL_FILES = ("$SCRIPTS/common_utils.sh", "$SCRIPTS/torch_trace.sh")
 _BACKOFF = (10.0, 20.0, 40.0)  # seconds; common_utils.sh: retry
 
 
-def run_test(*words: str, env: Variables = NOTHING, when: Condition | None = None) -> Step:
-    """``python test/run_test.py …``."""
-    return command("python", "test/run_test.py", *words, env=env, when=when)
+def run_test(*args: str, env: Variables = NO_VARIABLES, when: Condition | None = None) -> Step:
+    """Run ``python test/run_test.py …``."""
+    return command("python", "test/run_test.py", *args, env=env, when=when)
 
 
-def benchmark(name: str, *words: str, env: Variables = NOTHING) -> Step:
-    """``python benchmarks/dynamo/NAME.py …``."""
-    return command("python", f"benchmarks/dynamo/{name}.py", *words, env=env)
+def benchmark(name: str, *args: str, env: Variables = NO_VARIABLES) -> Step:
+    """Run ``python benchmarks/dynamo/NAME.py …``."""
+    return command("python", f"benchmarks/dynamo/{name}.py", *args, env=env)
 
 
-def shard_words(job: Job) -> tuple[str, ...]:
-    """The job's shard as run_test.py takes it."""
+def shard_args(job: Job) -> tuple[str, ...]:
+    """Return run_test.py's arguments for the job's shard."""
     return ("--shard", str(job.shard.number), str(job.shard.total))
 
 
-def include_words(job: Job) -> tuple[str, ...]:
-    """TESTS_TO_INCLUDE as run_test.py takes it, or nothing."""
+def include_args(job: Job) -> tuple[str, ...]:
+    """Return run_test.py's arguments for TESTS_TO_INCLUDE; none if it is unset."""
     return ("--include", *job[TESTS_TO_INCLUDE]) if job[TESTS_TO_INCLUDE] else ()
 
 
-def exclude_words(job: Job) -> tuple[str, ...]:
-    """TESTS_TO_EXCLUDE as run_test.py takes it, or nothing."""
+def exclude_args(job: Job) -> tuple[str, ...]:
+    """Return run_test.py's arguments for TESTS_TO_EXCLUDE; none if it is unset."""
     return ("--exclude", *job[TESTS_TO_EXCLUDE]) if job[TESTS_TO_EXCLUDE] else ()
 
 
-def upload(checkout: Checkout) -> tuple[str, ...]:
-    """The option by which run_test.py uploads what tests leave while it runs."""
-    known = checkout.has(Feature.UPLOADS_WHILE_RUNNING)
-    return ("--upload-artifacts-while-running",) if known else ()
+def upload_args(checkout: Checkout) -> tuple[str, ...]:
+    """Return the option that makes run_test.py upload artifacts as it runs, if it has one."""
+    is_supported = checkout.has(Feature.UPLOADS_WHILE_RUNNING)
+    return ("--upload-artifacts-while-running",) if is_supported else ()
 
 
-def pip_install(*words: str, cwd: str = ".") -> Step:
-    """Do as common_utils.sh's pip_install: three tries."""
-    argv = ("python3", "-m", "pip", "install", "--progress-bar", "off", *words)
+def pip_install(*args: str, cwd: str = ".") -> Step:
+    """Install with pip, in up to three attempts, like pip_install in common_utils.sh."""
+    argv = ("python3", "-m", "pip", "install", "--progress-bar", "off", *args)
     return install(*argv, cwd=cwd, policy=Policy(retry_waits=(0.0, 0.0)))
 
 
-def pip_uninstall(*words: str) -> Step:
-    """Do as common_utils.sh's pip_uninstall: two tries."""
-    return install("pip3", "uninstall", "-y", *words, policy=Policy(retry_waits=(0.0,)))
+def pip_uninstall(*args: str) -> Step:
+    """Uninstall with pip, in up to two attempts, like pip_uninstall in common_utils.sh."""
+    return install("pip3", "uninstall", "-y", *args, policy=Policy(retry_waits=(0.0,)))
 
 
-def install_commit_pinned(name: str, repository: str, pin: str) -> list[Step]:
-    """Build a wheel of a pinned commit, unless ``dist/NAME`` has one, and install it."""
+def install_pinned_commit(name: str, repository: str, pin: str) -> list[Step]:
+    """Install a pinned commit, building its wheel first unless ``dist/NAME`` already has one."""
     target = f"git+https://github.com/pytorch/{repository}.git@${{pin:{pin}}}"
     pip = ("python3", "-m", "pip", "wheel", "--no-build-isolation", "--no-deps")
     build = install(
@@ -109,52 +110,60 @@ def install_commit_pinned(name: str, repository: str, pin: str) -> list[Step]:
 
 
 def install_wheels(folder: str) -> Step:
-    """Install the wheels of a folder, without asking any index."""
-    argv = ("python3", "-mpip", "install", "--no-index", "--no-deps", f"{folder}/*.whl")
-    return install(*argv, expands=True)
+    """Install the wheels in a folder without using a package index."""
+    argv = ("python3", "-mpip", "install", "--no-index", "--no-deps", f"{folder}/{ANY}.whl")
+    return install(*argv)
 
 
 def install_torchvision(job: Job) -> list[Item]:
-    """Install torchvision; on CUDA the two variables that its build needs stay exported."""
+    """Install torchvision. On CUDA, the two variables that its build needs remain exported."""
     cuda = [export(FORCE_CUDA="1", WITH_CUDA="1")] if CUDA.is_in(job.build) else []
-    return [*cuda, *install_commit_pinned("vision", "vision", "vision")]
+    return [*cuda, *install_pinned_commit("vision", "vision", "vision")]
 
 
 def install_audio_and_vision(job: Job) -> list[Item]:
     """Install torchaudio and torchvision."""
-    return [*install_commit_pinned("audio", "audio", "audio"), *install_torchvision(job)]
+    return [*install_pinned_commit("audio", "audio", "audio"), *install_torchvision(job)]
 
 
-def shell_function(  # noqa: PLR0913 - a call has this many sides
+def shell_function(  # noqa: PLR0913 - every aspect of a call is optional
     *argv: str,
     cwd: str = ".",
     sources: tuple[str, ...] = SHELL_FILES,
     when: Condition | None = None,
     stdout: str | None = None,
-    env: Variables = NOTHING,
+    env: Variables = NO_VARIABLES,
     is_test: bool = False,
 ) -> Step:
-    """Call a function that the checkout's own shell files define; what it exports stays."""
+    """Call a function from the checkout's shell files. Later steps see what it exports."""
     return builders.shell_function(
         *argv, sources=sources, cwd=cwd, when=when, stdout=stdout, env=env, is_test=is_test
     )
 
 
 def link(folder: str, *patterns: str, sudo: tuple[str, ...] = ()) -> list[Step]:
-    """Link torch's libraries into a folder, so that binaries without an RPATH find them."""
-    return [file_step(*sudo, "ln", "-sf", f"{TORCH_LIB}/{pattern}", folder) for pattern in patterns]
+    """Link torch's libraries into a folder so that binaries without an RPATH find them.
+
+    ``patterns`` may contain the wildcard ``*``; one that matches no library is skipped.
+    """
+    steps = []
+    for pattern in patterns:
+        library = f"{TORCH_LIB}/{pattern.replace('*', ANY)}"
+        step = file_step(*sudo, "ln", "-sf", library, folder)
+        steps.append(step.with_policy(skips_without_match="*" in pattern))
+    return steps
 
 
 def make_folder(path: str = REPORTS) -> Step:
-    """``mkdir -p``, by default of the folder that CI uploads reports from."""
+    """Run ``mkdir -p``, by default for the folder from which CI uploads reports."""
     return file_step("mkdir", "-p", path)
 
 
 def assert_clean(job: Job, checkout: Checkout) -> list[Step]:
-    """Check that the tests left the checkout clean: common_utils.sh's assert_git_not_dirty.
+    """Check that the tests left the checkout clean, like assert_git_not_dirty in common_utils.sh.
 
-    ROCm and XLA builds change the tree themselves. The sample checkout lies inside another
-    repository, so only its own folder is looked at.
+    ROCm and XLA builds modify the tree themselves. The sample checkout is part of another
+    repository, so only its own folder is checked.
     """
     if ROCM.is_in(job.build) or job.build.has("xla"):
         return []
@@ -164,9 +173,9 @@ def assert_clean(job: Job, checkout: Checkout) -> list[Step]:
 
 
 def cpu_affinity(checkout: Checkout) -> Export:
-    """Pin threads to the CPUs that the job was given, with jemalloc and Intel's OpenMP.
+    """Pin threads to the job's CPUs, with jemalloc and Intel's OpenMP.
 
-    test.sh: test_inductor_set_cpu_affinity. Intel's library exists for x86 only.
+    Mirrors test_inductor_set_cpu_affinity in test.sh. Intel's library exists for x86 only.
     """
     preload = f"{q.JEMALLOC.answer}:${{before:LD_PRELOAD}}"
     intel: dict[str, str | None] = {}
@@ -184,7 +193,7 @@ def cpu_affinity(checkout: Checkout) -> Export:
 
 
 def rnn_benchmarks(job: Job, checkout: Checkout) -> list[Step]:
-    """Recurrent networks under each fuser and executor: test.sh's test_benchmarks."""
+    """Benchmark recurrent networks with each fuser and executor: test_benchmarks in test.sh."""
     folder = "benchmarks/.data"
     runs = (
         ("fastrnns_default", "default", "default"),
@@ -194,8 +203,8 @@ def rnn_benchmarks(job: Job, checkout: Checkout) -> list[Step]:
     pytest = ("pytest", "benchmarks/fastrnns/test_bench.py", "--benchmark-sort=Name")
     steps = [pip_install("pytest-benchmark==3.2.3"), pip_install("requests"), make_folder(folder)]
     for name, fuser, executor in runs:
-        how = (f"--fuser={fuser}", f"--executor={executor}")
-        steps.append(command(*pytest, f"--benchmark-json={folder}/{name}.json", *how))
+        mode = (f"--fuser={fuser}", f"--executor={executor}")
+        steps.append(command(*pytest, f"--benchmark-json={folder}/{name}.json", *mode))
     if not job[GITHUB_ACTIONS]:
         scribe = ("python", "benchmarks/upload_scribe.py", "--pytest_bench_json")
         steps += [command(*scribe, f"{folder}/{name}.json") for name, *_ in runs]

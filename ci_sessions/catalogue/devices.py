@@ -1,7 +1,7 @@
-"""The devices that tests run on: a row each. The first whose word stands in the label is the job's.
+"""The devices that tests run on, one row each. A job uses the first one named in its build's label.
 
-A row says all that a device changes: its word in a label, how its devices are counted on a machine,
-what a job exports and does first for it, what its tests are told.
+A row holds everything that depends on the device: its name in the label, how to count such devices
+on a machine, what a job exports and sets up for it, and the options its tests get.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ __all__ = [
     "splits_distributed",
 ]
 
+_XPU_OPTIONS = ("--xpu",)
+
 Exports = Callable[["Job", "Checkout"], "Variables"]
 Setup = Callable[["Job"], "list[Step]"]
 
@@ -51,13 +53,13 @@ def _no_setup(job: Job) -> list[Step]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Device:
-    """A kind of device. ``name`` is its word in a label, and what people call it.
+    """A kind of device. ``name`` identifies it in build labels and in messages.
 
-    ``files``: a pattern below /dev with one match a device; ``requires``: a file there that must be
-    too. ``exports``: the variables of a job for it; ``setup``: the steps before its tests.
-    ``run_test_options``: what its tests get in place of PYTHON_TEST_EXTRA_OPTION.
-    ``splits_distributed``: tests of several processes that need one device only run elsewhere, on
-    cheaper machines.
+    ``files``: a glob pattern under /dev that matches once per device; ``requires``: a file under
+    /dev that must also exist. ``exports``: variables for jobs on this device; ``setup``: steps
+    before their tests. ``run_test_options``: options that replace PYTHON_TEST_EXTRA_OPTION.
+    ``splits_distributed``: distributed tests that need only one device run in other jobs, on
+    cheaper machines. ``has_valgrind``: tests on it may use Valgrind.
     """
 
     name: str
@@ -67,23 +69,24 @@ class Device:
     setup: Setup = _no_setup
     run_test_options: tuple[str, ...] = ()
     splits_distributed: bool = False
+    has_valgrind: bool = True
 
     def is_in(self, build: BuildEnvironment) -> bool:
-        """Tell whether a label contains the device's word: test.sh's ``*cuda*``."""
+        """Return whether the build's label contains the device's name: test.sh's ``*cuda*``."""
         return build.has(self.name)
 
 
 def _cuda_exports(job: Job, checkout: Checkout) -> Variables:
-    only: Variables = {"PYTORCH_TESTING_DEVICE_ONLY_FOR": "cuda"}
+    device: Variables = {"PYTORCH_TESTING_DEVICE_ONLY_FOR": "cuda"}
     if not checkout.has(Feature.DETECTS_CUDA_ARCH):
-        return only
+        return device
     arch = q.CUDA_ARCH_OR_8 if job.has("nogpu") else q.CUDA_ARCH
-    return {"TORCH_CUDA_ARCH_LIST": arch.answer, **only}
+    return {"TORCH_CUDA_ARCH_LIST": arch.answer, **device}
 
 
 def _rocm_exports(job: Job, checkout: Checkout) -> Variables:
-    def flags() -> Iterator[tuple[str, str | None]]:
-        yield "HIP_PLATFORM", None  # hipcc finds it out; a preset one breaks builds
+    def variables() -> Iterator[tuple[str, str | None]]:
+        yield "HIP_PLATFORM", None  # hipcc detects it; a preset value breaks builds
         yield "PYTORCH_TEST_WITH_ROCM", "1"
         yield "HSA_FORCE_FINE_GRAIN_PCIE", "1"
         if checkout.has(Feature.COMPILE_WORKER_TIMEOUT):
@@ -92,7 +95,7 @@ def _rocm_exports(job: Job, checkout: Checkout) -> Variables:
             yield "TORCHINDUCTOR_COMPILE_THREADS", "16"
         yield "PYTORCH_TESTING_DEVICE_ONLY_FOR", "cuda"
 
-    return dict(flags())
+    return dict(variables())
 
 
 def _rocm_setup(job: Job) -> list[Step]:
@@ -102,7 +105,7 @@ def _rocm_setup(job: Job) -> list[Step]:
 def _xpu_exports(job: Job, checkout: Checkout) -> Variables:
     return {
         "PYTORCH_TESTING_DEVICE_ONLY_FOR": "xpu",
-        PYTHON_TEST_EXTRA_OPTION.name: " ".join(XPU.run_test_options),
+        PYTHON_TEST_EXTRA_OPTION.name: " ".join(_XPU_OPTIONS),
         NO_TEST_TIMEOUT.name: "True",
     }
 
@@ -120,44 +123,44 @@ def _xpu_setup(job: Job) -> list[Step]:
     ]
 
 
-CPU = Device(name="cpu")
-CUDA = Device(name="cuda", files="nvidia[0-9]*", exports=_cuda_exports, splits_distributed=True)
-ROCM = Device(
-    name="rocm",
-    files="dri/renderD*",
-    requires="kfd",
-    exports=_rocm_exports,
-    setup=_rocm_setup,
-    splits_distributed=True,
-)
-XPU = Device(
-    name="xpu",
-    files="dri/renderD*",
-    exports=_xpu_exports,
-    setup=_xpu_setup,
-    run_test_options=("--xpu",),
-)
-
-
 def _tpu_exports(job: Job, checkout: Checkout) -> Variables:
     return {"PYTORCH_TESTING_DEVICE_ONLY_FOR": "tpu"} if job.build.has("pallas-tpu") else {}
 
 
-TPU = Device(name="tpu", files="accel*", exports=_tpu_exports)
-
-DEVICES: tuple[Device, ...] = tuple(
-    row for row in list(globals().values()) if isinstance(row, Device) and row is not CPU
+DEVICES = (
+    Device(name="cuda", files="nvidia[0-9]*", exports=_cuda_exports, splits_distributed=True),
+    Device(
+        name="rocm",
+        files="dri/renderD*",
+        requires="kfd",
+        exports=_rocm_exports,
+        setup=_rocm_setup,
+        splits_distributed=True,
+        has_valgrind=False,
+    ),
+    Device(
+        name="xpu",
+        files="dri/renderD*",
+        exports=_xpu_exports,
+        setup=_xpu_setup,
+        run_test_options=_XPU_OPTIONS,
+        has_valgrind=False,
+    ),
+    Device(name="tpu", files="accel*", exports=_tpu_exports),
 )
-"""Every accelerator, in the order in which they are written above: a label is asked for each."""
+"""Every accelerator. A label that names several is for the first of them."""
+
+CPU = Device(name="cpu")
+CUDA, ROCM, XPU = DEVICES[:3]
 
 
 def device_of(build: BuildEnvironment) -> Device:
-    """Return the device of a build; the CPU where its label names no other."""
+    """Return the device of a build: the CPU if its label names no accelerator."""
     return next((device for device in DEVICES if device.is_in(build)), CPU)
 
 
 def needs_of(job: Job, count: int) -> DeviceNeed:
-    """Return what a job needs whose tests take ``count`` devices where they are made for any."""
+    """Return the devices that a job needs: ``count`` of its build's accelerator, none on a CPU."""
     device = device_of(job.build)
     if device is CPU or job.has("nogpu") or job.has("cpu"):
         return DeviceNeed(device=device.name)
@@ -165,19 +168,19 @@ def needs_of(job: Job, count: int) -> DeviceNeed:
 
 
 def splits_distributed(job: Job) -> bool:
-    """Tell whether the distributed tests of the job's build are split over kinds of machines."""
+    """Return whether the distributed tests of the job's build are split by number of devices."""
     return any(device.splits_distributed and device.is_in(job.build) for device in DEVICES)
 
 
 def run_test_options(job: Job) -> tuple[str, ...]:
-    """Return what test.sh adds to most run_test.py lines."""
-    own = (device.run_test_options for device in DEVICES if device.is_in(job.build))
-    return next((words for words in own if words), job[PYTHON_TEST_EXTRA_OPTION])
+    """Return the options that test.sh adds to most run_test.py commands."""
+    candidates = (device.run_test_options for device in DEVICES if device.is_in(job.build))
+    return next((options for options in candidates if options), job[PYTHON_TEST_EXTRA_OPTION])
 
 
 def device_exports(job: Job, checkout: Checkout) -> Mapping[str, str | None]:
-    """Return what the job's devices export; of two in one label, the first one's hold."""
-    flags: dict[str, str | None] = {}
-    for device in reversed([one for one in DEVICES if one.is_in(job.build)]):
-        flags.update(device.exports(job, checkout))
-    return flags
+    """Return what the job's devices export. If a label names two, the first takes precedence."""
+    variables: dict[str, str | None] = {}
+    for device in reversed([row for row in DEVICES if row.is_in(job.build)]):
+        variables.update(device.exports(job, checkout))
+    return variables

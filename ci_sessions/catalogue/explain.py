@@ -1,4 +1,4 @@
-"""Why a job runs what it runs, and what would change it: read off the table, as values."""
+"""Explain from the table why a job runs what it runs, and what another shard or build changes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ci_sessions.catalogue.table import Row
     from ci_sessions.checkout.checkout import Checkout
 
-__all__ = ["Change", "Explanation", "ShardCoverage", "cover_shards", "explain"]
+__all__ = ["Change", "Explanation", "ShardCoverage", "explain", "shard_coverage"]
 
 _OTHER_BUILDS = (
     ("a CPU build", "linux-jammy-py3.10-gcc11"),
@@ -36,23 +36,23 @@ _OTHER_BUILDS = (
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What another shard or build would change: test commands more and fewer, flags."""
+    """What another shard or build would change: added and removed test commands, variables."""
 
     what: str
-    more: tuple[str, ...] = ()
-    fewer: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     error: str = ""
 
     @property
-    def is_any(self) -> bool:
-        """Tell whether anything changes."""
-        return bool(self.more or self.fewer or self.flags or self.error)
+    def has_effect(self) -> bool:
+        """Return whether anything changes."""
+        return bool(self.added or self.removed or self.flags or self.error)
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The row that decided, those before it that did not match, those after it that also do."""
+    """The row that matched, the earlier rows that did not, and the later rows that also match."""
 
     plan: Plan
     row: Row
@@ -62,19 +62,19 @@ class Explanation:
 
 
 def explain(job: Job, checkout: Checkout) -> Explanation:
-    """Explain a job."""
-    decided = find_row(job)
-    place = TABLE.index(decided)
-    later = tuple(row for row in TABLE[place + 1 : -1] if row.match.accepts(job))
+    """Explain why a job runs what it runs, and how its variants differ."""
+    matched = find_row(job)
+    index = TABLE.index(matched)
+    later = tuple(row for row in TABLE[index + 1 : -1] if row.match.accepts(job))
     plan = plan_job(job, checkout)
     changes = (_change(plan, what, other, checkout) for what, other in _variants(job))
     return Explanation(
-        plan, decided, TABLE[:place], later, tuple(one for one in changes if one.is_any)
+        plan, matched, TABLE[:index], later, tuple(item for item in changes if item.has_effect)
     )
 
 
 def _variants(job: Job) -> Iterator[tuple[str, Job]]:
-    """Give the neighbours of a job: its other shards, and the same configuration elsewhere."""
+    """Yield variants of a job: its other shards, and the same configuration on other builds."""
     total = max(job.shard.total, 3)
     for number in range(1, min(total, 3) + 1):
         if Shard(number, total) != job.shard:
@@ -90,7 +90,7 @@ def _change(plan: Plan, what: str, other: Job, checkout: Checkout) -> Change:
         changed = plan_job(other, checkout)
     except CiSessionsError as error:
         return Change(what, error=str(error.args[0]))
-    before, after = Counter(_shapes(plan)), Counter(_shapes(changed))
+    before, after = Counter(_test_commands(plan)), Counter(_test_commands(changed))
     flags = [
         name if value is not None else f"no {name}"
         for name, value in changed.env.items()
@@ -102,10 +102,10 @@ def _change(plan: Plan, what: str, other: Job, checkout: Checkout) -> Change:
     )
 
 
-def _shapes(plan: Plan) -> Iterator[str]:
-    """Give the test commands, with the shard's own number left out."""
+def _test_commands(plan: Plan) -> Iterator[str]:
+    """Yield the test commands, with shard numbers replaced by placeholders."""
     for step in _test_steps(plan):
-        yield " ".join(_unnumbered(step)[0])
+        yield " ".join(_without_shard_number(step)[0])
 
 
 def _test_steps(plan: Plan) -> Iterator[Step]:
@@ -114,37 +114,37 @@ def _test_steps(plan: Plan) -> Iterator[Step]:
             yield from (step for step in test.steps if step.kind in (Kind.TEST, Kind.SOURCE))
 
 
-def _unnumbered(step: Step) -> tuple[tuple[str, ...], bool]:
+def _without_shard_number(step: Step) -> tuple[tuple[str, ...], bool]:
     """Return argv with the shard's number as N, and whether it had one."""
-    words = list(step.argv)
-    if "--shard" in words:
-        place = words.index("--shard")
-        words[place + 1 : place + 3] = ["N", "M"]
-        return tuple(words), True
+    argv = list(step.argv)
+    if "--shard" in argv:
+        index = argv.index("--shard")
+        argv[index + 1 : index + 3] = ["N", "M"]
+        return tuple(argv), True
     for option, total in (("--partition-id", "--total-partitions"), ("--shard-id", "--num-shards")):
-        if option in words:
-            words[words.index(option) + 1] = "N"
-            words[words.index(total) + 1] = "M"
-            return tuple(words), True
-    return tuple(words), False
+        if option in argv:
+            argv[argv.index(option) + 1] = "N"
+            argv[argv.index(total) + 1] = "M"
+            return tuple(argv), True
+    return tuple(argv), False
 
 
-# --- coverage over shards
+# --- shard coverage
 
-REPEATED = (
+RUN_ON_EVERY_SHARD = (
     "tools/dynamo/verify_dynamo.py",
     "benchmarks/dynamo/check_accuracy.py",
     "benchmarks/dynamo/check_graph_breaks.py",
 )
-"""Checks that belong to every shard: of the machine, or of what the shard itself measured."""
+"""Checks that every shard repeats, because they concern its own machine or measurements."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShardCoverage:
-    """How a matrix divides its work.
+    """How a matrix divides its work between shards.
 
-    ``divided`` commands run on every shard, each its own part; ``extras`` names what single shards
-    carry beside; ``faults`` what runs on only some shards of a division, or twice.
+    ``divided``: commands of which every shard runs its own part. ``extras``: commands that only
+    one shard runs, by shard number. ``faults``: commands that some shards miss or that run twice.
     """
 
     divided: tuple[str, ...]
@@ -152,7 +152,7 @@ class ShardCoverage:
     faults: tuple[str, ...]
 
 
-def cover_shards(plans: Iterable[Plan]) -> ShardCoverage:
+def shard_coverage(plans: Iterable[Plan]) -> ShardCoverage:
     """Compare the plans of all shards of one matrix."""
     divided: dict[int, Counter[str]] = {}
     single: dict[int, Counter[str]] = {}
@@ -161,16 +161,16 @@ def cover_shards(plans: Iterable[Plan]) -> ShardCoverage:
         divided[number], single[number] = Counter(), Counter()
         writer = ShellWriter(plan.questions)
         for step in _test_steps(plan):
-            words, is_part = _unnumbered(step)
-            line = writer.line(dataclasses.replace(step, command=Program(words)))
+            argv, is_part = _without_shard_number(step)
+            line = writer.line(dataclasses.replace(step, command=Program(argv)))
             if is_part:
                 divided[number][line] += 1
-            elif not any(script in step.argv for script in REPEATED):
+            elif not any(script in step.argv for script in RUN_ON_EVERY_SHARD):
                 single[number][line] += 1
     faults = [
         f"shard {number} does not run its part of: {line}"
         for number, lines in divided.items()
-        for line in _all(divided) - lines
+        for line in _union(divided) - lines
     ]
     everything = sum(single.values(), Counter())
     where = {line: [n for n, lines in single.items() if line in lines] for line in everything}
@@ -180,10 +180,10 @@ def cover_shards(plans: Iterable[Plan]) -> ShardCoverage:
         if len(numbers) > 1
     ]
     extras = {number: tuple(lines.elements()) for number, lines in single.items() if lines}
-    return ShardCoverage(tuple(_all(divided).elements()), extras, tuple(faults))
+    return ShardCoverage(tuple(_union(divided).elements()), extras, tuple(faults))
 
 
-def _all(parts: dict[int, Counter[str]]) -> Counter[str]:
+def _union(parts: dict[int, Counter[str]]) -> Counter[str]:
     union: Counter[str] = Counter()
     for lines in parts.values():
         union |= lines

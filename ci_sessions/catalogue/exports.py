@@ -1,6 +1,6 @@
 """The environment that a job exports for all its steps.
 
-The order is test.sh's: where two rules set the same name, the later one wins.
+The rules are in test.sh's order: if two rules set the same name, the later one wins.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ci_sessions.catalogue import questions as q
-from ci_sessions.catalogue.devices import CUDA, ROCM, device_exports
+from ci_sessions.catalogue.devices import CUDA, DEVICES, ROCM, device_exports
 from ci_sessions.checkout.features import Feature
 from ci_sessions.job.variables import (
     HF_CACHE,
@@ -30,34 +30,35 @@ _ASAN_OPTIONS = (
     "detect_leaks=0:symbolize=1:detect_stack_use_after_return=true:strict_init_order=true:"
     "detect_odr_violation=1:detect_container_overflow=0:check_initialization_order=true:debug=true"
 )
-_WITHOUT_VALGRIND = ("clang9", "xpu", "s390x", "rocm", "aarch64", "asan")
+_WITHOUT_VALGRIND = ("clang9", "s390x", "aarch64", "asan")
 
 
 def job_exports(job: Job, checkout: Checkout) -> dict[str, str | None]:
-    """Return what the whole job exports; None removes a variable."""
-    is_without_valgrind = any(job.build.has(word) for word in _WITHOUT_VALGRIND)
-    flags: dict[str, str | None] = {
-        "TERM": "vt100",  # no colour escapes in a log
-        "PYTHONUNBUFFERED": "1",  # output arrives as it is written
+    """Return the variables that the whole job exports; None removes one."""
+    devices = [device.name for device in DEVICES if not device.has_valgrind]
+    is_without_valgrind = any(job.build.has(name) for name in (*_WITHOUT_VALGRIND, *devices))
+    variables: dict[str, str | None] = {
+        "TERM": "vt100",  # no colour escapes in logs
+        "PYTHONUNBUFFERED": "1",  # logs show output at once
         "PATH": "$HOME/.local/bin:$PATH",
         "LANG": "C.UTF-8",
     }
     if checkout.has(Feature.SERIALIZATION_DEBUG):
-        flags["TORCH_SERIALIZATION_DEBUG"] = "1"
-    flags["VALGRIND"] = "OFF" if is_without_valgrind else "ON"
-    flags.update(device_exports(job, checkout))
-    flags.update(_config_exports(job))
-    flags.update(_sanitizer_exports(job))
+        variables["TORCH_SERIALIZATION_DEBUG"] = "1"
+    variables["VALGRIND"] = "OFF" if is_without_valgrind else "ON"
+    variables.update(device_exports(job, checkout))
+    variables.update(_config_exports(job))
+    variables.update(_sanitizer_exports(job))
     if job[USE_ARC] and not job[OMP_NUM_THREADS]:
-        flags[OMP_NUM_THREADS.name] = q.QUARTER_OF_CPUS.answer
+        variables[OMP_NUM_THREADS.name] = q.QUARTER_OF_CPUS.answer
     if checkout.has_hf_cache and job.config != "onnx":
-        flags["HF_HOME"] = job[HF_CACHE]
-    flags.update(_legacy_exports(job, checkout))
-    return flags
+        variables["HF_HOME"] = job[HF_CACHE]
+    variables.update(_legacy_exports(job, checkout))
+    return variables
 
 
 def _legacy_exports(job: Job, checkout: Checkout) -> Iterator[tuple[str, str | None]]:
-    """Give what only the scripts of older trees export."""
+    """Yield variables that only older versions of test.sh export."""
     if checkout.has(Feature.SKIPS_LEAK_CHECK):
         yield "PYTORCH_TEST_SKIP_CUDA_MEM_LEAK_CHECK", "0"
     if checkout.has(Feature.SPLIT_CUDA) and job.build.has("cuda11"):

@@ -1,4 +1,4 @@
-"""Conditions on a job, as values that say in words what they ask, and which names they ask for."""
+"""Conditions on a job. Each describes itself, and knows which configuration names it looks for."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = [
     "Match",
     "anything",
     "build_has",
-    "config_begins",
     "config_has",
     "config_is",
+    "config_starts_with",
     "names_tests",
     "shard_above",
     "shard_is",
@@ -27,9 +27,9 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A named test of a job. Combine with ``&``, ``|`` and ``~``.
+    """A condition on a job with a description. Combine with ``&``, ``|`` and ``~``.
 
-    ``names`` are the configurations that it is written for, as far as it names any.
+    ``names`` are the configurations that it names, if any.
     """
 
     text: str
@@ -55,27 +55,27 @@ class Match:
 
 
 def config_is(*names: str) -> Match:
-    """TEST_CONFIG is one of these."""
+    """Match if TEST_CONFIG is one of these names."""
     return Match(f"config is {' or '.join(names)}", lambda job: job.config in names, names)
 
 
 def config_has(text: str) -> Match:
-    """TEST_CONFIG contains this."""
+    """Match if TEST_CONFIG contains this text."""
     return Match(f"config has {text}", lambda job: job.has(text), (text,))
 
 
-def config_begins(text: str) -> Match:
-    """TEST_CONFIG begins with this."""
-    return Match(f"config begins with {text}", lambda job: job.config.startswith(text))
+def config_starts_with(text: str) -> Match:
+    """Match if TEST_CONFIG starts with this text."""
+    return Match(f"config starts with {text}", lambda job: job.config.startswith(text))
 
 
 def build_has(text: str) -> Match:
-    """BUILD_ENVIRONMENT contains this."""
+    """Match if BUILD_ENVIRONMENT contains this text."""
     return Match(f"build has {text}", lambda job: job.build.has(text))
 
 
 def shard_is(number: int) -> Match:
-    """The shard has this number, and is one of several."""
+    """Match if the shard has this number and is one of several."""
     return Match(
         f"shard {number} of several",
         lambda job: job.shard.is_split and job.shard.number == number,
@@ -83,7 +83,7 @@ def shard_is(number: int) -> Match:
 
 
 def shard_above(number: int) -> Match:
-    """The shard has a higher number."""
+    """Match if the shard's number is greater than this."""
     return Match(f"shard {number + 1} or above", lambda job: job.shard.number > number)
 
 

@@ -1,4 +1,4 @@
-"""How a model benchmark runs: by the modes that TEST_CONFIG names, and for the dashboard.
+"""The commands of model benchmarks, for the modes in TEST_CONFIG and for the dashboard.
 
 ``dynamic_cpu_inductor_amp_freezing_timm`` is the timm suite with inductor on the CPU, dynamic
 shapes, mixed precision and frozen weights.
@@ -39,10 +39,10 @@ DASHBOARD_DEVICES = (
 
 
 class Variant(NamedTuple):
-    """A row of the dashboard: the tag that asks for it, its name in the CSV, its options.
+    """A row of the dashboard: the tag that selects it, its name in CSV files, its options.
 
-    ``accuracy_only`` and ``inference_only`` say where it applies; ``tail`` follows the suite's own
-    options; ``is_traced`` rows leave a profile when EXPORT_PROFILER_TRACE=1.
+    ``accuracy_only`` and ``inference_only`` restrict where it applies; ``tail`` goes after the
+    suite's own options; ``is_traced`` rows write a profile when EXPORT_PROFILER_TRACE=1.
     """
 
     tag: str
@@ -108,7 +108,7 @@ DASHBOARD = (
 
 
 def _mode_flags(job: Job) -> list[str]:
-    """The options that TEST_CONFIG stands for: test.sh's DYNAMO_BENCHMARK_FLAGS."""
+    """Return the options that TEST_CONFIG implies: DYNAMO_BENCHMARK_FLAGS in test.sh."""
     flags: list[str] = []
     if job.has("dynamo_eager"):
         flags += ["--backend", "eager"]
@@ -127,13 +127,13 @@ def _mode_flags(job: Job) -> list[str]:
 
 
 def dynamo_benchmark(job: Job, checkout: Checkout, suite: str) -> list[Item]:
-    """One suite in the modes that the configuration asks for."""
+    """Return the benchmark of one suite in the modes that the configuration names."""
     extra = ["--exclude-exact", "torchrec_dlrm"] if job.build.has("cuda13") else []
     if job.has("perf_compare"):
         return _compare(job, suite, ["--training", "--amp", *extra])
     if job.has("perf"):
-        one = job.has("b200") and suite in ONE_B200_MODEL
-        only = [export(TORCHBENCH_ONLY_MODELS=ONE_B200_MODEL[suite])] if one else []
+        has_one_model = job.has("b200") and suite in ONE_B200_MODEL
+        only = [export(TORCHBENCH_ONLY_MODELS=ONE_B200_MODEL[suite])] if has_one_model else []
         return [*only, *_dashboard(job, checkout, suite, extra)]
     if job.has("cpu"):
         precision = "--amp" if job.has("amp") else "--float32"
@@ -150,8 +150,8 @@ def _partition(job: Job) -> list[str]:
     return ["--total-partitions", str(job.shard.total), "--partition-id", number]
 
 
-def _accuracy(job: Job, suite: str, mode: str, words: list[str]) -> list[Item]:
-    """Run for accuracy, then compare with what is expected; both comparisons always run."""
+def _accuracy(job: Job, suite: str, mode: str, options: list[str]) -> list[Item]:
+    """Run for accuracy, then compare with the expected results; both comparisons always run."""
     config = job.config.replace("_avx2", "").replace("_avx512", "")
     renamed: list[Item] = [export(TEST_CONFIG=config)] if config != job.config else []
     rocm = "rocm/" if ROCM.is_in(job.build) else ""
@@ -160,7 +160,7 @@ def _accuracy(job: Job, suite: str, mode: str, words: list[str]) -> list[Item]:
     check = ("python", "benchmarks/dynamo/check_accuracy.py", *both)
     graphs = ("python", "benchmarks/dynamo/check_graph_breaks.py", *both)
     always = ("--ci", "--accuracy", "--timing", "--explain", "--print-compilation-time")
-    flags = (*_mode_flags(job), *words, *_partition(job))
+    flags = (*_mode_flags(job), *options, *_partition(job))
     return [
         make_folder(),
         *renamed,
@@ -170,11 +170,11 @@ def _accuracy(job: Job, suite: str, mode: str, words: list[str]) -> list[Item]:
     ]
 
 
-def _compare(job: Job, suite: str, words: list[str]) -> list[Item]:
-    """Run for speed, to be compared with another commit's run."""
+def _compare(job: Job, suite: str, options: list[str]) -> list[Item]:
+    """Run for speed, for comparison with another commit's run."""
     name = f"training_{suite}"
     trace = _trace(job, name)
-    flags = (*_mode_flags(job), *words, *_partition(job), *trace)
+    flags = (*_mode_flags(job), *options, *_partition(job), *trace)
     always = ("--ci", "--performance", "--disable-cudagraphs", "--inductor")
     return [
         *_report_folders(job),
@@ -190,31 +190,31 @@ def _report_folders(job: Job) -> list[Item]:
 def _trace(job: Job, name: str) -> list[str]:
     if not job[EXPORT_PROFILER_TRACE]:
         return []
-    where = f"{REPORTS}/profiler_traces/{name}"
-    return ["--export-profiler-trace", "--profiler-trace-name", where]
+    path = f"{REPORTS}/profiler_traces/{name}"
+    return ["--export-profiler-trace", "--profiler-trace-name", path]
 
 
 def _dashboard(job: Job, checkout: Checkout, suite: str, extra: list[str]) -> list[Item]:
-    """Accuracy and speed for each row of the dashboard that DASHBOARD_TAG asks for."""
+    """Return accuracy and speed runs for each row of the dashboard that DASHBOARD_TAG selects."""
     shared = [*_mode_flags(job), *extra, *_partition(job)]
     runs = [_dashboard_run(job, suite, shared, *cell) for cell in dashboard_cells(job)]
     if not job.has("cpu"):
         return [*_report_folders(job), *runs]
-    return [*_report_folders(job), cpu_affinity(checkout), *map(on_own_cpus, runs)]
+    return [*_report_folders(job), cpu_affinity(checkout), *map(pinned_to_cpus, runs)]
 
 
 def dashboard_cells(job: Job) -> list[tuple[Variant, str, str]]:
-    """Give the cells that DASHBOARD_TAG asks for: variant, mode, target."""
+    """Return the cells that DASHBOARD_TAG selects: variant, mode, target."""
     modes = [mode for mode in ("training", "inference") if f"{mode}-true" in job[DASHBOARD_TAG]]
     return [
         (variant, mode, target)
         for mode in modes
         for target in ("accuracy", "performance")
-        for variant in _asked_for(job, mode, target)
+        for variant in _selected_variants(job, mode, target)
     ]
 
 
-def _asked_for(job: Job, mode: str, target: str) -> Iterator[Variant]:
+def _selected_variants(job: Job, mode: str, target: str) -> Iterator[Variant]:
     for variant in DASHBOARD:
         if f"{variant.tag}-true" not in job[DASHBOARD_TAG]:
             continue
@@ -225,19 +225,19 @@ def _asked_for(job: Job, mode: str, target: str) -> Iterator[Variant]:
         yield variant
 
 
-def _dashboard_run(  # noqa: PLR0913, PLR0917 - a cell is named by what it is made of
+def _dashboard_run(  # noqa: PLR0913, PLR0917 - a cell's file name depends on all of these
     job: Job, suite: str, shared: list[str], variant: Variant, mode: str, target: str
 ) -> Step:
-    """One cell of the dashboard: a variant in a mode (training, inference) for a target."""
+    """Run one cell of the dashboard: a variant in a mode (training, inference) for a target."""
     device = _dashboard_device(job)
     half = "amp" if device == "cpu_x86" else "bfloat16"
     precision = half if mode == "inference" else "amp"
     stem = f"inductor_{variant.name}_{suite}_{precision}_{mode}_{device}"
-    how = "--cold-start-latency" if target == "performance" else "--no-translation-validation"
+    extra = "--cold-start-latency" if target == "performance" else "--no-translation-validation"
     frozen = ["--freezing"] if "freezing-true" in job[DASHBOARD_TAG] else []
     is_traced = variant.is_traced and target == "performance"
-    words = (
-        *(f"--{target}", how, *frozen, f"--{mode}", f"--{precision}"),
+    options = (
+        *(f"--{target}", extra, *frozen, f"--{mode}", f"--{precision}"),
         *variant.backend,
         *variant.options,
         *shared,
@@ -245,17 +245,17 @@ def _dashboard_run(  # noqa: PLR0913, PLR0917 - a cell is named by what it is ma
         *(_trace(job, stem) if is_traced else []),
         *("--output", f"{REPORTS}/{stem}_{target}.csv"),
     )
-    return benchmark(suite, *words, env=dict(variant.env))
+    return benchmark(suite, *options, env=dict(variant.env))
 
 
-def on_own_cpus(step: Step) -> Step:
-    """Run on the CPUs that ``cpu_affinity`` found to be the job's."""
+def pinned_to_cpus(step: Step) -> Step:
+    """Return the step pinned to the job's CPUs (see ``cpu_affinity``)."""
     program = Program(("taskset", "-c", q.CPU_RANGE.answer, *step.argv))
     return replace(step, command=program)
 
 
 def _dashboard_device(job: Job) -> str:
-    """The device's name in the dashboard's files."""
+    """Return the device's name in the dashboard's files."""
     if job.has("cpu"):
         names = ("cpu_x86_zen", "cpu_x86", "cpu_aarch64")
         return next((name for name in names if job.has(name)), "cuda")

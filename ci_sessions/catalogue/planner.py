@@ -1,4 +1,4 @@
-"""``plan_job``: from a job and the facts of a checkout to the plan of what it runs."""
+"""``plan_job`` turns a job and the facts of a checkout into a plan."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ci_sessions.catalogue.devices import needs_of
-from ci_sessions.catalogue.differences import departures_of
+from ci_sessions.catalogue.differences import differences_for
 from ci_sessions.catalogue.exports import job_exports
 from ci_sessions.catalogue.questions import QUESTIONS
 from ci_sessions.catalogue.setup import cleanup_steps, setup_steps
@@ -35,37 +35,37 @@ _EXTENDED = (LD_PRELOAD, LD_LIBRARY_PATH, OMP_NUM_THREADS)
 
 def plan_job(job: Job, checkout: Checkout) -> Plan:
     """Plan a job. Raises InputError where the script would silently run something else."""
-    found = find_row(job)
-    departures = departures_of(job)
-    # What a user typed is data: from here on, every text of the job is a template of itself.
-    own = replace(job, inputs=job.inputs.mapped(literal))
+    row = find_row(job)
+    differences = differences_for(job)
+    # User input is data: a $ in it must not begin a placeholder.
+    escaped = replace(job, inputs=job.inputs.mapped(literal))
     plan = Plan(
         job=job,
-        row=describe_row(found),
-        suites=found.suites,
-        env=MappingProxyType(job_exports(own, checkout)),
-        setup=tuple(setup_steps(own, checkout)),
+        row=describe_row(row),
+        suites=row.suites,
+        env=MappingProxyType(job_exports(escaped, checkout)),
+        setup=tuple(setup_steps(escaped, checkout)),
         tests=(),
         cleanup=tuple(cleanup_steps()),
-        needs=needs_of(job, found.devices),
-        # A run that outlives crashes must not fill the disk.
+        needs=needs_of(job, row.devices),
+        # A run that continues after crashes must not fill the disk.
         drops_core_dumps=job[CONTINUE_THROUGH_ERROR] or job[PYTORCH_TEST_RERUN_DISABLED_TESTS],
-        notices=tuple(item.notice for item in departures),
+        notices=tuple(item.notice for item in differences),
         questions=QUESTIONS,
     )
-    drafts = [draft for part in found.parts for draft in part(own, checkout)]
-    before = {one.name: own[one] for one in _EXTENDED if own[one]}
-    whole = assemble(plan, drafts, before=before, scripts=checkout.scripts)
-    return whole.mapped(_as_on_the_sample) if checkout.is_sample else whole
+    drafts = [draft for part in row.parts for draft in part(escaped, checkout)]
+    before = {variable.name: escaped[variable] for variable in _EXTENDED if escaped[variable]}
+    assembled = assemble(plan, drafts, before=before, scripts=checkout.scripts)
+    return assembled.mapped(_skip_on_sample) if checkout.is_sample else assembled
 
 
-def describe_row(found: Row) -> str:
-    """Say which row of the table decides, and by which condition."""
-    return f"row {TABLE.index(found) + 1} of {len(TABLE)}: {found.match.text}"
+def describe_row(row: Row) -> str:
+    """Return the row's number in the table and its condition."""
+    return f"row {TABLE.index(row) + 1} of {len(TABLE)}: {row.match.text}"
 
 
-def _as_on_the_sample(step: Step) -> Step:
-    """Show installs and checks of torch, and run none: the sample checkout has no torch."""
+def _skip_on_sample(step: Step) -> Step:
+    """Skip installs and checks of torch, which the sample checkout does not have."""
     if step.kind not in (Kind.INSTALL, Kind.PREFLIGHT):
         return step
     return replace(step, skipped="the sample checkout has no torch and installs nothing")

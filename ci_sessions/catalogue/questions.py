@@ -1,6 +1,6 @@
-"""What PyTorch's jobs ask of the machine, and the conditions under which some steps run.
+"""What PyTorch's jobs need to know about the machine, and the conditions of conditional steps.
 
-What the machine that recorded the traces answered stands in ``resources/profile.toml``.
+``resources/profile.toml`` has the answers of the machine that recorded the traces.
 """
 
 from __future__ import annotations
@@ -83,45 +83,72 @@ GPU_INDICES = Question(
 )
 
 QUESTIONS: Mapping[str, Question] = MappingProxyType(
-    {one.name: one for one in list(globals().values()) if isinstance(one, Question)}
+    {value.name: value for value in list(globals().values()) if isinstance(value, Question)}
 )
-"""All questions by name, as templates name them."""
+"""All questions by the names that templates use."""
 
 WORKSPACE_IS_JENKINS = Condition(
-    name="the workspace is the jenkins user's, and sudo works",
+    name="workspace_is_jenkins",
+    description="the workspace is the jenkins user's, and sudo works",
     line="[ -d /var/lib/jenkins/workspace ] && sudo -n true 2>/dev/null",
     is_fixed=True,
 )
 NUMBA_CUDA_IS_INSTALLED = Condition(
-    name="numba.cuda is installed", line="python -c 'import numba.cuda' 2>/dev/null"
+    name="numba_cuda_is_installed",
+    description="numba.cuda is installed",
+    line="python -c 'import numba.cuda' 2>/dev/null",
 )
 UMF_IS_INSTALLED = Condition(
-    name="umf is installed", line="[ -f /opt/intel/oneapi/umf/latest/env/vars.sh ]"
+    name="umf_is_installed",
+    description="umf is installed",
+    line="[ -f /opt/intel/oneapi/umf/latest/env/vars.sh ]",
 )
 MOBILE_NNC_IS_BUILT = Condition(
-    name="the mobile nnc test is built", line='[ -f "$SITE"/torch/bin/test_mobile_nnc ]'
+    name="mobile_nnc_is_built",
+    description="the mobile nnc test is built",
+    line='[ -f "$SITE"/torch/bin/test_mobile_nnc ]',
 )
 AOT_COMPILER_IS_BUILT = Condition(
-    name="the aot compiler test is built", line='[ -f "$SITE"/torch/bin/aot_model_compiler_test ]'
+    name="aot_compiler_is_built",
+    description="the aot compiler test is built",
+    line='[ -f "$SITE"/torch/bin/aot_model_compiler_test ]',
 )
 MPIEXEC_IS_INSTALLED = Condition(
-    name="mpiexec is installed", line="command -v mpiexec >/dev/null", is_fixed=True
+    name="mpiexec_is_installed",
+    description="mpiexec is installed",
+    line="command -v mpiexec >/dev/null",
+    is_fixed=True,
 )
 PYTHON_IS_3_12 = Condition(
-    name="python is 3.12 or newer",
+    name="python_is_3_12",
+    description="python is 3.12 or newer",
     line="v=$(python3 -c 'import sys; v = sys.version_info; print(f\"{v.major}.{v.minor}\")')"
     ' && [ "$(printf \'3.12\\n%s\\n\' "$v" | sort -V | head -n 1)" = 3.12 ]',
 )
 TSAN_REPORTS_EXIST = Condition(
-    name="tsan reports exist", line="ls test/test-reports/tsan_toprint.log.* >/dev/null 2>&1"
+    name="tsan_reports_exist",
+    description="tsan reports exist",
+    line="ls test/test-reports/tsan_toprint.log.* >/dev/null 2>&1",
 )
-XLA_IS_NOT_CLONED = Condition(name="xla is not cloned", line="[ ! -d ./xla ]")
-TORCHTITAN_IS_NOT_CLONED = Condition(name="torchtitan is not cloned", line="[ ! -d ./torchtitan ]")
+XLA_IS_NOT_CLONED = Condition(
+    name="xla_is_not_cloned",
+    description="xla is not cloned",
+    line="[ ! -d ./xla ]",
+)
+TORCHTITAN_IS_NOT_CLONED = Condition(
+    name="torchtitan_is_not_cloned",
+    description="torchtitan is not cloned",
+    line="[ ! -d ./torchtitan ]",
+)
 
 
 def has_no_wheel(name: str) -> Condition:
-    """Return the condition that no wheel of a project was built yet."""
-    return Condition(name=f"{name} has no wheel", line=f"! ls dist/{name}/*.whl >/dev/null 2>&1")
+    """Return the condition that a project's wheel has not been built yet."""
+    return Condition(
+        name=f"{name}_has_no_wheel",
+        description=f"{name} has no wheel",
+        line=f"! ls dist/{name}/*.whl >/dev/null 2>&1",
+    )
 
 
 VEC256_TESTS = Executables(name="vec256 tests", patterns=("./vec256_test*",))

@@ -1,7 +1,7 @@
-"""The jobs that PyTorch's workflows schedule, as data, and what a job matrix in CI looks like.
+"""The jobs that PyTorch's workflows schedule, and their format as a GitHub job matrix.
 
-``resources/jobs.jsonl`` holds one line a matrix: a configuration of a build on a runner, its
-shards, the workflows that schedule it (release 2.13, September 2026).
+``resources/jobs.jsonl`` has one line per matrix: a configuration of a build on a runner, its
+shards, and the workflows that schedule it (release 2.13, September 2026).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ci_sessions.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["JobMatrix", "as_github_matrix", "of_workflow", "scheduled"]
+__all__ = ["JobMatrix", "scheduled_matrices", "to_github_matrix", "workflow_matrices"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobMatrix:
-    """The shards of one configuration of one build."""
+    """All shards of one configuration on one build."""
 
     config: str
     build_environment: str
@@ -33,7 +33,7 @@ class JobMatrix:
     env: Mapping[str, str] = field(default_factory=dict)
 
     def jobs(self) -> list[dict[str, Any]]:
-        """Return each shard as a job object, as the traces write it."""
+        """Return each shard as a job object in the format of the traces."""
         shared = {
             "build_environment": self.build_environment,
             "config": self.config,
@@ -44,8 +44,8 @@ class JobMatrix:
         return [{**shared, "shard": shard, **extra} for shard in self.shards]
 
 
-def scheduled() -> list[JobMatrix]:
-    """Return every matrix that a workflow schedules."""
+def scheduled_matrices() -> list[JobMatrix]:
+    """Return all scheduled matrices."""
     text = (resources.files("ci_sessions.resources") / "jobs.jsonl").read_text(encoding="utf-8")
     return [_matrix(json.loads(line)) for line in text.splitlines()]
 
@@ -55,19 +55,21 @@ def _matrix(row: dict[str, Any]) -> JobMatrix:
     return JobMatrix(**row)
 
 
-def of_workflow(name: str) -> list[JobMatrix]:
-    """Return the matrices of a workflow (``pull.yml``, ``pull``); InputError if none."""
-    every = scheduled()
-    wanted = name if name.endswith(".yml") else f"{name}.yml"
-    found = [matrix for matrix in every if wanted in matrix.workflows]
+def workflow_matrices(name: str) -> list[JobMatrix]:
+    """Return the matrices of a workflow: ``pull.yml`` or ``pull``. Raises InputError if none."""
+    matrices = scheduled_matrices()
+    file = name if name.endswith(".yml") else f"{name}.yml"
+    found = [matrix for matrix in matrices if file in matrix.workflows]
     if not found:
-        known = sorted({workflow for matrix in every for workflow in matrix.workflows})
-        near = difflib.get_close_matches(wanted, known, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"one of {', '.join(known)}."
-        raise InputError(f"--workflow is {name!r}, and no such workflow schedules tests: {hint}")
+        known = sorted({workflow for matrix in matrices for workflow in matrix.workflows})
+        close = difflib.get_close_matches(file, known, n=3)
+        hint = f"choose from {', '.join(known)}."
+        if close:
+            hint = f"did you mean {' or '.join(close)}?"
+        raise InputError(f"--workflow is {name!r}, but no workflow of that name runs tests: {hint}")
     return found
 
 
-def as_github_matrix(matrices: Iterable[JobMatrix]) -> dict[str, list[dict[str, Any]]]:
-    """Return what ``strategy.matrix`` takes through ``fromJSON``."""
+def to_github_matrix(matrices: Iterable[JobMatrix]) -> dict[str, list[dict[str, Any]]]:
+    """Return the value for ``strategy.matrix``, to be passed through ``fromJSON``."""
     return {"include": [job for matrix in matrices for job in matrix.jobs()]}

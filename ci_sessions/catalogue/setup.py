@@ -1,4 +1,4 @@
-"""What a job does before its tests, whatever its configuration, and what it must do at its end."""
+"""The steps before a job's tests, for any configuration, and the clean-up at its end."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _MAY_FAIL = Policy(expect=Expect.ANYTHING)
 
 
 def setup_steps(job: Job, checkout: Checkout) -> list[Step]:
-    """Return what test.sh does before it looks at TEST_CONFIG."""
+    """Return the steps that test.sh runs before it checks TEST_CONFIG."""
     packages = [*_legacy_packages(job, checkout), *_packages(job, checkout)]
-    devices = [step for one in DEVICES if one.is_in(job.build) for step in one.setup(job)]
+    devices = [step for device in DEVICES if device.is_in(job.build) for step in device.setup(job)]
     return [*_workspace(), *packages, *devices, *_preflight(job, checkout)]
 
 
 def cleanup_steps() -> list[Step]:
-    """Return what must happen however the job ends: the workspace gets its owner back."""
+    """Return the steps that always run at the end: the workspace gets its owner back."""
     owner = ("sudo", "chown", "-R", q.WORKSPACE_OWNER.answer, _WORKSPACE)
     return [probe(*owner, when=q.WORKSPACE_IS_JENKINS)]
 
@@ -43,12 +43,12 @@ def _workspace() -> Iterator[Step]:
 
 def _packages(job: Job, checkout: Checkout) -> Iterator[Step]:
     """Bring the installed packages into the state that the tests assume."""
-    if CUDA.is_in(job.build) and checkout.has(Feature.NUMBA_PATCH):  # it crashes with CUDA 13
+    if CUDA.is_in(job.build) and checkout.has(Feature.NUMBA_PATCH):  # numba crashes with CUDA 13
         patch = ("patch", "-p4", "-N", "-r", "-", "-d", q.NUMBA_CUDA_DIR.answer)
         yield install(
             *(*patch, "-i", "$ROOT/$SCRIPTS/numba-cuda-13.patch"),
             when=q.NUMBA_CUDA_IS_INSTALLED,
-            policy=_MAY_FAIL,  # an already patched numba is what we want
+            policy=_MAY_FAIL,  # numba may already be patched
         )
     if job.config != "onnx" and checkout.has(Feature.REMOVES_ONNXRUNTIME):
         yield install("pip", "uninstall", "-y", "onnxruntime", policy=_MAY_FAIL)
@@ -58,10 +58,10 @@ def _packages(job: Job, checkout: Checkout) -> Iterator[Step]:
 
 
 def _legacy_packages(job: Job, checkout: Checkout) -> Iterator[Step]:
-    """Give what only the scripts of older trees install."""
+    """Yield installs that only older versions of test.sh have."""
     with_conda = ("centos", "linux-bionic", "linux-focal")
     if checkout.has(Feature.CONDA_CMAKE) and (
-        job.has("xla") or any(job.build.has(word) for word in with_conda)
+        job.has("xla") or any(job.build.has(name) for name in with_conda)
     ):
         yield install("conda", "install", "-q", "-y", "cmake")
     if checkout.has(Feature.PIP_NINJA) and not job.build.has("-bazel-"):
@@ -70,14 +70,14 @@ def _legacy_packages(job: Job, checkout: Checkout) -> Iterator[Step]:
 
 
 def _preflight(job: Job, checkout: Checkout) -> Iterator[Step]:
-    """Check that the installed torch is the one that the label promises."""
+    """Check that the installed torch was built as the label says."""
 
     def python(code: str, expect: Expect = Expect.SUCCESS) -> Step:
         program = Program(("python", "-c", f"import torch; {code}"))
         policy = Policy(expect=expect)
         return Step(kind=Kind.PREFLIGHT, command=program, cwd="$ROOT/test", policy=policy)
 
-    if job.build.is_asan:  # each must crash, else the sanitizer is not at work
+    if job.build.is_asan:  # each must crash: otherwise the sanitizer is not active
         yield python("print(torch.__version__, torch.version.git_version)")
         yield python("torch._C._crash_if_csrc_asan(3)", Expect.FAILURE)
         yield python("torch._C._crash_if_vptr_ubsan()", Expect.FAILURE)

@@ -1,8 +1,8 @@
-"""Which job runs what: the ordered table that stands for test.sh's if/elif chain.
+"""Which job runs what: an ordered table that replaces test.sh's if/elif chain.
 
-The first row that matches decides. ``config_has`` is a substring, ``config_is`` the whole name; the
-order is the script's, since half of its conditions overlap. A row's parts run one after another;
-each is a function from the job and the checkout to tests.
+The first row that matches wins. ``config_has`` matches a substring, ``config_is`` the whole name.
+The order is the script's, since half of its conditions overlap. A row's parts run one after
+another; each is a function that takes the job and the checkout and returns tests.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from ci_sessions.catalogue.match import (
     Match,
     anything,
     build_has,
-    config_begins,
     config_has,
     config_is,
+    config_starts_with,
     names_tests,
     shard_above,
     shard_is,
@@ -50,7 +50,7 @@ __all__ = [
     "TABLE",
     "Row",
     "config_facts",
-    "config_fault",
+    "config_problem",
     "find_row",
     "is_known",
     "listed_configs",
@@ -61,23 +61,23 @@ Part = Callable[[Job, Checkout], "list[Draft]"]
 
 DEFAULT_SUITE = (
     config_is("default", "slow", "crossref", "nogpu_AVX512", "nogpu_NO_AVX2")
-    | config_begins("default_")
-    # test.sh itself looks for these two inside a name, so a variant of them is meant.
+    | config_starts_with("default_")
+    # test.sh looks for these two as substrings, so variants of them are intended too.
     | config_has("crossref")
     | config_has("nogpu")
 )
-"""The configurations that are meant to run the default suite."""
+"""The configurations that are intended to run the default suite."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
     """A rule: jobs that ``match`` run ``parts``.
 
-    ``devices``: how many the tests need on a build that is made for devices. ``sharded``: whether
-    such a job may be one of several; ``first_shard`` is the number of their first. ``listed``: the
-    place in ``nox -l``, and whether its machines have a GPU; None is not listed. ``native``: the
-    configuration only exists here, and test.sh has nothing for it. ``meant_for``: of a row that
-    takes what is left, the jobs that it is meant for; None is all that match.
+    ``devices``: how many devices the tests need on a build for an accelerator. ``sharded``: whether
+    such a job may have several shards; ``first_shard`` is the number of the first one. ``listed``:
+    position in ``nox -l`` and kind of machine, "cpu" or "gpu"; None if not listed. ``native``: the
+    configuration exists only here, not in test.sh. ``meant_for``: the jobs that a catch-all row is
+    intended for; None for all that match.
     """
 
     name: str
@@ -92,16 +92,16 @@ class Row:
 
     @property
     def suites(self) -> tuple[str, ...]:
-        """The modules that the parts come from."""
+        """The modules that define the parts."""
         modules = (part.__module__.rpartition(".")[2] for part in self.parts)
         return tuple(dict.fromkeys(modules))
 
     def is_meant_for(self, job: Job) -> bool:
-        """Tell whether a job that matches is one that the row was written for."""
+        """Return whether the row is intended for a job that matches it."""
         return self.meant_for is None or self.meant_for.accepts(job)
 
 
-def row(  # noqa: PLR0913 - a row says all of a configuration
+def row(  # noqa: PLR0913 - one argument per column
     name: str,
     match: Match,
     *parts: Part,
@@ -112,7 +112,7 @@ def row(  # noqa: PLR0913 - a row says all of a configuration
     native: bool = False,
     meant_for: Match | None = None,
 ) -> Row:
-    """Write a row of the table."""
+    """Return a row of the table."""
     return Row(
         name=name,
         match=match,
@@ -138,13 +138,13 @@ def on_first_shard(part: Part) -> Part:
 
 # fmt: off
 TABLE: tuple[Row, ...] = (
-    # The first is this project's own name for a part of the default suite; the second is run by a
-    # script of its own.
-    row("python", config_is("python"), python.alone, python.aten, python.vec256,
+    # The first is this project's own name for a part of the default suite; the second has its own
+    # script.
+    row("python", config_is("python"), python.without_installs, python.aten, python.vec256,
         listed=(3, "cpu")),
     row("multigpu", config_is("multigpu"), distributed.multigpu, devices=2),
 
-    # Decided by the configuration, whatever the shard.
+    # Selected by configuration, regardless of the shard.
     row("pr time", config_has("pr_time_benchmarks"), compiler_benchmark.pr_time),
     row("onnx", config_is("onnx"), downstream.onnx),
     row("numpy 2", config_has("numpy_2"), python.numpy_2),
@@ -156,7 +156,7 @@ TABLE: tuple[Row, ...] = (
     row("executorch", config_has("executorch"), downstream.executorch),
     row("jit legacy", config_is("jit_legacy"), jit.jit_legacy, listed=(5, "cpu")),
     row("quantization", config_is("quantization"), python.quantization),
-    row("libtorch", build_has("libtorch"), python.nothing),
+    row("libtorch", build_has("libtorch"), python.no_tests),
     row("distributed", config_is("distributed"), distributed.distributed, devices=2,
         listed=(4, "gpu")),
     row("operators", config_has("operator_benchmark"), operators.operator_benchmark),
@@ -188,7 +188,7 @@ TABLE: tuple[Row, ...] = (
     row("dynamo wrapped", config_has("dynamo_wrapped"),
         dynamo.wrapped, on_first_shard(python.aten)),
 
-    # The default suite in shards: the first two carry what must run once.
+    # The default suite in shards: the first two also run everything that must run only once.
     row("rocm, named tests", build_has("rocm") & names_tests, python.shard, python.aten),
     row("default, shard 1", shard_is(1),
         distributed.on_one_gpu, python.lazy_tensor, python.without_numpy,
@@ -202,7 +202,7 @@ TABLE: tuple[Row, ...] = (
     row("default, more shards", shard_above(2), distributed.on_one_gpu, python.shard,
         meant_for=DEFAULT_SUITE),
 
-    # One shard only: of several, the script gives every one to the rows above.
+    # One shard only: jobs with several shards match the rows above first, as in the script.
     row("vulkan", build_has("vulkan"), cpp.vulkan),
     row("mobile", build_has("-mobile-lightweight-dispatch"), cpp.libtorch),
     row("docs", config_is("docs_test"), docs.docs_test, sharded=False, listed=(2, "cpu")),
@@ -222,7 +222,7 @@ TABLE: tuple[Row, ...] = (
     row("openreg", config_is("openreg"), python.openreg, sharded=False),
     row("tsan", config_is("tsan"), python.tsan, sharded=False),
     row("default", anything,
-        python.whole, python.aten, python.vec256, cpp.libtorch, cpp.aot_compilation,
+        python.unsharded, python.aten, python.vec256, cpp.libtorch, cpp.aot_compilation,
         cpp.custom_script_ops, cpp.custom_backend, python.torch_function_benchmark,
         benchmark.recurrent_networks,
         meant_for=DEFAULT_SUITE),
@@ -231,50 +231,50 @@ TABLE: tuple[Row, ...] = (
 
 
 def find_row(job: Job) -> Row:
-    """Return the first row that matches; the last one matches everything."""
+    """Return the first row that matches. The last row matches everything."""
     return next(row for row in TABLE if row.match.accepts(job))
 
 
 def one_shard_row(job: Job) -> Row | None:
-    """Return the row below the shard rows that is written for a job of one shard, if any is."""
+    """Return the matching row among those that do not support sharding, if any."""
     return next((row for row in TABLE if not row.sharded and row.match.accepts(job)), None)
 
 
 def is_known(job: Job) -> bool:
-    """Tell whether some row is meant for the job, not only the one that takes what is left."""
+    """Return whether any row is intended for the job; a catch-all that just matches is not."""
     return find_row(job).is_meant_for(job) or one_shard_row(job) is not None
 
 
 def listed_configs() -> dict[str, str]:
-    """Return what ``nox -l`` lists, in its order: names, with the device that each is made for."""
-    rows = sorted((row.listed, row) for row in TABLE if row.listed is not None)
-    return {row.match.names[0]: device for (_, device), row in rows}
+    """Return the configurations of ``nox -l`` in order, each with its kind of machine."""
+    listed = [(row.listed, row.match.names[0]) for row in TABLE if row.listed is not None]
+    return {name: device for (_, device), name in sorted(listed)}
 
 
 def native_names() -> tuple[str, ...]:
-    """Name the configurations that only exist here."""
+    """Return the names of the configurations that exist only here."""
     return tuple(name for row in TABLE if row.native for name in row.match.names)
 
 
 def known_names() -> list[str]:
-    """Name every configuration that a row is written for, for suggestions."""
+    """Return the name of every configuration that a row names, for suggestions."""
     matches = [match for row in TABLE for match in (row.match, row.meant_for) if match is not None]
     names = [name for match in matches for name in match.names]
     return list(dict.fromkeys([*listed_configs(), *names]))
 
 
-def config_fault(config: str) -> str | None:
-    """Say that no row is meant for a configuration, and what is near; None where one is."""
+def config_problem(config: str) -> str | None:
+    """Return an error message with suggestions for an unknown configuration; None if known."""
     if is_known(_plain_job(config)):
         return None
-    near = difflib.get_close_matches(config, known_names(), n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else "`nox -l` lists those that are."
-    return f"{TEST_CONFIG.name} is {config!r}, and no row of the table is meant for it: {hint}"
+    close = difflib.get_close_matches(config, known_names(), n=3)
+    hint = f"did you mean {' or '.join(close)}?" if close else "`nox -l` lists configurations."
+    return f"{TEST_CONFIG.name} is {config!r}, which is not a known configuration: {hint}"
 
 
 def config_facts(config: str) -> ConfigFacts:
-    """Return what reading a job needs to know of its configuration."""
-    return ConfigFacts(config_fault(config), find_row(_plain_job(config)).first_shard)
+    """Return what ``read_job`` needs to know about a configuration."""
+    return ConfigFacts(config_problem(config), find_row(_plain_job(config)).first_shard)
 
 
 def _plain_job(config: str) -> Job:

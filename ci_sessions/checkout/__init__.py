@@ -1,1 +1,1 @@
-"""A PyTorch tree: where it is, its version, which features its own files have."""
+"""A PyTorch checkout: where it is, its version, and which features it has."""

@@ -1,8 +1,8 @@
-"""What a tree can do, or still does: asked of its own files, by name.
+"""Features that some PyTorch releases have and others do not, detected in a checkout's own files.
 
-A plan asks ``checkout.has(Feature.QUANTIZATION_OPTION)`` where releases differ. A feature is there
-when its word stands in run_test.py or in the scripts beside test.sh; where that file is missing,
-the newest release is assumed.
+A plan asks ``checkout.has(Feature.QUANTIZATION_OPTION)`` where releases differ. A checkout has a
+feature if run_test.py, or a script beside test.sh, contains the feature's marker string. If that
+file is missing, the newest release is assumed.
 """
 
 from __future__ import annotations
@@ -18,52 +18,52 @@ __all__ = ["NEWEST", "Feature", "File", "features_in"]
 
 
 class File(enum.Enum):
-    """Where the word of a feature is looked for."""
+    """The files that are searched for a feature's marker."""
 
     RUN_TEST = "test/run_test.py"
     SCRIPTS = "the scripts beside test.sh"
 
 
 @dataclass(frozen=True, slots=True)
-class _Sign:
-    """The word that tells of a feature; ``is_legacy``: today's tree has it no more."""
+class _Marker:
+    """A string that shows that a checkout has a feature. ``is_legacy``: only older ones have it."""
 
-    word: str
+    text: str
     file: File = File.SCRIPTS
     is_legacy: bool = False
 
 
 class Feature(enum.Enum):
-    """A feature, by what tells of it."""
+    """A feature and its marker."""
 
-    # Newer trees have these.
-    UPLOADS_WHILE_RUNNING = _Sign("--upload-artifacts-while-running", File.RUN_TEST)
-    QUANTIZATION_OPTION = _Sign("--exclude-quantization-tests", File.RUN_TEST)
-    DEBUG_ASSERT_CHECK = _Sign("_crash_if_debug_asserts_fail")
-    NUMBA_PATCH = _Sign("numba-cuda-13.patch")
-    REMOVES_ONNXRUNTIME = _Sign("onnxruntime")
-    REMOVES_DILL = _Sign("dill")
-    SERIALIZATION_DEBUG = _Sign("TORCH_SERIALIZATION_DEBUG")
-    DETECTS_CUDA_ARCH = _Sign("detect_cuda_arch")
-    COMPILE_THREADS = _Sign("TORCHINDUCTOR_COMPILE_THREADS")
-    COMPILE_WORKER_TIMEOUT = _Sign("TORCHINDUCTOR_COMPILE_WORKER_WAIT_TIMEOUT")
+    # Only newer releases have these.
+    UPLOADS_WHILE_RUNNING = _Marker("--upload-artifacts-while-running", File.RUN_TEST)
+    QUANTIZATION_OPTION = _Marker("--exclude-quantization-tests", File.RUN_TEST)
+    DEBUG_ASSERT_CHECK = _Marker("_crash_if_debug_asserts_fail")
+    NUMBA_PATCH = _Marker("numba-cuda-13.patch")
+    REMOVES_ONNXRUNTIME = _Marker("onnxruntime")
+    REMOVES_DILL = _Marker("dill")
+    SERIALIZATION_DEBUG = _Marker("TORCH_SERIALIZATION_DEBUG")
+    DETECTS_CUDA_ARCH = _Marker("detect_cuda_arch")
+    COMPILE_THREADS = _Marker("TORCHINDUCTOR_COMPILE_THREADS")
+    COMPILE_WORKER_TIMEOUT = _Marker("TORCHINDUCTOR_COMPILE_WORKER_WAIT_TIMEOUT")
 
-    # Only older trees have these.
-    SPLIT_CUDA = _Sign("BUILD_SPLIT_CUDA", is_legacy=True)
-    SKIPS_LEAK_CHECK = _Sign("PYTORCH_TEST_SKIP_CUDA_MEM_LEAK_CHECK", is_legacy=True)
-    CONDA_CMAKE = _Sign("conda install -q -y cmake", is_legacy=True)
-    PIP_NINJA = _Sign("pip_install --user ninja", is_legacy=True)
+    # Only older releases have these.
+    SPLIT_CUDA = _Marker("BUILD_SPLIT_CUDA", is_legacy=True)
+    SKIPS_LEAK_CHECK = _Marker("PYTORCH_TEST_SKIP_CUDA_MEM_LEAK_CHECK", is_legacy=True)
+    CONDA_CMAKE = _Marker("conda install -q -y cmake", is_legacy=True)
+    PIP_NINJA = _Marker("pip_install --user ninja", is_legacy=True)
 
 
 NEWEST = frozenset(feature for feature in Feature if not feature.value.is_legacy)
-"""What the newest release has."""
+"""The features of the newest release."""
 
 
-def features_in(texts: Mapping[File, str | None]) -> frozenset[Feature]:
-    """Return the features of a tree whose files have these texts; None is a missing file."""
-    return frozenset(feature for feature in Feature if _is_in(feature, texts))
+def features_in(contents: Mapping[File, str | None]) -> frozenset[Feature]:
+    """Return the features of a checkout, from the contents of its files; None if one is missing."""
+    return frozenset(feature for feature in Feature if _is_in(feature, contents))
 
 
-def _is_in(feature: Feature, texts: Mapping[File, str | None]) -> bool:
-    text = texts[feature.value.file]
-    return feature in NEWEST if text is None else feature.value.word in text
+def _is_in(feature: Feature, contents: Mapping[File, str | None]) -> bool:
+    content = contents[feature.value.file]
+    return feature in NEWEST if content is None else feature.value.text in content

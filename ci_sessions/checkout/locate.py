@@ -1,4 +1,4 @@
-"""Where a PyTorch tree is: the one that was named, the one around a folder, or the sample."""
+"""Locate the PyTorch checkout: the given one, the enclosing one, or the sample checkout."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ __all__ = ["find_checkout", "is_checkout", "sample_checkout"]
 
 
 def is_checkout(folder: Path) -> bool:
-    """Tell whether a folder is a PyTorch tree: it has test/run_test.py."""
+    """Return whether a folder is a PyTorch checkout: whether it has test/run_test.py."""
     return (folder / "test" / "run_test.py").is_file()
 
 
 def sample_checkout() -> Path:
-    """Return the sample checkout: beside the package in a clone, inside it when installed."""
+    """Return the sample checkout: next to the package in a clone, inside it when installed."""
     package = Path(__file__).resolve().parents[1]
-    beside = package.parent / "examples" / "checkout"
-    return beside if is_checkout(beside) else package / "resources" / "checkout"
+    in_clone = package.parent / "examples" / "checkout"
+    return in_clone if is_checkout(in_clone) else package / "resources" / "checkout"
 
 
-def find_checkout(named: str | None, start: Path) -> Path:
-    """Return the tree that was named, or the one around ``start``, or the sample.
+def find_checkout(given: str | None, start: Path) -> Path:
+    """Return the root of the given checkout, of the one that contains ``start``, or of the sample.
 
-    Raises ``CheckoutError`` when the named folder is no PyTorch tree.
+    Raises CheckoutError if the given folder is not a PyTorch checkout.
     """
-    if named is not None:
-        folder = Path(named).expanduser()
+    if given is not None:
+        folder = Path(given).expanduser()
         if not folder.is_dir():
             raise CheckoutError(
-                f"--checkout is {named!r}, and there is no such folder: give the root of a "
-                "PyTorch tree, or leave it out to use the sample checkout."
+                f"--checkout is {given!r}, but there is no such folder: pass the root of a "
+                "PyTorch checkout, or leave the option out."
             )
         if not is_checkout(folder):
             raise CheckoutError(
-                f"--checkout is {named!r}, which has no test/run_test.py: give the root of a "
-                "PyTorch tree."
+                f"--checkout is {given!r}, which has no test/run_test.py: pass the root of a "
+                "PyTorch checkout."
             )
         return folder.resolve()
     start = start.resolve()

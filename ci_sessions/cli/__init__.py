@@ -1,1 +1,1 @@
-"""The verbs: one module each, called by the nox sessions and by ``python -m ci_sessions``."""
+"""The commands, one module each, for the nox sessions and ``python -m ci_sessions``."""

@@ -1,8 +1,8 @@
-"""``dispatch``: what CI calls. Ask the gate, run the route, go back to the shell if it must.
+"""``dispatch``: the command that CI calls. It asks the gate how to run the job, and runs it.
 
-A failed test is a result and never a reason. Python's work is handed back to the shell only when
-the runner itself could not do it, only while no test has begun, and only where the script knows the
-job; after that a fault of the runner is exit code 70 and nothing is run again.
+If Python cannot run a job, it falls back to the script, but only if the runner itself failed, no
+test has started, and the script knows the job. A failed test never causes a fallback. If the runner
+fails after a test has started, the exit code is 70, and nothing runs again.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from ci_sessions.checkout.checkout import Checkout, locate_scripts
 from ci_sessions.checkout.locate import find_checkout
 from ci_sessions.cli.options import OptionParser, parse_options
 from ci_sessions.cli.plan import show_plan
-from ci_sessions.cli.prepare import Prepared, local_label
-from ci_sessions.cli.run import RunOptions, check_run, execute, invocation_of
+from ci_sessions.cli.prepare import PreparedJob, local_label
+from ci_sessions.cli.run import RunOptions, build_invocation, check_run, execute
 from ci_sessions.errors import CiSessionsError, InputError, InternalError
 from ci_sessions.gate.gate import Flag, choose, read_flag
 from ci_sessions.gate.rollout import read_rollout
@@ -31,14 +31,14 @@ from ci_sessions.plan.placeholders import literal
 from ci_sessions.plan.plan import Plan, Test, TestKind
 from ci_sessions.plan.step import Kind, Program, Step
 from ci_sessions.records.record import Outcome
-from ci_sessions.records.route import Attempt, Fallback, Reason, Route, Runner, Shadow
+from ci_sessions.records.route import Fallback, Reason, Route, RouteRecord, Runner, Shadow
 from ci_sessions.records.verdict import JobVerdict
 from ci_sessions.run.machine import Machine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ci_sessions.cli.options import Call
+    from ci_sessions.cli.options import Context
     from ci_sessions.job.environment import Environment
 
 __all__ = ["main", "shell_plan"]
@@ -51,14 +51,14 @@ class DispatchOptions(RunOptions):
     rollout: str | None = None
 
     @classmethod
-    def add_to(cls, parser: OptionParser, *, is_named: bool) -> None:
-        """Add the option of the gate."""
-        add = parser.add_argument_group("the gate").add_argument
-        add("--rollout", metavar="FILE", help="the roll-out file (else the one that is shipped)")
+    def add_arguments(cls, parser: OptionParser, *, has_config: bool) -> None:
+        """Add the option for the gate."""
+        add = parser.add_argument_group("gate").add_argument
+        add("--rollout", metavar="FILE", help="rollout file (default: the bundled one)")
 
 
 @dataclass(frozen=True, slots=True)
-class _Fault:
+class _PythonFailure:
     """Why Python could not run the job."""
 
     code: str
@@ -66,25 +66,25 @@ class _Fault:
     trace: str = ""
 
 
-def main(words: Sequence[str], call: Call) -> int:
-    """Run the job that the environment names, in Python or by the shell, as the gate says.
+def main(argv: Sequence[str], context: Context) -> int:
+    """Run the job in Python or with its script, as the gate decides; return the exit code.
 
-    Raises InputError for a flag that says nothing known, and for a roll-out file that cannot be
-    read when nothing may fall back; with a fallback the shell runs and the record says why.
+    Raises InputError if the flag is invalid, or if the rollout file is and no fallback is allowed.
+    Otherwise the script runs, and the record contains the reason.
     """
-    environment = call.environment
-    options = parse_options(DispatchOptions, words, call)
+    environment = context.environment
+    options = parse_options(DispatchOptions, argv, context)
     try:
         flag = read_flag(environment[v.USE_PYTHON_TEST_RUNNER])
     except InputError:
-        _take_over(environment)  # it is the caller's to mend, not to run past
+        _mark_started(environment)  # the caller must fix the flag, rather than run the script
         raise
     checkout = locate_scripts(find_checkout(options.checkout, Path.cwd()))
-    named = options.job_options(keep_going=options.keep_going, default_label=local_label())
-    job = _lenient_job(environment, named)
+    given = options.job_options(keep_going=options.keep_going, default_label=local_label())
+    job = _read_job_leniently(environment, given)
     path = Path(options.rollout) if options.rollout else None
     is_native, no_fallback = find_row(job).native, environment[v.NO_SHELL_FALLBACK]
-    fault: _Fault | None = None
+    failure: _PythonFailure | None = None
     try:
         route = choose(
             job,
@@ -99,25 +99,25 @@ def main(words: Sequence[str], call: Call) -> int:
             raise
         logger.warning("falling back to the shell: %s", error)
         route = choose(job, checkout, Flag.OFF, read_rollout)
-        fault = _Fault(error.reference, str(error))
+        failure = _PythonFailure(error.reference, str(error))
     logger.info("%s: %s", job.config or f"no {v.TEST_CONFIG.name}", route.describe())
-    one = _Dispatch(
-        options=options, call=call, named=named, job=job, checkout=checkout, route=route
+    dispatch = _Dispatch(
+        options=options, context=context, given=given, job=job, checkout=checkout, route=route
     )
     if options.dry_run:
-        return one.show()
-    _take_over(environment)
-    return one.run(fault)
+        return dispatch.show()
+    _mark_started(environment)
+    return dispatch.run(failure)
 
 
-def _take_over(environment: Environment) -> None:
-    """Leave the mark that tells a caller not to run the script itself."""
+def _mark_started(environment: Environment) -> None:
+    """Create the file that tells the caller not to run the script itself."""
     if marker := environment[v.CI_SESSIONS_STARTED]:
         Path(marker).touch()
 
 
-def _lenient_job(environment: Environment, options: JobOptions) -> Job:
-    """Read a job for the gate; what is wrong with it is for the runner to say, or the script."""
+def _read_job_leniently(environment: Environment, options: JobOptions) -> Job:
+    """Read a job for the gate; leave it to the runner or the script to report problems."""
     try:
         return read_job(environment, options)
     except InputError:
@@ -128,51 +128,54 @@ def _lenient_job(environment: Environment, options: JobOptions) -> Job:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Dispatch:
-    """One job on its way. ``named`` is what the options say of it."""
+    """One job and its route. ``given`` has the options that identify the job."""
 
     options: DispatchOptions
-    call: Call
-    named: JobOptions
+    context: Context
+    given: JobOptions
     job: Job
     checkout: Checkout
     route: Route
 
-    def run(self, fault: _Fault | None) -> int:
-        """Run the route; ``fault`` is what kept the gate from deciding, if anything did."""
-        if fault is not None:
-            return self.shell(self.fallback(fault))
+    def run(self, failure: _PythonFailure | None) -> int:
+        """Run the route; ``failure`` is why the gate could not decide, if it could not."""
+        if failure is not None:
+            return self.run_shell(self.fallback_record(failure))
         if self.route.runner is Runner.SHELL:
-            shadow = self.shadow() if self.route.reason is Reason.SHADOW else None
-            return self.shell(self.attempt(shadow=shadow))
-        result = self.python()
+            shadow = self.compare_in_shadow() if self.route.reason is Reason.SHADOW else None
+            return self.run_shell(self.route_record(shadow=shadow))
+        result = self.run_python()
         if isinstance(result, int):
             return result
         if not self.route.may_fall_back:
-            why = self.no_way_back()
-            logger.error("%s, and %s: %s", result.code, why, result.message)
-            raise InternalError(f"Python could not run the job, and {why}: {result.message}")
+            reason = self.no_fallback_reason()
+            logger.error("%s: %s", result.code, result.message)
+            raise InternalError(
+                f"Python could not run the job, and there is no fallback ({reason}): "
+                f"{result.message}"
+            )
         logger.warning("falling back to the shell: %s: %s", result.code, result.message)
-        return self.shell(self.fallback(result))
+        return self.run_shell(self.fallback_record(result))
 
-    def no_way_back(self) -> str:
+    def no_fallback_reason(self) -> str:
         if self.route.reason is Reason.NATIVE:
             return f"the script does not know {self.job.config}"
         return f"{v.NO_SHELL_FALLBACK.name}=1"
 
     def show(self) -> int:
-        """Print the route, and the plan of it; run nothing."""
-        out, options = self.call.out, self.options
+        """Print the route, and the plan or the script that it runs."""
+        out, options = self.context.out, self.options
         print(f"route: {self.route.describe()}", file=out)
         if self.route.runner is Runner.PYTHON:
-            prepared = options.prepared(self.call.environment, with_added=False)
+            prepared = options.prepare(self.context.environment, with_added=False)
             return show_plan(prepared, out, as_json=options.json, as_script=options.shell)
         print(f"  {self.route.script}", file=out)
         return 0
 
-    def attempt(self, shadow: Shadow | None = None) -> Attempt:
-        """Return what a record says of the route."""
-        environment = self.call.environment
-        return Attempt(
+    def route_record(self, shadow: Shadow | None = None) -> RouteRecord:
+        """Return the route for the record of the run."""
+        environment = self.context.environment
+        return RouteRecord(
             runner=self.route.runner,
             intended=self.route.runner,
             reason=self.route.reason,
@@ -183,93 +186,93 @@ class _Dispatch:
             shadow=shadow,
         )
 
-    def fallback(self, fault: _Fault) -> Attempt:
-        """Return what a record says of a job that Python should have run, and could not."""
+    def fallback_record(self, failure: _PythonFailure) -> RouteRecord:
+        """Return the route for the record of a job that Python should have run, but could not."""
         return replace(
-            self.attempt(),
+            self.route_record(),
             runner=Runner.SHELL,
             intended=Runner.PYTHON,
-            fallback=fault.code,
-            error=fault.message,
-            trace=fault.trace,
+            fallback=failure.code,
+            error=failure.message,
+            trace=failure.trace,
         )
 
-    def python(self) -> int | _Fault:
-        """Run in Python; return an exit code, or the fault that kept it from a first test."""
+    def run_python(self) -> int | _PythonFailure:
+        """Run in Python; return the exit code, or the failure if no test has started."""
         try:
-            prepared = self.options.prepared(self.call.environment, with_added=False)
+            prepared = self.options.prepare(self.context.environment, with_added=False)
             check_run(prepared, self.options)
         except CiSessionsError as error:
-            return _Fault(error.reference, str(error), traceback.format_exc())
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with us, the script can run
+            return _PythonFailure(error.reference, str(error), traceback.format_exc())
+        except Exception as error:  # noqa: BLE001 - whatever fails here, the script can run
             message = f"{type(error).__name__}: {error}"
-            return _Fault(Fallback.BUG, message, traceback.format_exc())
+            return _PythonFailure(Fallback.BUG, message, traceback.format_exc())
         program = ("nox", "-s", f"ci(config={self.job.config!r})", "--")
-        invocation = invocation_of(program, prepared.plan.job, self.options)
+        invocation = build_invocation(program, prepared.plan.job, self.options)
         try:
             run = execute(
                 prepared,
                 self.options,
-                self.call.out,
+                self.context.out,
                 invocation=invocation,
-                route=self.attempt(),
+                route=self.route_record(),
             )
         except CiSessionsError:
             raise
         except Exception as error:
-            # Whether a test has begun is not known any more, so nothing may run again.
+            # It is unknown whether a test has started, so nothing may run again.
             raise InternalError(f"{type(error).__name__}: {error}") from error
-        if run.outcome is Outcome.RUNNER_ERROR and not run.has_tested:
-            return _Fault(Fallback.BUG_IN_RUN, run.note)
+        if run.outcome is Outcome.RUNNER_ERROR and not run.has_run_tests:
+            return _PythonFailure(Fallback.BUG_IN_RUN, run.note)
         return run.exit_code or 0
 
-    def shell(self, route: Attempt) -> int:
-        """Run the checkout's own script, its environment untouched but for what options say."""
-        environment = self.call.environment
+    def run_shell(self, route: RouteRecord) -> int:
+        """Run the checkout's own script, in the same environment except for given options."""
+        environment = self.context.environment
         root = find_checkout(self.options.checkout, Path.cwd())
         plan = shell_plan(self.job, self.route, self.overrides())
-        prepared = Prepared(
+        prepared = PreparedJob(
             plan=plan,
             checkout=self.checkout,
-            machine=Machine(root, environment.texts),
+            machine=Machine(root, environment.variables),
             environment=environment,
         )
         options = replace(self.options, step_timeout=None)
-        run = execute(prepared, options, self.call.out, invocation=None, route=route)
+        run = execute(prepared, options, self.context.out, invocation=None, route=route)
         return run.exit_code or 0
 
     def overrides(self) -> dict[str, str]:
         """Return the variables that options replace."""
-        texts = self.job.variables()
-        shard = self.named.shard is not None
-        said: dict[v.Variable[Any], bool] = {
-            v.TEST_CONFIG: self.named.config is not None,
-            v.BUILD_ENVIRONMENT: self.named.build_environment is not None,
+        variables = self.job.variables()
+        shard = self.given.shard is not None
+        is_given: dict[v.Variable[Any], bool] = {
+            v.TEST_CONFIG: self.given.config is not None,
+            v.BUILD_ENVIRONMENT: self.given.build_environment is not None,
             v.SHARD_NUMBER: shard,
             v.NUM_TEST_SHARDS: shard,
         }
-        return {one.name: texts[one.name] for one, is_said in said.items() if is_said}
+        return {one.name: variables[one.name] for one, given in is_given.items() if given}
 
-    def shadow(self) -> Shadow:
-        """Compare the Python plan with the script, traced; never let it change the result."""
-        began = clock.seconds()
+    def compare_in_shadow(self) -> Shadow:
+        """Compare the Python plan with the traced script; this never affects the result."""
+        start = clock.monotonic()
         try:
             from ci_sessions.cli.parity import compare_one  # noqa: PLC0415 - only a shadow traces
 
-            prepared = self.options.prepared(self.call.environment, with_added=False)
+            prepared = self.options.prepare(self.context.environment, with_added=False)
             verdict, detail = compare_one(prepared.plan.job, prepared.checkout)
         except CiSessionsError as error:
             verdict, detail = JobVerdict.NO_PLAN, str(error)
-        except Exception as error:  # noqa: BLE001 - a shadow has no say
+        except Exception as error:  # noqa: BLE001 - a shadow run must not affect the result
             verdict, detail = JobVerdict.ERROR, f"{type(error).__name__}: {error}"
-        seconds = round(clock.seconds() - began, 3)
+        seconds = round(clock.monotonic() - start, 3)
         found = Shadow(verdict=verdict, detail=detail, seconds=seconds)
-        logger.info("shadow: the Python plan: %s (%.2f s)", found.describe(), seconds)
+        logger.info("shadow: plan and script compared: %s (%.2f s)", found.describe(), seconds)
         return found
 
 
 def shell_plan(job: Job, route: Route, variables: Mapping[str, str]) -> Plan:
-    """Return the one-step plan around the checkout's own script."""
+    """Return a plan with one step that runs the checkout's own script."""
     step = Step(
         kind=Kind.TEST,
         command=Program((literal(route.script),)),

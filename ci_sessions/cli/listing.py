@@ -1,11 +1,11 @@
-"""The tags by which nox lists and selects a configuration: phase, device, suites, tests."""
+"""The nox tags of a configuration: its phase, device, suites and tests."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from ci_sessions.catalogue.planner import plan_job
-from ci_sessions.catalogue.table import config_fault, listed_configs
+from ci_sessions.catalogue.table import config_problem, listed_configs
 from ci_sessions.checkout.checkout import RECORDED
 from ci_sessions.errors import CiSessionsError
 from ci_sessions.gate.rollout import read_rollout
@@ -15,14 +15,14 @@ from ci_sessions.job.job import Job
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["tags_of"]
+__all__ = ["config_tags"]
 
-_BUILD = "linux-jammy-cuda13.0-py3.10-gcc11"  # on which no test is left out
+_BUILD = "linux-jammy-cuda13.0-py3.10-gcc11"  # skips no tests
 
 
-def tags_of(config: str) -> tuple[str, ...]:
-    """Return the tags of a configuration; none for one that no row is meant for."""
-    return () if config_fault(config) is not None else tuple(dict.fromkeys(_tags(config)))
+def config_tags(config: str) -> tuple[str, ...]:
+    """Return the tags of a configuration; none if it is unknown."""
+    return () if config_problem(config) is not None else tuple(dict.fromkeys(_tags(config)))
 
 
 def _tags(config: str) -> Iterator[str]:
@@ -35,6 +35,6 @@ def _tags(config: str) -> Iterator[str]:
     try:
         plan = plan_job(Job(config=config, build=BuildEnvironment.parse(_BUILD)), RECORDED)
     except CiSessionsError:
-        return  # it needs more than a name; running it says what
+        return  # it needs more variables; running it reports which
     yield from plan.suites
     yield from (test.name for test in plan.tests)

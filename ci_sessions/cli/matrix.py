@@ -1,4 +1,4 @@
-"""``matrix``: the scheduled jobs as the JSON that GitHub's fromJSON takes."""
+"""``matrix``: print the scheduled jobs as a matrix for GitHub's ``fromJSON``."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ci_sessions.catalogue.scheduled import as_github_matrix, of_workflow, scheduled
-from ci_sessions.catalogue.table import config_fault
+from ci_sessions.catalogue.scheduled import scheduled_matrices, to_github_matrix, workflow_matrices
+from ci_sessions.catalogue.table import config_problem
 from ci_sessions.cli.options import OptionParser, Options, parse_options
 from ci_sessions.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ci_sessions.cli.options import Call
+    from ci_sessions.cli.options import Context
 
 __all__ = ["main"]
 
@@ -27,21 +27,23 @@ class MatrixOptions(Options):
     workflow: str | None = None
 
     @classmethod
-    def add_to(cls, parser: OptionParser, *, is_named: bool) -> None:
+    def add_arguments(cls, parser: OptionParser, *, has_config: bool) -> None:
         """Add the options."""
         parser.add_argument("config", nargs="?", help="only the jobs of this configuration")
-        parser.add_argument("--workflow", metavar="NAME", help="only the jobs of pull.yml, say")
+        parser.add_argument(
+            "--workflow", metavar="NAME", help="only the jobs of this workflow, such as pull.yml"
+        )
 
 
-def main(words: Sequence[str], call: Call) -> int:
-    """Run the verb."""
-    options = parse_options(MatrixOptions, words, call)
-    matrices = of_workflow(options.workflow) if options.workflow else scheduled()
+def main(argv: Sequence[str], context: Context) -> int:
+    """Print the matrix."""
+    options = parse_options(MatrixOptions, argv, context)
+    matrices = workflow_matrices(options.workflow) if options.workflow else scheduled_matrices()
     if options.config:
-        fault = config_fault(options.config)
+        problem = config_problem(options.config)
         matrices = [matrix for matrix in matrices if matrix.config == options.config]
         if not matrices:
             where = options.workflow or "any workflow"
-            raise InputError(fault or f"{options.config!r} is not scheduled by {where}.")
-    print(json.dumps(as_github_matrix(matrices)), file=call.out)
+            raise InputError(problem or f"{options.config!r} is not scheduled by {where}.")
+    print(json.dumps(to_github_matrix(matrices)), file=context.out)
     return 0

@@ -1,7 +1,6 @@
-"""Options: groups that verbs share, a parser a verb, and how the tool was called.
+"""Command-line options: groups that commands share, and the parsing of a command's options.
 
-A verb's options are one dataclass that inherits the groups it takes. What a verb does not know, its
-parser refuses.
+The options of a command are a dataclass that inherits from the groups that the command accepts.
 """
 
 from __future__ import annotations
@@ -27,26 +26,26 @@ if TYPE_CHECKING:
     from ci_sessions.job.environment import Environment
 
 __all__ = [
-    "Call",
+    "Context",
     "JobGroup",
     "LimitGroup",
     "Options",
     "RecordGroup",
     "SelectionGroup",
+    "parse_duration",
     "parse_options",
-    "seconds",
 ]
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-_LONGEST_TIME = 10_000_000.0  # seconds, about four months
+_MAX_DURATION = 10_000_000.0  # seconds, about four months
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Call:
-    """How a verb was called. ``program`` is what a person typed, up to the verb's options.
+class Context:
+    """How a command was called.
 
-    ``summary`` says what the verb does. ``config`` is the configuration that the program's words
-    already name.
+    ``program`` is the command line up to the command's options, ``summary`` its description in the
+    help. ``config`` is the configuration if ``program`` already contains it.
     """
 
     program: tuple[str, ...]
@@ -57,28 +56,28 @@ class Call:
 
 
 class OptionParser(argparse.ArgumentParser):
-    """An argument parser whose faults are errors of this package."""
+    """An argument parser that raises InputError."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise what is wrong, and where the options are listed."""
+        """Raise InputError, with a reference to ``--help``."""
         raise InputError(f"{message}: {self.prog} --help lists the options.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The options of a verb; groups add to them."""
+    """The options of a command, or a group of them."""
 
     @classmethod
-    def add_to(cls, parser: OptionParser, *, is_named: bool) -> None:
-        """Add this class's own options. ``is_named``: the configuration is given already."""
+    def add_arguments(cls, parser: OptionParser, *, has_config: bool) -> None:
+        """Add this class's options. ``has_config``: the configuration is already known."""
 
 
-O = TypeVar("O", bound=Options)  # noqa: E741 - the one that is asked for
+O = TypeVar("O", bound=Options)  # noqa: E741 - O for options
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobGroup(Options):
-    """Which job, of which tree. None is "not said"."""
+    """The job and the checkout. None means not given."""
 
     config: str | None = None
     build_environment: str | None = None
@@ -86,12 +85,12 @@ class JobGroup(Options):
     checkout: str | None = None
 
     @classmethod
-    def add_to(cls, parser: OptionParser, *, is_named: bool) -> None:
-        """Add the options that name a job."""
-        job = parser.add_argument_group("the job")
-        if not is_named:
+    def add_arguments(cls, parser: OptionParser, *, has_config: bool) -> None:
+        """Add the options that identify a job."""
+        job = parser.add_argument_group("job")
+        if not has_config:
             job.add_argument(
-                "config", nargs="?", help=f"the configuration (else {TEST_CONFIG.name})"
+                "config", nargs="?", help=f"the configuration (default: {TEST_CONFIG.name})"
             )
             job.add_argument(
                 "--config", dest="config_option", metavar="NAME", help="same as CONFIG"
@@ -99,21 +98,22 @@ class JobGroup(Options):
         job.add_argument(
             "--build-environment",
             metavar="LABEL",
-            help=f"the build's label (else {BUILD_ENVIRONMENT.name}, or this machine's)",
+            help=f"build label (default: {BUILD_ENVIRONMENT.name}, or a CPU build)",
         )
         job.add_argument(
             "--shard",
             metavar="N/M",
-            help=f"shard N of M (else {SHARD_NUMBER.name} and {NUM_TEST_SHARDS.name})",
+            help=f"shard N of M (default: {SHARD_NUMBER.name} and {NUM_TEST_SHARDS.name})",
         )
         job.add_argument(
             "--checkout",
             metavar="DIR",
-            help="the PyTorch tree (else the one around this folder, or the sample checkout)",
+            help="PyTorch checkout (default: the one that contains the current folder, or the "
+            "sample checkout)",
         )
 
     def job_options(self, *, keep_going: bool = False, default_label: str = "") -> JobOptions:
-        """Return what the options say of the job."""
+        """Return the options that identify the job."""
         return JobOptions(
             config=self.config,
             build_environment=self.build_environment,
@@ -125,7 +125,7 @@ class JobGroup(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class SelectionGroup(Options):
-    """Which part of a job's plan."""
+    """The part of a job's plan to run or show."""
 
     test: tuple[str, ...] = ()
     step: int | None = None
@@ -134,84 +134,83 @@ class SelectionGroup(Options):
     install: bool = True
 
     @classmethod
-    def add_to(cls, parser: OptionParser, *, is_named: bool) -> None:
-        """Add the options that choose a part of a plan."""
-        add = parser.add_argument_group("what of it").add_argument
+    def add_arguments(cls, parser: OptionParser, *, has_config: bool) -> None:
+        """Add the options that select a part of a plan."""
+        add = parser.add_argument_group("selection").add_argument
         add("--test", action="append", metavar="NAME", help="only this test (repeatable)")
-        add("--step", type=int, metavar="N", help="only this step of the one test named")
-        add("--keep-going", action="store_true", help="run the rest after a failed test")
+        add("--step", type=int, metavar="N", help="only this step of the one --test")
+        add("--keep-going", action="store_true", help="continue after a failed test")
         add(
             "--added",
             action=argparse.BooleanOptionalAction,
-            help="with or without the tests that test.sh lacks",
+            help="with or without the tests that test.sh does not have",
         )
-        add("--no-install", dest="install", action="store_false", help="skip installs")
+        add("--no-install", dest="install", action="store_false", help="skip install steps")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LimitGroup(Options):
-    """What a run may take, and need. Times in seconds."""
+    """The limits of a run, in seconds, and the hardware check."""
 
     timeout: float | None = None
     step_timeout: float | None = None
     hardware_check: bool = True
 
     @classmethod
-    def add_to(cls, parser: OptionParser, *, is_named: bool) -> None:
+    def add_arguments(cls, parser: OptionParser, *, has_config: bool) -> None:
         """Add the options that limit a run."""
         add = parser.add_argument_group("limits").add_argument
-        add("--timeout", metavar="TIME", help="time limit of the job: 90, 15m, 2h")
+        add("--timeout", metavar="TIME", help="time limit of the job, such as 90, 15m or 2h")
         add("--step-timeout", metavar="TIME", help="time limit of each step")
         add(
             "--no-hardware-check",
             dest="hardware_check",
             action="store_false",
-            help="run although the machine lacks devices that the job needs",
+            help="run even if the machine lacks devices that the job needs",
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordGroup(Options):
-    """Where the record of a run goes."""
+    """The storage of records."""
 
     records: str | None = None
     keep_days: int | None = None
 
     @classmethod
-    def add_to(cls, parser: OptionParser, *, is_named: bool) -> None:
-        """Add the options of records."""
+    def add_arguments(cls, parser: OptionParser, *, has_config: bool) -> None:
+        """Add the options for records."""
         add = parser.add_argument_group("records").add_argument
-        add("--records", metavar="DIR", help="where records go (else .ci-sessions)")
-        add("--keep-days", type=int, metavar="N", help="remove records older than N days first")
+        add("--records", metavar="DIR", help="folder for records (default: .ci-sessions)")
+        add("--keep-days", type=int, metavar="N", help="first remove records older than N days")
 
 
-def seconds(text: str) -> float:
-    """Read a time limit: ``90``, ``90s``, ``15m``, ``2h``."""
+def parse_duration(text: str, option: str) -> float:
+    """Parse a duration such as ``90``, ``90s``, ``15m`` or ``2h``; return seconds."""
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(s|m|min|h)?", text.strip())
-    limit = float(match[1]) * _UNITS[match[2] or ""] if match else 0.0
-    if not 0 < limit <= _LONGEST_TIME:
-        raise InputError(f"a time limit is {text!r}: give seconds, or 15m or 2h.")
-    return limit
+    duration = float(match[1]) * _UNITS[match[2] or ""] if match else 0.0
+    if not 0 < duration <= _MAX_DURATION:
+        raise InputError(f"{option} is {text!r}: use a number of seconds, or a time such as 15m.")
+    return duration
 
 
-def parse_options(kind: type[O], words: Sequence[str], call: Call) -> O:
-    """Parse a verb's options. Raises InputError for what it does not know."""
-    prog = " ".join(call.program)
-    parser = OptionParser(prog=prog, allow_abbrev=False, description=call.summary)
-    is_named = call.config is not None
+def parse_options(kind: type[O], argv: Sequence[str], context: Context) -> O:
+    """Parse the options of a command. Raises InputError if they are invalid."""
+    prog = " ".join(context.program)
+    parser = OptionParser(prog=prog, allow_abbrev=False, description=context.summary)
+    has_config = context.config is not None
     for group in reversed(kind.__mro__):
-        if issubclass(group, Options) and "add_to" in vars(group):
-            group.add_to(parser, is_named=is_named)
-    parsed = vars(parser.parse_args(list(words)))
+        if issubclass(group, Options) and "add_arguments" in vars(group):
+            group.add_arguments(parser, has_config=has_config)
+    parsed = vars(parser.parse_args(list(argv)))
     if issubclass(kind, JobGroup):
         option = parsed.pop("config_option", None)
-        parsed["config"] = call.config or option or parsed.get("config")
+        parsed["config"] = context.config or option or parsed.get("config")
     parsed = {name: tuple(v) if isinstance(v, list) else v for name, v in parsed.items()}
-    parsed = {
-        name: seconds(value) if name in ("timeout", "step_timeout") and value else value
-        for name, value in parsed.items()
-    }
+    for name in ("timeout", "step_timeout"):
+        if parsed.get(name):
+            parsed[name] = parse_duration(parsed[name], f"--{name.replace('_', '-')}")
     if parsed.get("step") is not None and len(parsed["test"] or ()) != 1:
-        raise InputError("--step names a step of one test: add --test NAME.")
+        raise InputError("--step selects a step of one test: add one --test NAME.")
     defaults = {item.name: item.default for item in dataclasses.fields(kind)}
     return kind(**{name: defaults[name] if v is None else v for name, v in parsed.items()})

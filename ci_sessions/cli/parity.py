@@ -1,7 +1,6 @@
-"""``parity``: trace the checkout's own script for each job, and compare with the plans.
+"""``parity``: trace the checkout's own script for each job, and compare it with the plans.
 
-With ``--since REV``, compare two versions of the script instead. Also what ``shadow`` asks beside
-the script's own run.
+``--since REV`` compares two versions of the script instead. ``compare_one`` is for shadow runs.
 """
 
 from __future__ import annotations
@@ -17,17 +16,18 @@ from ci_sessions.catalogue.table import config_facts, find_row, listed_configs
 from ci_sessions.checkout.checkout import Checkout, read_checkout
 from ci_sessions.checkout.locate import find_checkout
 from ci_sessions.cli.options import JobGroup, OptionParser, parse_options
-from ci_sessions.cli.prepare import local_label, read_named_job
+from ci_sessions.cli.prepare import local_label, read_known_job
 from ci_sessions.errors import CheckoutError, CiSessionsError, InputError
 from ci_sessions.gate.gate import Flag, choose
 from ci_sessions.gate.rollout import read_rollout
 from ci_sessions.github.workflows import read_workflows
 from ci_sessions.job.job_json import (
+    describe_job_json,
     job_from_json,
     job_to_json,
     job_variables,
-    merge_lines,
-    read_job_lines,
+    merge_jobs,
+    parse_jobs,
 )
 from ci_sessions.job.variables import TEST_CONFIG
 from ci_sessions.log import logger
@@ -54,12 +54,12 @@ from ci_sessions.report.parity import (
     parity_markdown,
     parity_to_json,
 )
-from ci_sessions.run.signals import Interrupted, raising_on_signals
+from ci_sessions.run.signals import Interrupted, raise_on_signals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ci_sessions.cli.options import Call
+    from ci_sessions.cli.options import Context
     from ci_sessions.job.environment import Environment
     from ci_sessions.job.job import Job
     from ci_sessions.parity.profile import Profile
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 
 __all__ = ["compare_one", "main", "planned_commands"]
 
-Line = dict[str, Any]
+JobDict = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,98 +90,98 @@ class ParityOptions(JobGroup):
     workers: int = 0
 
     @classmethod
-    def add_to(cls, parser: OptionParser, *, is_named: bool) -> None:
+    def add_arguments(cls, parser: OptionParser, *, has_config: bool) -> None:
         """Add the options."""
-        add = parser.add_argument_group("which jobs").add_argument
-        add("--jobs", metavar="FILE", help="the jobs of a JSON or JSON Lines file (- is stdin)")
+        add = parser.add_argument_group("jobs").add_argument
+        add("--jobs", metavar="FILE", help="the jobs in a JSON or JSON Lines file (- is stdin)")
         add("--workflow", metavar="NAME", help="the jobs of this workflow, such as pull.yml")
-        add = parser.add_argument_group("the comparison").add_argument
-        add("--since", metavar="REV", help="compare the script with itself at a git revision")
-        add("--accepted", metavar="FILE", help="the accepted differences (else those shipped)")
-        add("--profile", metavar="FILE", help="the machine that the script believes to run on")
-        add("--no-cache", dest="cache", action="store_false", help="trace again what was traced")
-        add("--workers", type=int, metavar="N", help="traces at once (else one a processor)")
-        add = parser.add_argument_group("the answer").add_argument
+        add = parser.add_argument_group("comparison").add_argument
+        add("--since", metavar="REV", help="compare the script with its version at a revision")
+        add("--accepted", metavar="FILE", help="accepted differences (default: the bundled file)")
+        add("--profile", metavar="FILE", help="machine profile (default: the bundled file)")
+        add("--no-cache", dest="cache", action="store_false", help="trace every job again")
+        add("--workers", type=int, metavar="N", help="parallel traces (default: one per CPU)")
+        add = parser.add_argument_group("output").add_argument
         add("--json", action="store_true", help="print JSON")
         add("--markdown", action="store_true", help="print Markdown, for a pull request")
-        add("--trace", action="store_true", help="print the recordings, a JSON line each")
-        add("--show", type=int, metavar="N", help="distinct differences that are shown (20)")
+        add("--trace", action="store_true", help="print the recordings as JSON Lines")
+        add("--show", type=int, metavar="N", help="show N distinct differences (default: 20)")
 
-    def is_part(self, environment: Environment) -> bool:
-        """Tell whether fewer than all jobs of the checkout were asked for."""
+    def is_partial(self, environment: Environment) -> bool:
+        """Return whether the options select only some of the checkout's jobs."""
         return bool(self.config or self.jobs or self.workflow or environment[TEST_CONFIG])
 
 
-def main(words: Sequence[str], call: Call) -> int:
-    """Prove plans and script equal, or say where they are not; return 1 where they are not.
+def main(argv: Sequence[str], context: Context) -> int:
+    """Compare the plans with the script; return 1 if they differ.
 
-    A signal ends the tracing and removes what it made, and the exit code is the shell's for it.
+    A signal stops the tracing and removes its temporary files; the exit code is then 128 + N.
     """
-    options = parse_options(ParityOptions, words, call)
+    options = parse_options(ParityOptions, argv, context)
     try:
-        with raising_on_signals():
-            return _compare(options, call)
+        with raise_on_signals():
+            return _compare(options, context)
     except Interrupted as stop:
         return stop.exit_code
 
 
-def _compare(options: ParityOptions, call: Call) -> int:
-    began = clock.seconds()
+def _compare(options: ParityOptions, context: Context) -> int:
+    start = clock.monotonic()
     checkout = read_checkout(find_checkout(options.checkout, Path.cwd()), machine="x86_64")
-    lines = _jobs(options, call.environment, checkout)
-    if not lines:
-        raise InputError("no jobs selected: name some with --jobs, or a configuration.")
-    asked = _Asked(
+    jobs = _jobs(options, context.environment, checkout)
+    if not jobs:
+        raise InputError("no jobs selected: pass --jobs FILE, or a configuration.")
+    parity = _ParityRun(
         options=options,
         checkout=checkout,
-        lines=lines,
-        is_part=options.is_part(call.environment),
+        jobs=jobs,
+        is_partial=options.is_partial(context.environment),
         profile=read_profile(Path(options.profile) if options.profile else None),
-        cache=Cache(call.environment.cache_folder() / "traces" if options.cache else None),
-        began=began,
+        cache=Cache(context.environment.cache_folder() / "traces" if options.cache else None),
+        start=start,
     )
     if options.trace:
-        return asked.show_traces(call.out)
-    result = asked.result() if options.since is None else asked.changes(options.since)
+        return parity.show_traces(context.out)
+    result = parity.result() if options.since is None else parity.changes(options.since)
     if options.json:
-        print(json.dumps(parity_to_json(result), indent=1), file=call.out)
+        print(json.dumps(parity_to_json(result), indent=1), file=context.out)
     elif options.markdown:
-        print(parity_markdown(result, options.show), end="", file=call.out)
+        print(parity_markdown(result, options.show), end="", file=context.out)
     else:
-        print(describe_parity(result, options.show), file=call.out)
+        print(describe_parity(result, options.show), file=context.out)
     return result.exit_code
 
 
-def _jobs(options: ParityOptions, environment: Environment, checkout: Checkout) -> list[Line]:
-    """Return the jobs that were asked for: a file's, one, or all that the checkout schedules."""
+def _jobs(options: ParityOptions, environment: Environment, checkout: Checkout) -> list[JobDict]:
+    """Return the selected jobs: those in a file, a single one, or all that are scheduled."""
     if options.jobs is not None:
-        return merge_lines(_checked(read_job_lines(_read(options.jobs), f"--jobs {options.jobs}")))
+        return merge_jobs(_check_jobs(parse_jobs(_read(options.jobs), f"--jobs {options.jobs}")))
     if options.config is not None or environment[TEST_CONFIG]:
-        named = options.job_options(default_label=local_label())
-        return [job_to_json(read_named_job(environment, named))]
+        given = options.job_options(default_label=local_label())
+        return [job_to_json(read_known_job(environment, given))]
     if checkout.is_sample:
         label = options.build_environment or "linux-jammy-py3.10-gcc11"
         return [
             {"build_environment": label, "config": config, "shard": 1, "num_shards": 1}
             for config in listed_configs()
         ]
-    lines = read_workflows(_root(checkout), checkout.script)
+    jobs = read_workflows(_root(checkout), checkout.script)
     if options.workflow is not None:
         name = options.workflow.removesuffix(".yml") + ".yml"
-        known = sorted({workflow for line in lines for workflow in line["workflows"]})
-        lines = [line for line in lines if name in line["workflows"]]
-        if not lines:
+        known = sorted({workflow for job in jobs for workflow in job["workflows"]})
+        jobs = [job for job in jobs if name in job["workflows"]]
+        if not jobs:
             raise InputError(
-                f"--workflow is {options.workflow!r}, and no such workflow runs "
-                f"{checkout.script}: one of {', '.join(known)}."
+                f"--workflow is {options.workflow!r}, but no such workflow runs "
+                f"{checkout.script}: choose from {', '.join(known)}."
             )
-    return lines
+    return jobs
 
 
-def _checked(lines: Sequence[Any]) -> list[Line]:
-    for line in lines:
-        job_variables(line)
-    return list(lines)
+def _check_jobs(jobs: Sequence[Any]) -> list[JobDict]:
+    for job in jobs:
+        job_variables(job)
+    return list(jobs)
 
 
 def _read(name: str) -> str:
@@ -192,126 +192,130 @@ def _read(name: str) -> str:
 
 
 def _root(checkout: Checkout) -> Path:
-    if checkout.root is None:  # pragma: no cover - only the recorded checkout has none
-        raise CheckoutError("a recorded checkout has no script to trace.")
+    if checkout.root is None:  # pragma: no cover - only the recorded checkout has no root
+        raise CheckoutError("the recorded checkout has no script to trace.")
     return checkout.root
 
 
-def _own(lines: Sequence[Line], checkout: Checkout) -> tuple[list[Line], list[JobComparison]]:
-    """Part the jobs that test.sh runs from those that CI gives to another script."""
-    ours, others = [], []
-    for line in lines:
-        route = _route_of(line, checkout)
+def _split_by_script(
+    jobs: Sequence[JobDict], checkout: Checkout
+) -> tuple[list[JobDict], list[JobComparison]]:
+    """Separate the jobs that test.sh runs from those that CI runs with another script."""
+    own, others = [], []
+    for job in jobs:
+        route = _find_route(job, checkout)
         if route is None or (route.script == checkout.script and route.runner is Runner.SHELL):
-            ours.append(line)
+            own.append(job)
         else:
-            only_here = "the configuration only exists here"
             is_native = route.reason is Reason.NATIVE
-            reason = only_here if is_native else f"CI runs {route.script} for it"
-            others.append(JobComparison(job=line, verdict=JobVerdict.OTHER_SCRIPT, reason=reason))
-    return ours, others
+            reason = f"CI runs {route.script} for it"
+            if is_native:
+                reason = "the configuration exists only in ci_sessions"
+            others.append(JobComparison(job=job, verdict=JobVerdict.OTHER_SCRIPT, reason=reason))
+    return own, others
 
 
-def _route_of(line: Line, checkout: Checkout) -> Route | None:
+def _find_route(data: JobDict, checkout: Checkout) -> Route | None:
     try:
-        job = job_from_json(line)
-    except InputError:  # the plan will say what is wrong
+        job = job_from_json(data)
+    except InputError:  # planning the job reports the error
         return None
     return choose(job, checkout, Flag.OFF, read_rollout, is_native=find_row(job).native)
 
 
 def planned_commands(
-    line: Mapping[str, Any], checkout: Checkout, answers: Answers
+    job: Mapping[str, Any], checkout: Checkout, answers: Answers
 ) -> tuple[Command, ...] | str:
-    """Return what a job's plan runs under a profile's answers, or why it has no plan."""
+    """Return the commands of a job's plan with a profile's answers, or why it has no plan."""
     try:
-        return plan_commands(plan_job(job_from_json(line, config_facts), checkout), answers)
+        return plan_commands(plan_job(job_from_json(job, config_facts), checkout), answers)
     except CiSessionsError as error:
         return str(error)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Asked:
-    """What was asked for, and what each answer needs. ``began`` is the clock's, in seconds."""
+class _ParityRun:
+    """A comparison: the options, and everything they refer to. ``start`` is monotonic time."""
 
     options: ParityOptions
     checkout: Checkout
-    lines: Sequence[Line]
-    is_part: bool
+    jobs: Sequence[JobDict]
+    is_partial: bool
     profile: Profile
     cache: Cache
-    began: float
+    start: float
 
     def stage(self, overlay: Mapping[str, bytes] | None = None) -> Stage:
         root = _root(self.checkout)
         return read_stage(root, self.checkout.script, self.profile, overlay=overlay)
 
-    def trace(self, lines: Sequence[Line], stage: Stage) -> list[Recording]:
-        jobs = [job_variables(line) for line in lines]
+    def trace(self, jobs: Sequence[JobDict], stage: Stage) -> list[Recording]:
+        variables = [job_variables(job) for job in jobs]
         workers = self.options.workers
-        return list(trace_jobs(jobs, stage, self.profile, cache=self.cache, workers=workers))
+        return list(trace_jobs(variables, stage, self.profile, cache=self.cache, workers=workers))
 
-    def plan(self, line: Line) -> tuple[Command, ...] | str:
-        return planned_commands(line, self.checkout, self.profile.plan_answers)
+    def plan(self, job: JobDict) -> tuple[Command, ...] | str:
+        return planned_commands(job, self.checkout, self.profile.plan_answers)
 
     def result(self) -> ParityResult:
         """Compare each job's plan with the script."""
-        named = self.options.accepted
-        accepted = read_accepted(Path(named) if named else None)
-        ours, others = _own(self.lines, self.checkout)
-        recordings = self.trace(ours, self.stage())
+        path = self.options.accepted
+        accepted = read_accepted(Path(path) if path else None)
+        own, others = _split_by_script(self.jobs, self.checkout)
+        recordings = self.trace(own, self.stage())
         jobs = [
-            compare_job(line, recording, self.plan(line), accepted)
-            for line, recording in zip(ours, recordings, strict=True)
+            compare_job(job, recording, self.plan(job), accepted)
+            for job, recording in zip(own, recordings, strict=True)
         ]
-        faults = check_accepted(
+        problems = check_accepted(
             accepted,
             jobs,
             today=clock.now().date(),
             version=self.checkout.version,
-            # What is shipped is for all releases; a file that was named is for this checkout.
-            is_whole=bool(named) and not self.is_part,
+            # The bundled file is for all releases; the user's own file is for this checkout.
+            is_whole=bool(path) and not self.is_partial,
         )
         return ParityResult(
             script=self.checkout.script,
             jobs=(*jobs, *others),
-            faults=faults,
-            seconds=clock.seconds() - self.began,
+            faults=problems,
+            seconds=clock.monotonic() - self.start,
             cached=self.cache.hits,
         )
 
     def changes(self, revision: str) -> ParityResult:
         """Compare what the jobs ran at a revision with what they run now."""
         old = files_at(_root(self.checkout), revision, self.checkout.scripts)
-        ours, others = _own(self.lines, self.checkout)
-        before, after = self.trace(ours, self.stage(old)), self.trace(ours, self.stage())
-        jobs = map(compare_versions, ours, before, after)
+        own, others = _split_by_script(self.jobs, self.checkout)
+        before, after = self.trace(own, self.stage(old)), self.trace(own, self.stage())
+        jobs = map(compare_versions, own, before, after)
         return ParityResult(
             script=f"{self.checkout.script} since {revision}",
             jobs=(*jobs, *others),
             other=Side.EARLIER,
-            seconds=clock.seconds() - self.began,
+            seconds=clock.monotonic() - self.start,
             cached=self.cache.hits,
         )
 
     def show_traces(self, out: TextIO) -> int:
-        """Print each job's recording as a line of JSON, as the recorded traces are written."""
-        ours, _ = _own(self.lines, self.checkout)
+        """Print each job's recording as a line of JSON, in the format of the recorded traces."""
+        own, _ = _split_by_script(self.jobs, self.checkout)
         code = 0
-        for line, recording in zip(ours, self.trace(ours, self.stage()), strict=True):
+        for job, recording in zip(own, self.trace(own, self.stage()), strict=True):
             if recording.fault:
                 code = 1
-                logger.warning("could not be traced: %s: %s", line, recording.fault.text)
-            print(json.dumps(trace_line(recording, line)), file=out)
+                name = describe_job_json(job)
+                logger.warning("could not be traced: %s: %s", name, recording.fault.text)
+            print(json.dumps(trace_line(recording, job)), file=out)
         return code
 
 
 def compare_one(job: Job, checkout: Checkout) -> tuple[JobVerdict, str]:
-    """Compare one job's plan with the script, for the gate's shadow; also say where they differ."""
-    line = job_to_json(job)
+    """Compare one job's plan with the script, for a shadow run; return the first difference too."""
+    data = job_to_json(job)
     profile = read_profile()
     stage = read_stage(_root(checkout), checkout.script, profile)
-    (recording,) = trace_jobs([job_variables(line)], stage, profile, workers=1)
-    plan = planned_commands(line, checkout, profile.plan_answers)
-    found = compare_job(line, recording, plan, read_accepted())
-    return found.verdict, describe_job(found) if found.verdict.is_bad else ""
+    (recording,) = trace_jobs([job_variables(data)], stage, profile, workers=1)
+    plan = planned_commands(data, checkout, profile.plan_answers)
+    found = compare_job(data, recording, plan, read_accepted())
+    return found.verdict, describe_job(found) if found.verdict.is_failure else ""

@@ -1,4 +1,4 @@
-"""``plan``: show what a job would run, as text, JSON or a script; or plan many jobs at once."""
+"""``plan``: show what a job would run, as text, JSON or a script; or plan many jobs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ci_sessions.catalogue.planner import plan_job
 from ci_sessions.catalogue.table import config_facts
 from ci_sessions.checkout.checkout import RECORDED
 from ci_sessions.cli.options import JobGroup, OptionParser, SelectionGroup, parse_options
-from ci_sessions.cli.prepare import Prepared, local_label, prepare
+from ci_sessions.cli.prepare import PreparedJob, local_label, prepare_job
 from ci_sessions.errors import CiSessionsError, InputError
 from ci_sessions.job.job_json import job_from_json
 from ci_sessions.plan.plan_json import plan_to_json
@@ -24,9 +24,9 @@ from ci_sessions.text import Redactor
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from ci_sessions.cli.options import Call
+    from ci_sessions.cli.options import Context
 
-__all__ = ["PlanOptions", "main", "plan_lines", "show_plan"]
+__all__ = ["PlanOptions", "main", "plan_jobs", "show_plan"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,33 +38,33 @@ class PlanOptions(SelectionGroup, JobGroup):
     jobs: str | None = None
 
     @classmethod
-    def add_to(cls, parser: OptionParser, *, is_named: bool) -> None:
-        """Add the forms of the answer."""
-        add = parser.add_argument_group("the answer").add_argument
+    def add_arguments(cls, parser: OptionParser, *, has_config: bool) -> None:
+        """Add the options for the output."""
+        add = parser.add_argument_group("output").add_argument
         add("--json", action="store_true", help="print JSON")
         add("--shell", action="store_true", help="print a bash script")
-        add("--jobs", metavar="FILE", help="plan each job of a JSON Lines file (- is stdin)")
+        add("--jobs", metavar="FILE", help="plan each job in a JSON Lines file (- is stdin)")
 
 
-def main(words: Sequence[str], call: Call) -> int:
-    """Run the verb."""
-    options = parse_options(PlanOptions, words, call)
+def main(argv: Sequence[str], context: Context) -> int:
+    """Print a plan, or a line for each job of a file."""
+    options = parse_options(PlanOptions, argv, context)
     if options.jobs is not None:
-        return _plan_file(options.jobs, call.out)
+        return _plan_file(options.jobs, context.out)
     job = options.job_options(keep_going=options.keep_going, default_label=local_label())
-    prepared = prepare(job, options.checkout, options, call.environment, with_added=True)
-    return show_plan(prepared, call.out, as_json=options.json, as_script=options.shell)
+    prepared = prepare_job(job, options.checkout, options, context.environment, with_added=True)
+    return show_plan(prepared, context.out, as_json=options.json, as_script=options.shell)
 
 
-def show_plan(prepared: Prepared, out: TextIO, *, as_json: bool, as_script: bool) -> int:
-    """Print what would run; start and install nothing but what finds torch."""
+def show_plan(prepared: PreparedJob, out: TextIO, *, as_json: bool, as_script: bool) -> int:
+    """Print what would run. The only process that this starts is one to locate torch."""
     plan, checkout, machine = prepared.plan, prepared.checkout, prepared.machine
-    redact = Redactor(prepared.environment.texts)
+    redact = Redactor(prepared.environment.variables)
     if as_json:
-        data = {**plan_to_json(plan.filled(machine.known)), "checkout": str(prepared.root)}
-        print(json.dumps(redact.values(data), indent=1), file=out)
+        data = {**plan_to_json(plan.filled(machine.resolve)), "checkout": str(prepared.root)}
+        print(json.dumps(redact.fields(data), indent=1), file=out)
         return 0
-    pinned = plan.filled(machine.pinned)
+    pinned = plan.filled(machine.resolve_pin)
 
     def place(name: str) -> str:
         return machine.random if name == "RANDOM_NAME" else machine.place(name)
@@ -79,21 +79,21 @@ def show_plan(prepared: Prepared, out: TextIO, *, as_json: bool, as_script: bool
 
 def _plan_file(name: str, out: TextIO) -> int:
     if name == "-":
-        return plan_lines(sys.stdin, out)
+        return plan_jobs(sys.stdin, out)
     try:
         with Path(name).open(encoding="utf-8") as lines:
-            return plan_lines(lines, out)
+            return plan_jobs(lines, out)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--jobs is {name!r}, which cannot be read: {error}.") from error
 
 
-def plan_lines(lines: Iterable[str], out: TextIO) -> int:
-    """Plan each job of a JSON Lines file as on the recording machine, a JSON line each.
+def plan_jobs(lines: Iterable[str], out: TextIO) -> int:
+    """Print the plans of the jobs in a JSON Lines file as on the recorded machine, one per line.
 
-    A job that cannot be planned gives a line with ``job`` and ``error``; the exit code is then 2.
+    For a job that cannot be planned the line has ``job`` and ``error``, and the exit code is 2.
     """
     code = 0
-    for job, plan in _planned(lines):
+    for job, plan in _plan_each(lines):
         if isinstance(plan, str):
             code = 2
             print(json.dumps({"job": job, "error": plan}), file=out)
@@ -102,7 +102,7 @@ def plan_lines(lines: Iterable[str], out: TextIO) -> int:
     return code
 
 
-def _planned(lines: Iterable[str]) -> Iterator[tuple[Any, dict[str, object] | str]]:
+def _plan_each(lines: Iterable[str]) -> Iterator[tuple[Any, dict[str, object] | str]]:
     for line in lines:
         if not line.strip():
             continue

@@ -1,4 +1,4 @@
-"""What verbs that plan a job share: find the tree, read the job, plan it, open the machine."""
+"""Shared by the commands that plan a job: locate the checkout, read the job, and plan it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from ci_sessions.job.job import Job
     from ci_sessions.plan.plan import Plan
 
-__all__ = ["Prepared", "local_label", "prepare", "read_named_job"]
+__all__ = ["PreparedJob", "local_label", "prepare_job", "read_known_job"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Prepared:
-    """A job that can be shown or run: its plan, the tree, the machine, the caller's environment."""
+class PreparedJob:
+    """A job that is ready to be shown or run."""
 
     plan: Plan
     checkout: Checkout
@@ -37,53 +37,53 @@ class Prepared:
 
     @property
     def root(self) -> Path:
-        """The root of the tree, which every prepared job has."""
+        """The root of the checkout."""
         return self.machine.root
 
 
 def local_label() -> str:
-    """Return the BUILD_ENVIRONMENT of this machine, where nobody named one: a plain CPU build."""
+    """Return the default build label on this machine: a plain CPU build."""
     machine = {"x86_64": "", "arm64": "aarch64-"}.get(platform.machine(), f"{platform.machine()}-")
     return f"linux-{machine}py{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def read_named_job(environment: Environment, options: JobOptions) -> Job:
-    """Return the job that options and environment name; raise one error with all faults."""
+def read_known_job(environment: Environment, options: JobOptions) -> Job:
+    """Read the job from the options and the environment, and reject unknown configurations."""
     return read_job(environment, options, config_facts)
 
 
-def prepare(
+def prepare_job(
     options: JobOptions,
-    named_checkout: str | None,
+    checkout_path: str | None,
     selection: SelectionGroup,
     environment: Environment,
     *,
     with_added: bool,
-) -> Prepared:
-    """Plan a job for its checkout, and open the machine that will answer for it.
+) -> PreparedJob:
+    """Plan a job for its checkout. Raises one error with all problems.
 
-    ``with_added``: whether tests that test.sh lacks are wanted where the options do not say.
+    ``with_added``: include the tests that test.sh does not have, unless the options say otherwise.
     """
-    root, faults = Path(), []
+    root, problems = Path(), []
     try:
-        root = find_checkout(named_checkout, Path.cwd())
+        root = find_checkout(checkout_path, Path.cwd())
     except CheckoutError as error:
-        faults.append(str(error.args[0]))
+        problems.append(str(error.args[0]))
     try:
-        job = read_named_job(environment, options)
+        job = read_known_job(environment, options)
     except InputError as error:
-        if faults:
-            raise InputError(*faults, *error.faults) from error
+        if problems:
+            raise InputError(*problems, *error.problems) from error
         raise
-    if faults:
-        raise CheckoutError(*faults)
+    if problems:
+        raise CheckoutError(*problems)
     checkout = read_checkout(root, machine=platform.machine(), hf_cache=environment[HF_CACHE])
-    plan = _selected(plan_job(job, checkout), selection, with_added=with_added)
-    machine = Machine(root, environment.texts, plan.questions)
-    return Prepared(plan=plan, checkout=checkout, machine=machine, environment=environment)
+    plan = _select(plan_job(job, checkout), selection, with_added=with_added)
+    machine = Machine(root, environment.variables, plan.questions)
+    return PreparedJob(plan=plan, checkout=checkout, machine=machine, environment=environment)
 
 
-def _selected(plan: Plan, selection: SelectionGroup, *, with_added: bool) -> Plan:
+def _select(plan: Plan, selection: SelectionGroup, *, with_added: bool) -> Plan:
     wants_added = with_added if selection.added is None else selection.added
     if not wants_added:
         plan = plan.without_added()

@@ -1,4 +1,4 @@
-"""``rollout``: what the records say of each phase, with verdicts; ``--apply`` takes one step."""
+"""``rollout``: evidence and a verdict for each configuration; ``--apply`` changes the shares."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 from ci_sessions import clock
 from ci_sessions.cli.options import OptionParser, Options, parse_options
 from ci_sessions.errors import InputError
-from ci_sessions.gate.evidence import Action, Evidence, collect, judge, relevant
+from ci_sessions.gate.evidence import Action, Evidence, collect_evidence, judge, relevant_runs
 from ci_sessions.gate.rollout import read_rollout, with_share
 from ci_sessions.records.query import read_summaries
 from ci_sessions.records.store import FOLDER
@@ -20,7 +20,7 @@ from ci_sessions.report.rollout import describe_rollout, rollout_to_json
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ci_sessions.cli.options import Call
+    from ci_sessions.cli.options import Context
     from ci_sessions.gate.evidence import Verdict
     from ci_sessions.gate.rollout import Rollout
 
@@ -37,56 +37,58 @@ class RolloutOptions(Options):
     apply: bool = False
 
     @classmethod
-    def add_to(cls, parser: OptionParser, *, is_named: bool) -> None:
+    def add_arguments(cls, parser: OptionParser, *, has_config: bool) -> None:
         """Add the options."""
         add = parser.add_argument
-        add("--rollout", metavar="FILE", help="the roll-out file (else the one that is shipped)")
-        add("--records", metavar="DIR", help="a folder of records, or a pattern of their files")
+        add("--rollout", metavar="FILE", help="rollout file (default: the bundled one)")
+        add("--records", metavar="DIR", help="folder with records, or a glob pattern of files")
         add("--json", action="store_true", help="print JSON")
-        add("--apply", action="store_true", help="change the file by one step")
+        add("--apply", action="store_true", help="change each share by one step if it is due")
 
 
-def main(words: Sequence[str], call: Call) -> int:
-    """Print the evidence and a verdict for each configuration; with ``--apply``, take one step.
+def main(argv: Sequence[str], context: Context) -> int:
+    """Print the evidence and a verdict for each configuration; with ``--apply``, change the file.
 
-    The exit code is 1 when a roll-back is due (and was not applied), else 0.
+    The exit code is 1 if a rollback is due and was not applied, otherwise 0.
     """
-    options = parse_options(RolloutOptions, words, call)
+    options = parse_options(RolloutOptions, argv, context)
     path = Path(options.rollout) if options.rollout else None
     rollout = read_rollout(path)
-    found = collect(relevant(read_summaries(_record_files(options.records)), rollout))
+    found = collect_evidence(relevant_runs(read_summaries(_record_files(options.records)), rollout))
     evidence = {name: found.get(name, Evidence(name)) for name in rollout.configurations}
     verdicts = {name: judge(item, rollout) for name, item in evidence.items()}
     if options.json:
         data = rollout_to_json(rollout, evidence, verdicts)
-        print(json.dumps(data, indent=1), file=call.out)
+        print(json.dumps(data, indent=1), file=context.out)
     else:
-        print(describe_rollout(rollout, evidence, verdicts), file=call.out)
+        print(describe_rollout(rollout, evidence, verdicts), file=context.out)
     if options.apply:
-        return _apply(rollout, verdicts, path, call.out)
+        return _apply(rollout, verdicts, path, context.out)
     return int(any(item.action is Action.ROLL_BACK for item in verdicts.values()))
 
 
-def _record_files(named: str | None) -> list[Path]:
-    """Return the record files below a folder, or that a pattern such as ``a/**/*.jsonl`` names."""
-    if named is None:
-        named = FOLDER
-    if any(char in named for char in "*?["):
-        return [Path(name) for name in sorted(glob.glob(named, recursive=True))]  # noqa: PTH207 - Path.glob takes no absolute pattern
-    return sorted(Path(named).rglob("*.jsonl"))
+def _record_files(source: str | None) -> list[Path]:
+    """Return the record files in a folder, or those that match a glob such as ``a/**/*.jsonl``."""
+    if source is None:
+        source = FOLDER
+    if any(char in source for char in "*?["):
+        return [Path(name) for name in sorted(glob.glob(source, recursive=True))]  # noqa: PTH207 - Path.glob rejects absolute patterns
+    return sorted(Path(source).rglob("*.jsonl"))
 
 
 def _apply(
     rollout: Rollout, verdicts: Mapping[str, Verdict], path: Path | None, out: TextIO
 ) -> int:
-    """Write the shares that the verdicts lead to, one step each, and say what was done."""
+    """Write the new shares to the rollout file, and print each change."""
     if path is None:
-        raise InputError("--apply changes a file: name yours with --rollout FILE.")
+        raise InputError(
+            "--apply does not change the bundled file: pass your own with --rollout FILE."
+        )
     changed = False
     for config, verdict in verdicts.items():
         share = rollout.configurations[config].share
         if verdict.share != share:
-            text = with_share(rollout, config, verdict.share, clock.stamp())
+            text = with_share(rollout, config, verdict.share, clock.timestamp())
             rollout = replace(rollout, source=text)
             print(f"applied: {config} {share} % → {verdict.share} % in {path}", file=out)
             changed = True

@@ -1,4 +1,4 @@
-"""The verbs: what each does, and where it is. A verb's module is imported when it is called."""
+"""The commands and their summaries. The module of a command is imported only when it is called."""
 
 from __future__ import annotations
 
@@ -9,27 +9,25 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from ci_sessions.cli.options import Call
+    from ci_sessions.cli.options import Context
 
-__all__ = ["VERBS", "load_verb"]
+__all__ = ["COMMANDS", "load_command"]
 
-VERBS: Mapping[str, str] = MappingProxyType(
+COMMANDS: Mapping[str, str] = MappingProxyType(
     {
-        "plan": "Show what a job would run, and run nothing.",
-        "run": "Run the job that options and environment name, in Python.",
-        "dispatch": "Run the job that the environment names, in Python or by the script, as the "
-        "flag says.",
-        "explain": "Say why a job runs what it runs, and what another shard or build would change.",
-        "matrix": "Print the scheduled jobs, all or of one workflow, for GitHub's fromJSON.",
-        "parity": "Prove that the plans run what the checkout's own test.sh runs.",
-        "rollout": "Show what the records say of each phase, with verdicts; --apply takes one "
-        "step.",
+        "plan": "Show what a job would run, without running it.",
+        "run": "Run a job in Python.",
+        "dispatch": "Run a job in Python or with its script, depending on USE_PYTHON_TEST_RUNNER.",
+        "explain": "Explain what a job runs, and what another shard or build would change.",
+        "matrix": "Print the scheduled jobs, of all workflows or one, as a GitHub Actions matrix.",
+        "parity": "Check that the plans run what the checkout's own test.sh runs.",
+        "rollout": "Show the evidence and a verdict for each configuration of the rollout.",
     }
 )
-"""Each verb, and what it does."""
+"""Each command with its summary."""
 
 
-def load_verb(verb: str) -> Callable[[Sequence[str], Call], int]:
-    """Import a verb's module and return its function: options and call to an exit code."""
-    module = importlib.import_module(f"ci_sessions.cli.{verb}")
-    return cast("Callable[[Sequence[str], Call], int]", module.main)
+def load_command(name: str) -> Callable[[Sequence[str], Context], int]:
+    """Import a command's module and return its ``main``, which returns an exit code."""
+    module = importlib.import_module(f"ci_sessions.cli.{name}")
+    return cast("Callable[[Sequence[str], Context], int]", module.main)

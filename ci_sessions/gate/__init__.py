@@ -1,1 +1,1 @@
-"""Who runs a job, Python or the shell, and what the records say about it."""
+"""The choice between Python and the shell for each job, and the evidence in the records."""

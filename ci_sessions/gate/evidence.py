@@ -1,8 +1,8 @@
-"""What the records say about the roll-out: rates with intervals, times of pairs, verdicts.
+"""Evidence for the rollout from the records: rates with intervals, paired times, verdicts.
 
-A verdict holds at the edge of an interval, never at the mean: a configuration is promoted when even
-the pessimistic edge is inside its targets, rolled back when even the optimistic one is outside, and
-held in between, with how many more runs it takes.
+Verdicts are based on confidence limits, never on means. A configuration is promoted if even the
+pessimistic limits meet its targets, and rolled back if even an optimistic limit misses one. In
+between it is held, and the verdict says how many more runs are needed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from ci_sessions.records.record import Outcome
 from ci_sessions.records.route import Fallback, Runner
+from ci_sessions.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,18 +32,18 @@ __all__ = [
     "Rate",
     "Verdict",
     "bootstrap_median",
-    "collect",
+    "collect_evidence",
     "judge",
-    "relevant",
+    "relevant_runs",
     "wilson",
 ]
 
 _Z = 1.959963984540054  # 95 %, two-sided
 _RESAMPLES = 1000
-_MOST_PAIRS = 500  # the newest; more would only cost time
-_FEWEST_TO_ROLL_BACK = 20  # runs; below, a single fault says little
-_FEWEST_PAIRS = 10
-_FEWEST_SHADOWS = 20  # before a configuration's first job runs in Python
+_MAX_PAIRS = 500  # the newest ones; more would only cost time
+_MIN_RUNS_TO_ROLL_BACK = 20  # with fewer, a single failure proves little
+_MIN_PAIRS = 10
+_MIN_SHADOWS = 20  # before a configuration's first job runs in Python
 
 
 # --- statistics
@@ -50,7 +51,7 @@ _FEWEST_SHADOWS = 20  # before a configuration's first job runs in Python
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A range that holds the true value with 95 % confidence."""
+    """A 95 % confidence interval."""
 
     low: float
     high: float
@@ -58,7 +59,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """``hits`` of ``total``, with Wilson's interval."""
+    """``hits`` of ``total``, with its Wilson score interval."""
 
     hits: int
     total: int
@@ -70,11 +71,14 @@ class Rate:
 
     @property
     def interval(self) -> Interval:
-        """Wilson's interval; all of 0 to 1 where nothing was seen."""
+        """The Wilson score interval; 0 to 1 without any runs."""
         return wilson(self.hits, self.total)
 
-    def needs(self, target: float) -> int:
-        """How many more runs at this rate until the upper edge is below ``target``; -1 is never."""
+    def runs_needed(self, target: float) -> int:
+        """Return how many more runs at this rate bring the upper limit below ``target``.
+
+        -1 if no number of runs does.
+        """
         if self.value >= target:
             return -1
         low, high = self.total, max(self.total, 1)
@@ -88,7 +92,7 @@ class Rate:
 
 
 def wilson(hits: int, total: int) -> Interval:
-    """Return Wilson's score interval of a fraction, at 95 %."""
+    """Return the 95 % Wilson score interval of a fraction."""
     if total == 0:
         return Interval(0.0, 1.0)
     fraction, square = hits / total, _Z * _Z
@@ -102,13 +106,13 @@ def wilson(hits: int, total: int) -> Interval:
 
 
 def bootstrap_median(values: Sequence[float], seed: int = 0) -> Interval:
-    """Return the bootstrap interval of a median, at 95 %; the seed makes it repeatable."""
+    """Return the 95 % bootstrap interval of a median; the seed makes it reproducible."""
     return _resampled(tuple(values), seed) if values else Interval(0.0, math.inf)
 
 
 @functools.lru_cache(maxsize=256)
 def _resampled(values: tuple[float, ...], seed: int) -> Interval:
-    """Resample, once for the same values: a verdict and its table both ask."""
+    """Resample. Cached, since both the verdict and the table use the interval."""
     source = random.Random(seed)  # noqa: S311 - resampling, not a secret
     medians = sorted(
         statistics.median(source.choices(values, k=len(values))) for _ in range(_RESAMPLES)
@@ -122,7 +126,10 @@ def _resampled(values: tuple[float, ...], seed: int) -> Interval:
 
 @dataclass(slots=True)
 class Evidence:
-    """One configuration's runs. ``timed`` holds each green pair: when, and Python over shell."""
+    """The runs of one configuration.
+
+    ``timed`` has a start time, and Python's time divided by the shell's, for each passing pair.
+    """
 
     config: str
     python: list[Summary] = field(default_factory=list)
@@ -132,50 +139,51 @@ class Evidence:
     timed: list[tuple[str, float]] = field(default_factory=list)
     pairs: int = 0
     shadows: int = 0
-    shadow_faults: list[Summary] = field(default_factory=list)
+    failed_shadows: list[Summary] = field(default_factory=list)
 
     @property
     def ratios(self) -> list[float]:
-        """Python's time over the shell's, of the newest pairs."""
-        return [ratio for _, ratio in sorted(self.timed)[-_MOST_PAIRS:]]
+        """Python's time divided by the shell's, for each of the newest pairs."""
+        return [ratio for _, ratio in sorted(self.timed)[-_MAX_PAIRS:]]
 
     @property
     def attempts(self) -> int:
-        """How often Python was to run the job."""
-        unseen = [run for run in self.fallbacks if run.fallback != Fallback.BUG_IN_RUN]
-        return len(self.python) + len(unseen)
+        """The number of jobs that Python should have run."""
+        # After a bug in the run, the Python run has a record of its own.
+        unrecorded = [run for run in self.fallbacks if run.fallback != Fallback.BUG_IN_RUN]
+        return len(self.python) + len(unrecorded)
 
     @property
     def errors(self) -> list[Summary]:
-        """Runs that ended in a fault of the runner."""
+        """The runs in which the runner failed."""
         return [run for run in self.python if run.outcome is Outcome.RUNNER_ERROR]
 
     @property
     def fallback_rate(self) -> Rate:
-        """How often the job went back to the shell."""
+        """The rate of fallbacks to the shell."""
         return Rate(len(self.fallbacks), self.attempts)
 
     @property
     def error_rate(self) -> Rate:
-        """How often the runner itself failed."""
+        """The rate of runner errors."""
         return Rate(len(self.errors), self.attempts)
 
     @property
     def slowdown(self) -> float | None:
-        """The median of Python's time over the shell's, less 1."""
+        """The median of ``ratios``, minus 1; None without pairs."""
         return statistics.median(self.ratios) - 1 if self.ratios else None
 
     @property
     def slowdown_interval(self) -> Interval:
-        """Its interval."""
-        edges = bootstrap_median(self.ratios)
-        return Interval(edges.low - 1, edges.high - 1)
+        """The interval of ``slowdown``."""
+        limits = bootstrap_median(self.ratios)
+        return Interval(limits.low - 1, limits.high - 1)
 
 
-def relevant(runs: Iterable[Summary], rollout: Rollout) -> Iterator[Summary]:
-    """Keep the runs that say something of the roll-out as it stands.
+def relevant_runs(runs: Iterable[Summary], rollout: Rollout) -> Iterator[Summary]:
+    """Yield the runs that count for the current state of the rollout.
 
-    Whole runs that the gate routed, since the configuration's share was last changed.
+    These are complete runs that the gate routed since the configuration's share last changed.
     """
     since = {config: entry.since for config, entry in rollout.configurations.items()}
     for run in runs:
@@ -183,8 +191,8 @@ def relevant(runs: Iterable[Summary], rollout: Rollout) -> Iterator[Summary]:
             yield run
 
 
-def collect(runs: Iterable[Summary]) -> dict[str, Evidence]:
-    """Sort runs into evidence by configuration; interrupted and cut-off runs say nothing."""
+def collect_evidence(runs: Iterable[Summary]) -> dict[str, Evidence]:
+    """Group runs by configuration. Interrupted and aborted runs are ignored."""
     found: dict[str, Evidence] = {}
     pairs: dict[tuple[str, str, str], dict[Runner, list[Summary]]] = defaultdict(dict)
     for run in runs:
@@ -193,8 +201,8 @@ def collect(runs: Iterable[Summary]) -> dict[str, Evidence]:
         evidence = found.setdefault(run.config, Evidence(run.config))
         if run.shadow is not None:
             evidence.shadows += 1
-            if not run.shadow.is_clean:
-                evidence.shadow_faults.append(run)
+            if not run.shadow.is_success:
+                evidence.failed_shadows.append(run)
         if run.fallback:
             evidence.fallbacks.append(run)
             continue
@@ -209,7 +217,7 @@ def collect(runs: Iterable[Summary]) -> dict[str, Evidence]:
 
 
 def _compare(evidence: Evidence, python: list[Summary], shell: list[Summary]) -> None:
-    """Compare the routes on the same job and commit, run by run in the order of time."""
+    """Compare the Python and shell runs of the same job and commit, paired in order of time."""
     for ours, theirs in zip(
         sorted(python, key=lambda run: run.started),
         sorted(shell, key=lambda run: run.started),
@@ -218,7 +226,7 @@ def _compare(evidence: Evidence, python: list[Summary], shell: list[Summary]) ->
         evidence.pairs += 1
         if ours.is_pass != theirs.is_pass:
             evidence.disagreements.append(ours)
-        elif ours.is_pass and theirs.wall > 0:  # how fast a job fails says nothing
+        elif ours.is_pass and theirs.wall > 0:  # the time of a failed run is meaningless
             evidence.timed.append((ours.started, ours.wall / theirs.wall))
 
 
@@ -239,75 +247,76 @@ class Action(str, enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An action, the share it leads to, and why."""
+    """An action, the share that it leads to, and the reason."""
 
     action: Action
     share: int
-    why: str
+    reason: str
     runs: tuple[str, ...] = ()
 
 
 def judge(evidence: Evidence, rollout: Rollout) -> Verdict:
-    """Judge one configuration against the targets of the roll-out."""
+    """Compare one configuration with the targets of the rollout."""
     entry = rollout.configurations[evidence.config]
     below = [step for step in rollout.steps if step < entry.share]
     above = [step for step in rollout.steps if step > entry.share]
-    bad = _outside(evidence, rollout.targets)
-    if bad is not None:
-        why, runs = bad
+    missed = _missed_target(evidence, rollout.targets)
+    if missed is not None:
+        reason, runs = missed
         if entry.share == 0:
-            return Verdict(Action.HOLD, 0, why)
+            return Verdict(Action.HOLD, 0, reason)
         share = max(below, default=0)
-        return Verdict(Action.ROLL_BACK, share, why, tuple(run.id for run in runs))
+        return Verdict(Action.ROLL_BACK, share, reason, tuple(run.id for run in runs))
     if entry.phase not in rollout.open_phases:
         return Verdict(Action.HOLD, entry.share, f"phase {entry.phase} is closed")
     first = entry.share == 0 and not evidence.attempts
-    missing = _unshadowed(evidence) if first else _missing(evidence, rollout.targets)
+    missing = _missing_shadows(evidence) if first else _missing(evidence, rollout.targets)
     if missing:
         return Verdict(Action.HOLD, entry.share, "; ".join(missing))
     if not above:
-        return Verdict(Action.DONE, entry.share, f"all jobs of phase {entry.phase} run in Python")
+        return Verdict(Action.DONE, entry.share, "all of its jobs run in Python")
     return Verdict(Action.PROMOTE, min(above), f"{entry.share} % → {min(above)} %")
 
 
-def _outside(evidence: Evidence, targets: Targets) -> tuple[str, list[Summary]] | None:
-    """Return what is surely outside a target, and the runs that say so."""
+def _missed_target(evidence: Evidence, targets: Targets) -> tuple[str, list[Summary]] | None:
+    """Return the target that is missed with 95 % confidence, and the runs that show it."""
     rates = (
         ("falls back", evidence.fallback_rate, targets.fallback, evidence.fallbacks),
         ("runner fails", evidence.error_rate, targets.errors, evidence.errors),
     )
     for what, rate, target, runs in rates:
-        if rate.total >= _FEWEST_TO_ROLL_BACK and rate.interval.low >= target:
+        if rate.total >= _MIN_RUNS_TO_ROLL_BACK and rate.interval.low >= target:
             low = f"{100 * rate.interval.low:.1f} %"
             return f"{what} in at least {low} of runs, target {100 * target:g} %", runs
     low_time = evidence.slowdown_interval.low if evidence.ratios else -1.0
-    if len(evidence.ratios) >= _FEWEST_PAIRS and low_time >= targets.time:
+    if len(evidence.ratios) >= _MIN_PAIRS and low_time >= targets.time:
         return f"takes at least {100 * low_time:.1f} % longer, target {100 * targets.time:g} %", []
     return None
 
 
-def _unshadowed(evidence: Evidence) -> list[str]:
-    """Return what is missing before the first job may run in Python: clean shadow runs."""
-    if evidence.shadow_faults:
-        return [f"{len(evidence.shadow_faults)} shadow runs that differ or have no plan"]
-    more = _FEWEST_SHADOWS - evidence.shadows
-    return [f"{more} more shadow runs"] if more > 0 else []
+def _missing_shadows(evidence: Evidence) -> list[str]:
+    """Return what is missing before the first job may run in Python: successful shadow runs."""
+    if evidence.failed_shadows:
+        return [f"{count(len(evidence.failed_shadows), 'shadow run')} did not match the script"]
+    more = _MIN_SHADOWS - evidence.shadows
+    return [f"{count(more, 'more shadow run')} needed"] if more > 0 else []
 
 
 def _missing(evidence: Evidence, targets: Targets) -> list[str]:
-    """Return what is not shown yet, each with what it takes."""
+    """Return the evidence that is still missing, with how much more is needed."""
     missing = []
     for what, rate, target in (
         ("fallback", evidence.fallback_rate, targets.fallback),
         ("errors", evidence.error_rate, targets.errors),
     ):
         if rate.interval.high >= target:
-            more = rate.needs(target)
-            missing.append(f"{what}: {more} more runs" if more > 0 else f"{what} above its target")
+            more = rate.runs_needed(target)
+            needed = f"{count(more, 'more run')} needed" if more > 0 else "above its target"
+            missing.append(f"{what}: {needed}")
     if evidence.disagreements:
-        missing.append(f"{len(evidence.disagreements)} disagreements to look at")
-    if len(evidence.ratios) < _FEWEST_PAIRS:
-        missing.append(f"time: {_FEWEST_PAIRS - len(evidence.ratios)} more pairs")
+        missing.append(f"{count(len(evidence.disagreements), 'disagreement')} to investigate")
+    if len(evidence.ratios) < _MIN_PAIRS:
+        missing.append(f"time: {count(_MIN_PAIRS - len(evidence.ratios), 'more pair')} needed")
     elif evidence.slowdown_interval.high >= targets.time:
-        missing.append("time: not yet surely inside its target")
+        missing.append("time: may still exceed its target")
     return missing

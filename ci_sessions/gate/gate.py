@@ -1,6 +1,6 @@
-"""Who runs a job, Python or the shell, and why: a pure function of job, flag and roll-out.
+"""Whether Python or the shell runs a job: a pure function of the job, the flag and the rollout.
 
-The flag is USE_PYTHON_TEST_RUNNER. Its default is the shell.
+The flag is USE_PYTHON_TEST_RUNNER. The default is the shell.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ONNX_SCRIPT = ".ci/onnx/test.sh"
 
 
 class Flag(str, enum.Enum):
-    """What the flag says."""
+    """The values of the flag."""
 
     UNSET = "unset"
     OFF = "0"
@@ -38,7 +38,7 @@ class Flag(str, enum.Enum):
         return self.value
 
 
-_WORDS = {
+_FLAGS = {
     "": Flag.UNSET,
     "0": Flag.OFF,
     "false": Flag.OFF,
@@ -55,17 +55,17 @@ _REASONS = {
 
 
 def read_flag(text: str | None) -> Flag:
-    """Read the flag; anything unknown is an error, never a silent default."""
-    flag = _WORDS.get((text or "").strip().lower())
+    """Parse the flag. Raises InputError for any unknown value, rather than using a default."""
+    flag = _FLAGS.get((text or "").strip().lower())
     if flag is None:
         raise InputError(
-            f"{USE_PYTHON_TEST_RUNNER.name} is {text!r}: give 1 (Python), 0 (shell), rollout (by "
-            "phase and share) or shadow (shell, with the Python plan compared beside it)."
+            f"{USE_PYTHON_TEST_RUNNER.name} is {text!r}: use 1 (Python), 0 (shell), rollout (by "
+            "phase and share) or shadow (shell, while the Python plan is compared with it)."
         )
     return flag
 
 
-def choose(  # noqa: PLR0913 - each is a thing that the decision depends on
+def choose(  # noqa: PLR0913 - the decision depends on all of them
     job: Job,
     checkout: Checkout,
     flag: Flag,
@@ -74,10 +74,10 @@ def choose(  # noqa: PLR0913 - each is a thing that the decision depends on
     is_native: bool = False,
     no_fallback: bool = False,
 ) -> Route:
-    """Decide who runs a job. ``rollout`` is asked only when the flag says so.
+    """Decide who runs a job. ``rollout`` is called only if the flag is ``rollout``.
 
-    ``is_native``: the script knows nothing of the configuration, so it can neither run the job nor
-    take it back.
+    ``is_native``: the script does not know the configuration, so it cannot run the job, not even
+    as a fallback.
     """
     shell = Route(
         runner=Runner.SHELL,
@@ -94,11 +94,11 @@ def choose(  # noqa: PLR0913 - each is a thing that the decision depends on
         return replace(shell, reason=Reason.ONNX, script=_ONNX_SCRIPT)
     if flag is Flag.ON:
         return replace(shell, runner=Runner.PYTHON)
-    return _by_rollout(job, shell, rollout()) if flag is Flag.ROLLOUT else shell
+    return _choose_by_rollout(job, shell, rollout()) if flag is Flag.ROLLOUT else shell
 
 
-def _by_rollout(job: Job, shell: Route, state: Rollout) -> Route:
-    """Decide by phase and bucket; what the file does not name stays with the shell."""
+def _choose_by_rollout(job: Job, shell: Route, state: Rollout) -> Route:
+    """Decide by phase and bucket; configurations that are not in the file stay in the shell."""
     entry = state.configurations.get(job.config)
     if entry is None:
         return replace(shell, reason=Reason.NOT_IN_ROLLOUT)

@@ -1,14 +1,16 @@
-"""The state of the migration: phases, shares, targets, as a TOML file says them."""
+"""The state of the rollout, from a TOML file: phases, shares and targets."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING
 
+from ci_sessions.clock import iso_timestamp
 from ci_sessions.errors import RolloutError
-from ci_sessions.toml import read_toml
+from ci_sessions.toml import Fields, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +26,7 @@ BUCKETS = 100
 class Configuration:
     """A configuration's phase, and the percentage of its jobs that run in Python.
 
-    ``since`` is when the share was last changed (ISO 8601, UTC): older runs say nothing of it.
+    ``since`` is when the share last changed (ISO 8601, UTC): older runs do not count.
     """
 
     phase: str
@@ -34,7 +36,7 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """Rates, as fractions, that a configuration must stay below."""
+    """The rates, as fractions, that a configuration must stay below."""
 
     fallback: float
     errors: float
@@ -43,7 +45,7 @@ class Targets:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rollout:
-    """What the file says. ``source`` is the file's text, for edits that keep its comments."""
+    """The content of the file. ``source`` is its text, for edits that preserve comments."""
 
     salt: str
     steps: tuple[int, ...]
@@ -53,80 +55,92 @@ class Rollout:
     source: str = ""
 
     def bucket(self, job_id: str) -> int:
-        """Return a job's bucket, 0 to 99: the same for every run of the job."""
+        """Return a job's bucket, 0 to 99, the same for every run of the job."""
         return bucket_of(job_id, self.salt)
 
 
 def bucket_of(job_id: str, salt: str) -> int:
-    """Hash a job's id: no randomness, so a rerun never flips, and a higher share only adds jobs."""
+    """Hash a job's id, so that a rerun stays in its bucket and a higher share only adds jobs."""
     digest = hashlib.sha256(f"{salt}:{job_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") % BUCKETS
 
 
 def read_rollout(path: Path | None = None) -> Rollout:
-    """Read a file, or the one that is shipped. Raises ``RolloutError`` with all that is wrong."""
+    """Read a rollout file, by default the bundled one. Raises RolloutError with all problems."""
     file = read_toml(path, "rollout.toml", format_version=FORMAT, error=RolloutError)
-    data = file.data
-    faults = list(_faults(data))
-    if faults:
-        raise RolloutError(*(f"{file.name}: {fault}" for fault in faults))
+    problems: list[str] = []
+    rollout = _parse(Fields(file.data, problems), file.text)
+    if problems:
+        raise RolloutError(*(f"{file.name}: {problem}" for problem in problems))
+    return rollout
+
+
+def _parse(file: Fields, text: str) -> Rollout:
+    file.only("format", "salt", "steps", "targets", "phases", "configurations")
+    targets, phases, configurations = map(file.table, ("targets", "phases", "configurations"))
+    targets.only("fallback", "errors", "time")
+    entries = {name: configurations.table(name) for name in configurations.data}
     return Rollout(
-        salt=data["salt"],
-        steps=tuple(data["steps"]),
-        targets=Targets(**{key: float(value) for key, value in data["targets"].items()}),
-        open_phases=frozenset(name for name, phase in data["phases"].items() if phase["open"]),
-        configurations={
-            config: Configuration(str(entry["phase"]), entry["share"], str(entry.get("since", "")))
-            for config, entry in data["configurations"].items()
-        },
-        source=file.text,
+        salt=file.string("salt"),
+        steps=_parse_steps(file),
+        targets=Targets(
+            fallback=targets.number("fallback", 0, 1),
+            errors=targets.number("errors", 0, 1),
+            time=targets.number("time", 0, 10),
+        ),
+        open_phases=frozenset(name for name in phases.data if phases.table(name).boolean("open")),
+        configurations={name: _parse_entry(entry, phases) for name, entry in entries.items()},
+        source=text,
     )
 
 
-_SHAPE = {"salt": str, "steps": list, "targets": dict, "phases": dict, "configurations": dict}
+def _parse_steps(file: Fields) -> tuple[int, ...]:
+    steps = file.data.get("steps")
+    if isinstance(steps, list) and all(type(step) is int for step in steps):
+        is_rising = steps == sorted(set(steps))
+        if steps and is_rising and (steps[0], steps[-1]) == (0, BUCKETS):
+            return tuple(steps)
+    file.report("steps", f"a rising list of percentages from 0 to {BUCKETS}")
+    return (0, BUCKETS)
 
 
-def _faults(data: dict[str, Any]) -> list[str]:
-    missing = [
-        f"{key} is {data.get(key)!r}: give a {kind.__name__}."
-        for key, kind in _SHAPE.items()
-        if not isinstance(data.get(key), kind)
-    ]
-    if missing:
-        return missing
-    faults = []
-    if set(data["targets"]) != {"fallback", "errors", "time"}:
-        faults.append("targets needs fallback, errors and time, and nothing else.")
-    phases = data["phases"]
-    faults += [
-        f"phases.{name} needs open = true or false."
-        for name, phase in phases.items()
-        if not isinstance(phase, dict) or not isinstance(phase.get("open"), bool)
-    ]
-    for config, entry in data["configurations"].items():
-        share = entry.get("share") if isinstance(entry, dict) else None
-        if not isinstance(share, int) or not 0 <= share <= BUCKETS:
-            faults.append(
-                f"configurations.{config}: share is {share!r}: give a percentage, 0 to 100."
-            )
-        elif str(entry.get("phase")) not in phases:
-            known = ", ".join(phases)
-            faults.append(
-                f"configurations.{config}: phase is {entry.get('phase')!r}: one of {known}."
-            )
-    return faults
+def _parse_entry(entry: Fields, phases: Fields) -> Configuration:
+    entry.only("phase", "share", "since")
+    return Configuration(
+        phase=entry.choice("phase", tuple(phases.data)),
+        share=entry.integer("share", 0, BUCKETS),
+        since=_parse_since(entry),
+    )
+
+
+def _parse_since(entry: Fields) -> str:
+    """Return a time as records have it, so that it can be compared with theirs."""
+    since = entry.data.get("since", "")
+    if not since:
+        return ""
+    try:
+        time = since if isinstance(since, datetime) else datetime.fromisoformat(_iso(since))
+        return iso_timestamp(time)
+    except (TypeError, ValueError):
+        entry.report("since", "a time such as '2026-11-24T13:59:48Z'")
+        return ""
+
+
+def _iso(text: str) -> str:
+    """Return a time in the form that Python 3.10 can read."""
+    return re.sub(r"[Zz]$", "+00:00", text)
 
 
 def with_share(rollout: Rollout, config: str, share: int, since: str) -> str:
-    """Return the file's text with one share changed, and when, and all else as it was."""
+    """Return the file's text with one configuration's ``share`` and ``since`` changed."""
     rows = re.compile(rf"^{re.escape(config)}\s*=\s*\{{.*\}}", re.MULTILINE)
     found = rows.findall(rollout.source)
     if len(found) != 1 or "share" not in found[0]:
         raise RolloutError(
-            f"the rollout file has {len(found)} lines `{config} = {{ … share = N }}`, not 1: "
-            "edit it by hand."
+            f"the rollout file must have one line `{config} = {{ … share = N }}`, but has "
+            f"{len(found)}: edit it by hand."
         )
     row = re.sub(r"\bshare\s*=\s*\d+", f"share = {share}", found[0])
     row = re.sub(r',\s*since\s*=\s*"[^"]*"', "", row)
     row = re.sub(r"\s*\}$", f', since = "{since}" }}', row)
-    return rollout.source.replace(found[0], row)
+    return rows.sub(lambda _: row, rollout.source, count=1)

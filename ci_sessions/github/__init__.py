@@ -1,1 +1,1 @@
-"""GitHub's workflows as input, and its annotations and summaries as output."""
+"""GitHub Actions: workflows as input, annotations and step summaries as output."""

@@ -1,8 +1,8 @@
-"""The part of GitHub's expression language that workflows use to hand a job its variables.
+"""The part of GitHub's expression language that workflows use to pass variables to jobs.
 
-``evaluate("matrix.rerun && '1' || '0'", context)``. An input or a matrix's key that is not there is
-None, as in GitHub's own rules. What only a run knows (``steps``, ``hashFiles``) is ``UNKNOWN``, and
-so is all that hangs on it: a condition is false only where it is false whatever that turns out.
+``evaluate("matrix.rerun && '1' || '0'", context)``. A missing input or matrix key is None, as on
+GitHub. Values known only at run time (``steps``, ``hashFiles``) are ``UNKNOWN``, and so is every
+result that depends on them: a condition is false only if it is false for every such value.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from ci_sessions.errors import InputError
 __all__ = ["UNKNOWN", "evaluate", "fill_template"]
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<text>'(?:[^']|'')*')|(?P<number>-?\d+(?:\.\d+)?)|(?P<name>[A-Za-z_][\w.*-]*)"
-    r"|\.(?P<member>[A-Za-z_][\w-]*)|(?P<sign>\|\||&&|==|!=|<=|>=|[!<>()\[\],]))"
+    r"\s*(?:(?P<string>'(?:[^']|'')*')|(?P<number>-?\d+(?:\.\d+)?)|(?P<name>[A-Za-z_][\w.*-]*)"
+    r"|\.(?P<member>[A-Za-z_][\w-]*)|(?P<operator>\|\||&&|==|!=|<=|>=|[!<>()\[\],]))"
 )
-_TEMPLATE = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
-_WORDS = {"true": True, "false": False, "null": None}
-_GIVEN = ("inputs", "matrix")
+_MAX_LENGTH = 20_000  # characters of an expression
+_LITERALS = {"true": True, "false": False, "null": None}
+_KNOWN_CONTEXTS = ("inputs", "matrix")
 
 
 class _Unknown:
-    """The one value of what only a run knows; as a condition it is not met."""
+    """The type of ``UNKNOWN``, a value that is known only at run time; it is falsy."""
 
     def __bool__(self) -> bool:
         return False
@@ -38,22 +38,32 @@ class _Unknown:
 UNKNOWN = _Unknown()
 
 
-def evaluate(text: str, context: Mapping[str, Any]) -> Any:  # noqa: ANN401 - it has any type
-    """Return an expression's value, or ``UNKNOWN``. Raises InputError where it cannot be read."""
-    return _Reader(text, context).whole()
+def evaluate(text: str, context: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JSON value
+    """Return the value of an expression, or ``UNKNOWN``. Raises InputError on a syntax error."""
+    if len(text) > _MAX_LENGTH:
+        raise InputError(f"the workflow expression {text[:80]!r}… is too long.")
+    try:
+        return _Parser(text, context).parse()
+    except RecursionError as error:
+        raise InputError(f"the workflow expression {text[:80]!r}… is nested too deeply.") from error
 
 
-def fill_template(text: Any, context: Mapping[str, Any]) -> Any:  # noqa: ANN401 - YAML holds anything
-    """Replace ``${{ … }}``; a text that is one expression becomes its value."""
+def fill_template(text: Any, context: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any YAML value
+    """Replace each ``${{ … }}``; a string that is a single expression becomes its value."""
     if not isinstance(text, str):
         return text
-    if (match := _TEMPLATE.fullmatch(text.strip())) and "}}" not in match[1]:
-        value = evaluate(match[1], context)
+    single = text.strip()
+    if single.startswith("${{") and single.find("}}") == len(single) - 2:
+        value = evaluate(single[3:-2], context)
         return None if value is UNKNOWN else value
-    return _TEMPLATE.sub(lambda found: _as_text(evaluate(found[1], context)), text)
+    parts, end = [], 0
+    while (start := text.find("${{", end)) >= 0 and (close := text.find("}}", start)) >= 0:
+        parts += [text[end:start], _to_string(evaluate(text[start + 3 : close], context))]
+        end = close + 2
+    return "".join([*parts, text[end:]])
 
 
-def _as_text(value: object) -> str:
+def _to_string(value: object) -> str:
     if value is None or value is UNKNOWN:
         return ""
     if isinstance(value, bool):
@@ -61,136 +71,137 @@ def _as_text(value: object) -> str:
     return json.dumps(value) if isinstance(value, dict | list) else str(value)
 
 
-def _contains(where: Any, what: Any) -> bool:  # noqa: ANN401 - as above
+def _contains(where: Any, what: Any) -> bool:  # noqa: ANN401 - any JSON value
     if isinstance(where, list):
         return what in where
-    return _as_text(what).lower() in _as_text(where).lower()
+    return _to_string(what).lower() in _to_string(where).lower()
 
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "contains": _contains,
-    "startsWith": lambda text, part: _as_text(text).lower().startswith(_as_text(part).lower()),
-    "endsWith": lambda text, part: _as_text(text).lower().endswith(_as_text(part).lower()),
+    "startsWith": lambda text, part: _to_string(text).lower().startswith(_to_string(part).lower()),
+    "endsWith": lambda text, part: _to_string(text).lower().endswith(_to_string(part).lower()),
     "toJSON": json.dumps,
     "fromJSON": json.loads,
     "format": lambda text, *more: re.sub(
-        r"\{(\d+)\}", lambda match: _as_text(more[int(match[1])]), _as_text(text)
+        r"\{(\d+)\}", lambda match: _to_string(more[int(match[1])]), _to_string(text)
     ),
 }
 
 
-class _Reader:
-    """Reads by recursive descent, and computes on the way: nothing here has an effect."""
+class _Parser:
+    """A recursive descent parser that evaluates as it parses; expressions have no side effects."""
 
     def __init__(self, text: str, context: Mapping[str, Any]) -> None:
         self.text = text.strip()
         self.context = context
-        self.tokens = self._split()
-        self.at = 0
+        self.tokens = self.tokenize()
+        self.position = 0
 
-    def _split(self) -> list[tuple[str, str]]:
-        tokens, at = [], 0
-        while at < len(self.text):
-            match = _TOKEN.match(self.text, at)
+    def tokenize(self) -> list[tuple[str, str]]:
+        tokens, start = [], 0
+        while start < len(self.text):
+            match = _TOKEN.match(self.text, start)
             if match is None or match.lastgroup is None:
-                raise self.fault()
+                raise self.error()
             tokens.append((match.lastgroup, match[match.lastgroup]))
-            at = match.end()
+            start = match.end()
         return tokens
 
-    def fault(self) -> InputError:
-        return InputError(f"the expression {self.text!r} of a workflow cannot be read.")
+    def error(self) -> InputError:
+        return InputError(f"the workflow expression {self.text!r} cannot be parsed.")
 
-    def whole(self) -> Any:  # noqa: ANN401 - as above
-        value = self.either()
-        if self.at != len(self.tokens):
-            raise self.fault()
+    def parse(self) -> Any:  # noqa: ANN401 - any JSON value
+        value = self.parse_or()
+        if self.position != len(self.tokens):
+            raise self.error()
         return value
 
-    def take(self, *signs: str) -> str | None:
-        if self.at < len(self.tokens) and self.tokens[self.at] in [("sign", s) for s in signs]:
-            self.at += 1
-            return self.tokens[self.at - 1][1]
+    def accept(self, *operators: str) -> str | None:
+        wanted = [("operator", operator) for operator in operators]
+        if self.position < len(self.tokens) and self.tokens[self.position] in wanted:
+            self.position += 1
+            return self.tokens[self.position - 1][1]
         return None
 
-    def either(self) -> Any:  # noqa: ANN401 - as above
-        value = self.both()
-        while self.take("||"):
-            other = self.both()
+    def parse_or(self) -> Any:  # noqa: ANN401 - any JSON value
+        value = self.parse_and()
+        while self.accept("||"):
+            other = self.parse_and()
             value = UNKNOWN if value is UNKNOWN and not other else value or other
         return value
 
-    def both(self) -> Any:  # noqa: ANN401 - as above
-        value = self.compared()
-        while self.take("&&"):
-            other = self.compared()
+    def parse_and(self) -> Any:  # noqa: ANN401 - any JSON value
+        value = self.parse_comparison()
+        while self.accept("&&"):
+            other = self.parse_comparison()
             value = other if value is UNKNOWN and not other else value and other
         return value
 
-    def compared(self) -> Any:  # noqa: ANN401 - as above
-        value = self.single()
-        while sign := self.take("==", "!=", "<", ">", "<=", ">="):
-            other = self.single()
+    def parse_comparison(self) -> Any:  # noqa: ANN401 - any JSON value
+        value = self.parse_unary()
+        while operator := self.accept("==", "!=", "<", ">", "<=", ">="):
+            other = self.parse_unary()
             if value is UNKNOWN or other is UNKNOWN:
                 value = UNKNOWN
                 continue
-            is_equal = _as_text(value).lower() == _as_text(other).lower()
-            value = {"==": is_equal, "!=": not is_equal}.get(sign)
+            is_equal = _to_string(value).lower() == _to_string(other).lower()
+            value = {"==": is_equal, "!=": not is_equal}.get(operator)
         return value
 
-    def single(self) -> Any:  # noqa: ANN401 - as above
-        if self.take("!"):
-            value = self.single()
+    def parse_unary(self) -> Any:  # noqa: ANN401 - any JSON value
+        if self.accept("!"):
+            value = self.parse_unary()
             return UNKNOWN if value is UNKNOWN else not value
-        if self.take("("):
-            value = self.either()
-            if not self.take(")"):
-                raise self.fault()
+        if self.accept("("):
+            value = self.parse_or()
+            if not self.accept(")"):
+                raise self.error()
             return value
-        if self.at >= len(self.tokens):
-            raise self.fault()
-        kind, word = self.tokens[self.at]
-        self.at += 1
-        if kind == "text":
+        if self.position >= len(self.tokens):
+            raise self.error()
+        kind, word = self.tokens[self.position]
+        self.position += 1
+        if kind == "string":
             return word[1:-1].replace("''", "'")
         if kind == "number":
             return float(word) if "." in word else int(word)
         if kind != "name":
-            raise self.fault()
-        value = self.called(word) if self.take("(") else self.named(word)
-        return self.members(value)
+            raise self.error()
+        value = self.parse_call(word) if self.accept("(") else self.look_up(word)
+        return self.parse_members(value)
 
-    def members(self, value: Any) -> Any:  # noqa: ANN401 - as above
-        """Read ``.name`` and ``[…]`` after a value, such as ``fromJSON(x).include``."""
+    def parse_members(self, value: Any) -> Any:  # noqa: ANN401 - any JSON value
+        """Parse ``.name`` and ``[…]`` after a value, as in ``fromJSON(x).include``."""
         while True:
-            if self.at < len(self.tokens) and self.tokens[self.at][0] == "member":
-                key: Any = self.tokens[self.at][1]
-                self.at += 1
-            elif self.take("["):
-                key = self.either()
-                if not self.take("]"):
-                    raise self.fault()
+            if self.position < len(self.tokens) and self.tokens[self.position][0] == "member":
+                key: Any = self.tokens[self.position][1]
+                self.position += 1
+            elif self.accept("["):
+                key = self.parse_or()
+                if not self.accept("]"):
+                    raise self.error()
             else:
                 return value
             if value is not UNKNOWN:
                 value = value.get(key) if isinstance(value, Mapping) else None
 
-    def named(self, path: str) -> Any:  # noqa: ANN401 - as above
-        if path in _WORDS:
-            return _WORDS[path]
+    def look_up(self, path: str) -> Any:  # noqa: ANN401 - any JSON value
+        if path in _LITERALS:
+            return _LITERALS[path]
         value: Any = self.context
         first, *_ = path.split(".")
         for name in path.split("."):
             value = value.get(name) if isinstance(value, Mapping) else None
-        return UNKNOWN if value is None and first not in _GIVEN else value
+        return UNKNOWN if value is None and first not in _KNOWN_CONTEXTS else value
 
-    def called(self, name: str) -> Any:  # noqa: ANN401 - as above
+    def parse_call(self, name: str) -> Any:  # noqa: ANN401 - any JSON value
         arguments = []
-        while not self.take(")"):
-            arguments.append(self.either())
-            if self.at >= len(self.tokens):
-                raise self.fault()
-            self.take(",")
+        while not self.accept(")"):
+            arguments.append(self.parse_or())
+            if self.position >= len(self.tokens):
+                raise self.error()
+            self.accept(",")
         function = _FUNCTIONS.get(name)
         if function is None or UNKNOWN in arguments:
             return UNKNOWN

@@ -1,4 +1,4 @@
-"""A run for GitHub: the job's step summary in Markdown, and an annotation per failed case."""
+"""A run on GitHub Actions: a step summary in Markdown, and an annotation for each failed case."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 __all__ = ["annotate", "step_summary"]
 
 _MARKS = {Outcome.PASSED: "✅", Outcome.SKIPPED: "⏭️"}
-_MOST_CASES = 50
+_MAX_CASES = 50
 
 
 def step_summary(run: RunRecord, repeat: str) -> str:
-    """Write the summary: each test with result, time and share; failures; how to repeat them."""
+    """Return the summary: each test with its result and time, the failures, a command to repeat."""
     job = run.job
     title = f"{job['config']} on {job['build_environment']}, shard {job['shard']}"
     lines = [f"### {_mark(run.outcome)} {title} of {job['num_shards']}", ""]
@@ -32,10 +32,10 @@ def step_summary(run: RunRecord, repeat: str) -> str:
         lines.append("")
     lines += ["| test | result | time | share | cases |", "| --- | --- | ---: | ---: | ---: |"]
     lines += [_row(run, name) for name in dict.fromkeys(step.test for step in run.steps)]
-    failures = [line for step in run.bad_steps for line in _failures(step)]
+    failures = [line for step in run.failed_steps for line in _failures(step)]
     if failures:
         lines += ["", "#### Failures", "", *failures]
-    if repeat and run.bad_steps:
+    if repeat and run.failed_steps:
         lines += ["", "Repeat the first failed step:", "", "```sh", *repeat.splitlines()[:1], "```"]
     return "\n".join([*lines, ""])
 
@@ -46,7 +46,7 @@ def _mark(outcome: Outcome) -> str:
 
 def _row(run: RunRecord, name: str) -> str:
     steps = [step for step in run.steps if step.test == name]
-    bad = [step for step in steps if step.outcome.is_bad]
+    bad = [step for step in steps if step.outcome.is_failure]
     ran = [step for step in steps if step.outcome is not Outcome.SKIPPED]
     outcome = bad[0].outcome if bad else Outcome.PASSED if ran else Outcome.SKIPPED
     wall = sum(step.wall for step in steps)
@@ -63,17 +63,17 @@ def _failures(step: StepRecord) -> Iterator[str]:
     for line in step.note.splitlines():
         yield f"> {_cell(line)}"
     cases = step.cases.failed if step.cases else ()
-    for case in cases[:_MOST_CASES]:
+    for case in cases[:_MAX_CASES]:
         yield f"- `{_cell(case.name)}` {_cell(case.message)}"
-    if len(cases) > _MOST_CASES:
-        yield f"- … and {len(cases) - _MOST_CASES} more"
+    if len(cases) > _MAX_CASES:
+        yield f"- … and {len(cases) - _MAX_CASES} more"
     if step.tail and not cases:
         yield from ("```", *step.tail, "```")
     yield ""
 
 
 def _cell(text: str) -> str:
-    """Make a text harmless in Markdown: one line, no table, no code fence, no HTML."""
+    """Escape text for a Markdown table: one line, no cell separator, code or HTML."""
     flat = " ".join(text.split())
     for char, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("`", "'")):
         flat = flat.replace(char, safe)
@@ -81,10 +81,10 @@ def _cell(text: str) -> str:
 
 
 def annotate(run: RunRecord) -> list[str]:
-    """Return a workflow command for each failed case, or each failed step that names none."""
+    """Return an ``::error`` command for each failed case, or for a failed step without cases."""
     lines: list[str] = []
-    for step in run.bad_steps:
-        cases = step.cases.failed[:_MOST_CASES] if step.cases else ()
+    for step in run.failed_steps:
+        cases = step.cases.failed[:_MAX_CASES] if step.cases else ()
         lines += [
             _annotation(f"{step.test}: {case.name}", case.message or case.fault) for case in cases
         ]

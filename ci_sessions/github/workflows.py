@@ -1,21 +1,23 @@
 """The jobs that a checkout's own ``.github/workflows`` schedule for its test script.
 
-A workflow counts when one of its steps calls the script. What the job is, its test matrix says,
-handed down through reusable workflows as a text of YAML (``test-matrix``) and up through a build
-job's outputs; which variables it gets, the ``env`` of the step says.
+A workflow counts if one of its steps calls the script. The jobs come from its test matrix, which
+is passed to reusable workflows as a YAML string (``test-matrix``) and back through a build job's
+outputs. Their variables come from the step's ``env``.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ci_sessions.checkout.files import open_regular
 from ci_sessions.errors import CheckoutError, InputError, MissingToolError
 from ci_sessions.github.expressions import UNKNOWN, evaluate, fill_template
 from ci_sessions.job import variables as v
-from ci_sessions.job.job_json import merge_lines
+from ci_sessions.job.job_json import merge_jobs
 from ci_sessions.log import logger
 
 if TYPE_CHECKING:
@@ -24,49 +26,83 @@ if TYPE_CHECKING:
 
 __all__ = ["read_workflows"]
 
-_DEEPEST = 6  # reusable workflows that call one another; GitHub allows 4
-_NAMES = tuple(one.name for one in v.NAMES_A_JOB)
-_CHOICES = tuple(one.name for one in v.VARIABLES if one.is_part_of_job)
+_MAX_DEPTH = 6  # reusable workflows that call one another; GitHub allows 4
+_MAX_FILE_SIZE = 2 << 20  # bytes
+_MAX_NODES = 500_000  # values in a workflow, with each use of an alias counted
+_MAX_MATRIX = 2_000  # entries of one matrix; GitHub allows 256
+_MAX_ENTRIES = 50_000  # entries of all matrices together
+_JOB_NAMES = tuple(one.name for one in v.JOB_VARIABLES)
+_INPUT_NAMES = tuple(one.name for one in v.VARIABLES if one.is_part_of_job)
 _EXPORT = re.compile(r"^\s*export (\w+)=['\"]?([\w.-]*)['\"]?\s*$", re.MULTILINE)
 _GITHUB = {"repository_owner": "pytorch", "repository": "pytorch/pytorch"}
 _NO_VALUE = (None, "", False)
 
 
 def read_workflows(root: Path, script: str) -> list[dict[str, Any]]:
-    """Return every job that the checkout's workflows run ``script`` for, each once, as job lines.
+    """Return each distinct job that the checkout's workflows run ``script`` for, as JSON objects.
 
-    Raises CheckoutError where there are no workflows or one is no YAML, and MissingToolError
-    without a YAML library. What a workflow computes at run time only is left out with a warning.
+    Raises CheckoutError if there are no workflows or one is not valid YAML, and MissingToolError
+    without a YAML library. Jobs that are computed at run time are left out, with a warning.
     """
     folder = root / ".github" / "workflows"
     files = sorted([*folder.glob("*.yml"), *folder.glob("*.yaml")])
     if not files:
         raise CheckoutError(
-            f"{folder} holds no workflows: name the jobs with --jobs FILE, or one by its "
+            f"{folder} contains no workflows: pass the jobs with --jobs FILE, or name one "
             "configuration."
         )
     reader = _Reader(_load(files), script)
-    return merge_lines(reader.jobs())
+    return merge_jobs(reader.jobs())
 
 
 def _load(files: list[Path]) -> dict[str, dict[str, Any]]:
     try:
-        import yaml  # noqa: PLC0415 - only those who read workflows need it
+        import yaml  # noqa: PLC0415 - an optional dependency, only for reading workflows
     except ImportError as error:
         raise MissingToolError(
-            "reading workflows needs PyYAML: pip install 'ci-sessions[workflows]', or name the "
+            "reading workflows needs PyYAML: pip install 'ci-sessions[workflows]', or pass the "
             "jobs with --jobs FILE."
         ) from error
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
     def load(path: Path) -> object:
         try:
-            return yaml.load(path.read_text(encoding="utf-8"), loader)  # noqa: S506 - a safe one
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise CheckoutError(f"{path} is not YAML: {error}") from error
+            data = yaml.load(_read_text(path), loader)  # noqa: S506 - a safe loader
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise CheckoutError(f"{path} is not valid YAML: {error}") from error
+        if _is_larger(data, _MAX_NODES):
+            raise CheckoutError(f"{path} has more than {_MAX_NODES:,} values: is it a workflow?")
+        return data
 
     found = {path.name: load(path) for path in files}
     return {name: data for name, data in found.items() if isinstance(data, dict)}
+
+
+def _read_text(path: Path) -> str:
+    """Read a regular file of moderate size. Raises CheckoutError for anything else."""
+    try:
+        with open_regular(path) as file:
+            data = file.read(_MAX_FILE_SIZE + 1)
+    except OSError as error:
+        raise CheckoutError(f"{path} cannot be read: {error.strerror}.") from error
+    if len(data) > _MAX_FILE_SIZE:
+        raise CheckoutError(f"{path} is larger than {_MAX_FILE_SIZE >> 20} MB: is it a workflow?")
+    return data.decode()
+
+
+def _is_larger(data: object, most: int) -> bool:
+    """Return whether a value consists of more than ``most`` values: aliases can multiply them."""
+    left, stack = most, [data]
+    while stack:
+        left -= 1
+        if left < 0:
+            return True
+        value = stack.pop()
+        if isinstance(value, dict):
+            stack.extend(value.values())
+        elif isinstance(value, list):
+            stack.extend(value)
+    return False
 
 
 @dataclass(slots=True)
@@ -76,6 +112,7 @@ class _Reader:
     files: Mapping[str, dict[str, Any]]
     script: str
     warned: set[str] = field(default_factory=set)
+    entries: int = 0
 
     def jobs(self) -> Iterator[dict[str, Any]]:
         for name, data in self.files.items():
@@ -84,15 +121,20 @@ class _Reader:
                 isinstance(triggers, dict) and set(triggers) == {"workflow_call"}
             ):
                 continue  # counted where it is called
-            yield from self.workflow(name, {}, name, 0)
+            try:
+                yield from self.workflow(name, {}, name, 0)
+            except InputError as error:
+                self.warn(f"{name} is left out: {error}")
 
     def workflow(
         self, name: str, inputs: Mapping[str, Any], top: str, depth: int
     ) -> Iterator[dict[str, Any]]:
-        """Give the jobs of one workflow that is given ``inputs``."""
-        jobs = self.files.get(name, {}).get("jobs") or {}
-        if depth > _DEEPEST:
-            self.warn(f"{top}: {name} calls workflows more than {_DEEPEST} deep")
+        """Yield the jobs of one workflow that is called with ``inputs``."""
+        jobs = _mapping(self.files.get(name, {}).get("jobs"), "jobs")
+        if depth > _MAX_DEPTH:
+            self.warn(
+                f"{top}: the jobs of {name} are left out: more than {_MAX_DEPTH} nested workflows"
+            )
             return
         for key, job in jobs.items():
             if not isinstance(job, dict):
@@ -101,24 +143,27 @@ class _Reader:
             try:
                 if _may_run(job.get("if"), siblings):
                     yield from self.job(job, siblings, top, depth)
-            except InputError as error:
-                self.warn(f"{top}: the job {key} of {name} is left out: {error}")
+            except (InputError, RecursionError) as error:
+                self.warn(f"{top}: job {key} of {name} is left out: {error}")
 
     def job(
         self, job: dict[str, Any], jobs: _Jobs, top: str, depth: int
     ) -> Iterator[dict[str, Any]]:
-        for entry in _entries(job, jobs):
+        for entry in _matrix_entries(job, jobs):
+            self.entries += 1
+            if self.entries > _MAX_ENTRIES:
+                raise InputError(f"the workflows have more than {_MAX_ENTRIES:,} matrix entries.")
             context = {**jobs.context(), "matrix": entry}
             if "uses" in job:
                 called = str(job["uses"]).rpartition("/")[2].partition("@")[0]
                 if str(job["uses"]).startswith("./") and called in self.files:
-                    given = _filled(job.get("with") or {}, context)
+                    given = _fill_templates(_mapping(job.get("with"), "with"), context)
                     inputs = {**_defaults(self.files[called]), **given}
                     yield from self.workflow(called, inputs, top, depth + 1)
                 continue
-            for step in job.get("steps") or ():
+            for step in _sequence(job.get("steps"), "steps"):
                 if isinstance(step, dict) and self.script in str(step.get("run", "")):
-                    yield _line(step, context, top)
+                    yield _job(step, context, top)
 
     def warn(self, text: str) -> None:
         if text not in self.warned:
@@ -128,7 +173,7 @@ class _Reader:
 
 @dataclass(frozen=True, slots=True)
 class _Jobs:
-    """The jobs of a workflow, with its inputs: where one job's values come from."""
+    """The jobs and inputs of a workflow, from which the values in one job come."""
 
     all: Mapping[str, Any]
     inputs: Mapping[str, Any]
@@ -137,16 +182,30 @@ class _Jobs:
         return {"inputs": self.inputs, "needs": self.needs(), "github": _GITHUB}
 
     def needs(self) -> dict[str, Any]:
-        """Return what jobs hand on: a build job passes through the matrix that it was given."""
+        """Return the outputs of all jobs: a build job passes on the matrix that it was given."""
         return {
-            name: {"outputs": dict(job.get("with") or {})}
+            name: {"outputs": dict(_mapping(job.get("with"), "with"))}
             for name, job in self.all.items()
             if isinstance(job, dict)
         }
 
 
+def _mapping(value: object, what: str) -> Mapping[str, Any]:
+    """Return a mapping that may be missing. Raises InputError for a value of another type."""
+    if value is not None and not isinstance(value, dict):
+        raise InputError(f"{what} is {value!r:.100}: it must be a mapping.")
+    return value or {}
+
+
+def _sequence(value: object, what: str) -> list[Any]:
+    """Return a list that may be missing. Raises InputError for a value of another type."""
+    if value is not None and not isinstance(value, list):
+        raise InputError(f"{what} is {value!r:.100}: it must be a list.")
+    return value or []
+
+
 def _may_run(condition: object, jobs: _Jobs) -> bool:
-    """Tell whether a job's ``if`` leaves it a chance: only what a run decides is left open."""
+    """Return whether a job's ``if`` can be true, given what is known before the run."""
     if condition is None or isinstance(condition, bool):
         return condition is not False
     text = str(condition).strip()
@@ -155,64 +214,74 @@ def _may_run(condition: object, jobs: _Jobs) -> bool:
     return value is UNKNOWN or bool(value)
 
 
-def _entries(job: Mapping[str, Any], jobs: _Jobs) -> Iterator[dict[str, Any]]:
-    """Give each combination of a job's matrix; one empty one where it has none."""
-    matrix = (job.get("strategy") or {}).get("matrix")
+def _matrix_entries(job: Mapping[str, Any], jobs: _Jobs) -> Iterator[dict[str, Any]]:
+    """Yield each combination of a job's matrix; a single empty one without a matrix."""
+    matrix = _mapping(job.get("strategy"), "strategy").get("matrix")
     if matrix is None:
         yield {}
         return
     if isinstance(matrix, str):
-        matrix = _handed_down(matrix, jobs)
-    matrix = {key: _parsed(fill_template(value, jobs.context())) for key, value in matrix.items()}
-    include = [entry for entry in matrix.pop("include", None) or () if isinstance(entry, dict)]
-    exclude = matrix.pop("exclude", None) or ()
+        matrix = _resolve_matrix(matrix, jobs)
+    matrix = {
+        key: _parse_yaml(fill_template(value, jobs.context()))
+        for key, value in _mapping(matrix, "matrix").items()
+    }
+    include = _sequence(matrix.pop("include", None), "include")
+    include = [entry for entry in include if isinstance(entry, dict)]
+    exclude = _sequence(matrix.pop("exclude", None), "exclude")
     axes = {key: values for key, values in matrix.items() if isinstance(values, list)}
+    size = math.prod(map(len, axes.values())) + len(include)
+    if size > _MAX_MATRIX:
+        raise InputError(f"its matrix has {size:,} entries: at most {_MAX_MATRIX:,} are read.")
     if axes:
         for values in itertools.product(*axes.values()):
             entry = dict(zip(axes, values, strict=True))
-            if not any(_fits(entry, one) for one in exclude):
+            if not any(_matches(entry, one) for one in exclude):
                 yield entry
     yield from include
 
 
-def _fits(entry: Mapping[str, Any], pattern: object) -> bool:
+def _matches(entry: Mapping[str, Any], pattern: object) -> bool:
     return isinstance(pattern, dict) and all(entry.get(k) == v for k, v in pattern.items())
 
 
-def _handed_down(text: str, jobs: _Jobs) -> dict[str, Any]:
-    """Return a matrix that an expression names.
+def _resolve_matrix(text: str, jobs: _Jobs) -> dict[str, Any]:
+    """Return the matrix that an expression refers to.
 
-    A filter job between the input and the matrix (``needs.filter.outputs.test-matrix``) hands on
-    what it was given, less what labels of a pull request ask to leave out: the input stands for it.
+    A filter job between the input and the matrix (``needs.filter.outputs.test-matrix``) only
+    removes entries that labels of a pull request exclude, so the input is used in its place.
     """
-    value = _parsed(
+    value = _parse_yaml(
         fill_template(re.sub(r"\b[fF]romJSON\(([^()]*)\)", r"\1", text), jobs.context())
     )
     if value in _NO_VALUE:
-        value = _parsed(jobs.inputs.get("test-matrix"))
+        value = _parse_yaml(jobs.inputs.get("test-matrix"))
     if not isinstance(value, dict):
-        raise InputError(f"its matrix {text!r} is known at run time only.")
+        raise InputError(f"its matrix {text!r} is known only at run time.")
     return value
 
 
-def _parsed(value: Any) -> Any:  # noqa: ANN401 - YAML holds anything
-    """Read a text that holds YAML, such as a test matrix; other values stay as they are."""
+def _parse_yaml(value: Any) -> Any:  # noqa: ANN401 - any YAML value
+    """Parse a string that contains YAML, such as a test matrix; return other values unchanged."""
     if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
         return value
     import yaml  # noqa: PLC0415 - as above
 
     try:
-        return yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise InputError(f"a matrix is not YAML: {error}") from error
+        data = yaml.safe_load(value)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"a matrix is not valid YAML: {error}") from error
+    if _is_larger(data, _MAX_NODES):
+        raise InputError(f"a matrix has more than {_MAX_NODES:,} values.")
+    return data
 
 
-def _filled(values: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill a call's inputs, following a build job's outputs to what that job was given."""
+def _fill_templates(values: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill in the templates of a mapping, and of the values that they refer to."""
     filled = {}
     for key, value in values.items():
         found = fill_template(value, context)
-        for _ in range(_DEEPEST):
+        for _ in range(_MAX_DEPTH):
             if not isinstance(found, str) or "${{" not in found:
                 break
             found = fill_template(found, context)
@@ -220,15 +289,15 @@ def _filled(values: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, 
     return filled
 
 
-def _triggers(workflow: Mapping[Any, Any]) -> Any:  # noqa: ANN401 - a text, a list or a mapping
-    """Return what stands under ``on``, which YAML 1.1 reads as true."""
+def _triggers(workflow: Mapping[Any, Any]) -> Any:  # noqa: ANN401 - a string, a list or a mapping
+    """Return the value of ``on``, a key that YAML 1.1 reads as true."""
     return workflow.get("on", workflow.get(True))
 
 
 def _defaults(workflow: Mapping[Any, Any]) -> dict[str, Any]:
     triggers = _triggers(workflow)
     call = triggers.get("workflow_call") if isinstance(triggers, dict) else None
-    inputs = (call or {}).get("inputs") or {}
+    inputs = _mapping(_mapping(call, "workflow_call").get("inputs"), "inputs")
     return {
         name: one["default"]
         for name, one in inputs.items()
@@ -236,15 +305,16 @@ def _defaults(workflow: Mapping[Any, Any]) -> dict[str, Any]:
     }
 
 
-def _line(step: Mapping[str, Any], context: Mapping[str, Any], top: str) -> dict[str, Any]:
-    """Return the job that a step runs: the variables of its ``env`` and those that it exports."""
+def _job(step: Mapping[str, Any], context: Mapping[str, Any], top: str) -> dict[str, Any]:
+    """Return the job that a step runs, from the variables in its ``env`` and its exports."""
     run = str(step["run"])
-    env = _filled(step.get("env") or {}, context)
-    env.update((name, value) for name, value in _EXPORT.findall(run) if name in _NAMES)
+    env = _fill_templates(_mapping(step.get("env"), "env"), context)
+    env.update((name, value) for name, value in _EXPORT.findall(run) if name in _JOB_NAMES)
     if f"-e {v.GITHUB_ACTIONS.name}" in run:
         env[v.GITHUB_ACTIONS.name] = "true"
-    more = {name: str(env[name]) for name in _CHOICES if env.get(name) not in (*_NO_VALUE, "0", 0)}
-    line = {
+    unset = (*_NO_VALUE, "0", 0)
+    inputs = {name: str(env[name]) for name in _INPUT_NAMES if env.get(name) not in unset}
+    job = {
         "build_environment": str(env.get(v.BUILD_ENVIRONMENT.name) or ""),
         "config": str(env.get(v.TEST_CONFIG.name) or ""),
         "shard": _number(env.get(v.SHARD_NUMBER.name)),
@@ -252,7 +322,7 @@ def _line(step: Mapping[str, Any], context: Mapping[str, Any], top: str) -> dict
         "runner": str((context.get("matrix") or {}).get("runner") or ""),
         "workflows": [top],
     }
-    return {**line, "env": more} if more else line
+    return {**job, "env": inputs} if inputs else job
 
 
 def _number(value: object) -> object:

@@ -1,1 +1,1 @@
-"""A CI job as a value: what the environment and the options ask for."""
+"""A CI job as a value, read from the environment and the options."""

@@ -1,8 +1,8 @@
 """The BUILD_ENVIRONMENT label, parsed: what the job's PyTorch was built for and with.
 
-A label such as ``linux-jammy-cuda13.0-py3.10-gcc11-sm86`` is a row of words. test.sh matches
-pieces of it by substring; ``has`` keeps exactly that meaning. Which word is a device's, the
-catalogue says. Unknown words are never refused: labels are coined every week.
+A label such as ``linux-jammy-cuda13.0-py3.10-gcc11-sm86`` is a list of words joined by dashes.
+test.sh tests for substrings of it, and ``has`` does the same. The catalogue knows which words name
+a device. Unknown words are accepted, because new labels appear all the time.
 """
 
 from __future__ import annotations
@@ -19,40 +19,41 @@ from ci_sessions.job.variables import BUILD_ENVIRONMENT
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["BuildEnvironment", "label_fault"]
+__all__ = ["BuildEnvironment", "label_problem"]
 
-_LONGEST = 500  # characters of a label; the longest real one has 60
+_MAX_LENGTH = 500  # characters of a label; the longest real one has 60
 _ARCHITECTURES = {"aarch64": "aarch64", "arm64": "aarch64", "s390x": "s390x"}
 _SANITIZERS = ("asan", "ubsan", "tsan")
 _COMPILERS = ("gcc", "clang")
 _VERSIONED = re.compile(r"([a-z]+)([0-9][\w.]*)", re.ASCII)
-_KIND = {  # a word that has a version, for the message that says it has none
+_EXAMPLES = {  # for the message about a word with an invalid version
     "py": "py3.10 or py3.14t",
     "gcc": "gcc11",
     "clang": "clang18",
 }
 
 
-def label_fault(label: str) -> str | None:
-    """Say what is broken about a label, or ``None``: only what no label could ever be."""
+def label_problem(label: str) -> str | None:
+    """Return what makes a label invalid, or ``None``. Unknown words are not a problem."""
     name = BUILD_ENVIRONMENT.name
     if not label.strip():
-        return f"{name} is empty: give the build's label, such as linux-jammy-py3.10-gcc11."
-    if len(label) > _LONGEST:
-        return f"{name} has {len(label)} characters: a label has at most {_LONGEST}."
-    odd = sorted({char for char in label if re.match(r"[\w.+/-]", char, re.ASCII) is None})
-    if odd:
-        shown = " ".join(map(repr, odd))
+        return f"{name} is empty: set it to a build label, such as linux-jammy-py3.10-gcc11."
+    if len(label) > _MAX_LENGTH:
+        return f"{name} has {len(label)} characters: a build label has at most {_MAX_LENGTH}."
+    invalid = sorted({char for char in label if re.match(r"[\w.+/-]", char, re.ASCII) is None})
+    if invalid:
+        shown = " ".join(map(repr, invalid))
         return (
-            f"{name} is {label!r}, which has {shown} in it: a label is made of letters, "
-            "digits, dots and dashes, such as linux-jammy-cuda13.0-py3.10-gcc11."
+            f"{name} is {label!r}, which contains {shown}: use only letters, digits, dots and "
+            "dashes, as in linux-jammy-cuda13.0-py3.10-gcc11."
         )
     for word in label.split("-"):
         match = _VERSIONED.fullmatch(word)
         if match and "." in match[2] and _version(*match.groups()) is None:
+            example = _EXAMPLES.get(match[1], f"{match[1]}12 or {match[1]}12.8")
             return (
-                f"{name} is {label!r}, but {word!r} has no version after {match[1]!r}: "
-                f"write it as {_KIND.get(match[1], f'{match[1]}12 or {match[1]}12.8')}."
+                f"{name} is {label!r}, but {word!r} has no valid version after {match[1]!r}: "
+                f"write it as {example}."
             )
     return None
 
@@ -67,11 +68,11 @@ def _version(word: str, text: str) -> Version | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildEnvironment:
-    """The facts of a label.
+    """The facts in a label.
 
-    ``versions`` are those of words such as ``cuda13.0``, by the word before the number. ``python``
-    stays a text (``3.10``, ``3.14t``): the ``t`` of a free-threaded build is no version. ``sm`` is
-    the compute capability that CUDA code was built for, such as 86.
+    ``versions`` maps the name in words such as ``cuda13.0`` to the version. ``python`` is a string
+    (``3.10``, ``3.14t``), since the ``t`` of a free-threaded build is not part of a version. ``sm``
+    is the compute capability that CUDA code was built for, such as 86.
     """
 
     label: str
@@ -84,7 +85,7 @@ class BuildEnvironment:
 
     @classmethod
     def parse(cls, label: str) -> BuildEnvironment:
-        """Parse a label. Never raises: see ``label_fault`` for what is refused."""
+        """Parse a label. Never raises: ``label_problem`` finds invalid labels."""
         words = label.split("-")
         numbers = {match[1]: match[2] for word in words if (match := _VERSIONED.fullmatch(word))}
         named = [_ARCHITECTURES[word] for word in words if word in _ARCHITECTURES]
@@ -103,21 +104,21 @@ class BuildEnvironment:
         )
 
     def has(self, text: str) -> bool:
-        """Tell whether the label contains ``text``: the meaning of ``*text*`` in test.sh."""
+        """Return whether the label contains ``text``, like the pattern ``*text*`` in test.sh."""
         return text in self.label
 
     @property
     def is_asan(self) -> bool:
-        """``*asan*``."""
+        """Whether the label matches ``*asan*``."""
         return self.has("asan")
 
     @property
     def is_debug(self) -> bool:
-        """``*-debug*``: debug assertions are compiled in."""
+        """Whether the label matches ``*-debug*``: debug assertions are compiled in."""
         return self.has("-debug")
 
     def describe(self, device: str) -> str:
-        """Return the facts in a few words: ``cuda 13.0, python 3.10, gcc 11``."""
+        """Return a short summary, such as ``cuda 13.0, python 3.10, gcc 11``."""
         words = [f"{device} {self.versions.get(device, '')}".strip()]
         if self.python:
             words.append(f"python {self.python}")

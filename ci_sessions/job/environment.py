@@ -1,4 +1,4 @@
-"""The only reader of os.environ: names to values, each of which remembers where it came from."""
+"""The only reader of os.environ: variables by name, with where they came from."""
 
 from __future__ import annotations
 
@@ -20,32 +20,35 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Names and texts; ``source`` is what a message calls the place that they came from."""
+    """Variables and their values. ``source`` is how messages refer to where they came from."""
 
-    texts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     source: str = "the environment"
 
     def get(self, name: str, default: str = "") -> str:
-        """Return a text, or ``default`` where the name is unset."""
-        return self.texts.get(name, default)
+        """Return the value of a variable, or ``default`` if it is unset."""
+        return self.variables.get(name, default)
 
     def __getitem__(self, variable: Variable[T]) -> T:
-        """Return the typed value of a variable that has no wrong texts, or its default."""
-        text = self.texts.get(variable.name)
-        return variable.read(text) if text else variable.default
+        """Return the parsed value of a variable, or its default if it is unset or empty.
+
+        Only for variables that accept any value, so that parsing cannot fail.
+        """
+        text = self.variables.get(variable.name)
+        return variable.parse(text) if text else variable.default
 
     def __contains__(self, name: object) -> bool:
-        return name in self.texts
+        return name in self.variables
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.texts)
+        return iter(self.variables)
 
     def cache_folder(self) -> Path:
-        """Return this user's folder for what can be made again (the XDG rules)."""
+        """Return the user's cache folder for this package, as the XDG specification defines it."""
         home = self.get("XDG_CACHE_HOME") or f"{self.get('HOME', '~')}/.cache"
         return Path(home).expanduser() / "ci-sessions"
 
 
 def process_environment() -> Environment:
-    """Read this process's own environment, once."""
+    """Return a copy of this process's environment."""
     return Environment(MappingProxyType(dict(os.environ)))

@@ -1,8 +1,8 @@
-"""A job as one JSON object: one writer, and one reader that checks what others wrote.
+"""A job as a JSON object: one writer, and one reader that validates.
 
-``{"config": …, "build_environment": …, "shard": 1, "num_shards": 2, "env": {…}}``, as the recorded
-traces write it. A writer of ours adds ``id``; ``runner`` and ``workflows`` say where a job is
-scheduled. Other keys are kept, and mean nothing here.
+``{"config": …, "build_environment": …, "shard": 1, "num_shards": 2, "env": {…}}``, as in the
+recorded traces. ``job_to_json`` adds ``id``; ``runner`` and ``workflows`` say where a job is
+scheduled. Other keys are preserved and ignored.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ci_sessions.errors import InputError
 from ci_sessions.job import variables as v
 from ci_sessions.job.environment import Environment
-from ci_sessions.job.job import Job, any_config, read_job
+from ci_sessions.job.job import Job, accept_any_config, read_job
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from ci_sessions.job.job import ConfigLookup
 
 __all__ = [
-    "describe_line",
+    "describe_job_json",
     "job_from_json",
     "job_to_json",
     "job_variables",
-    "merge_lines",
-    "read_job_lines",
+    "merge_jobs",
+    "parse_jobs",
 ]
 
 _KEYS = {
@@ -38,47 +38,53 @@ _KEYS = {
 
 
 def job_to_json(job: Job) -> dict[str, Any]:
-    """Return the object of a job: its names, and what its workflow chose for it."""
-    env = {name: text for name, text in job.inputs.texts.items() if v.BY_NAME[name].is_part_of_job}
-    line: dict[str, Any] = {
+    """Return a job as a JSON object: what identifies it, and the inputs that its workflow sets."""
+    env = {name: value for name, value in job.inputs.raw.items() if v.BY_NAME[name].is_part_of_job}
+    data: dict[str, Any] = {
         "id": job.id,
         "config": job.config,
         "build_environment": job.build.label,
         "shard": job.shard.number,
         "num_shards": job.shard.total,
     }
-    return {**line, "env": env} if env else line
+    return {**data, "env": env} if env else data
 
 
-def job_from_json(line: Any, lookup: ConfigLookup = any_config) -> Job:  # noqa: ANN401 - whatever JSON holds
-    """Return the job of an object, which is known by the object alone. Raises InputError."""
-    return read_job(Environment(job_variables(line), "the job's line"), lookup=lookup)
+def job_from_json(data: Any, lookup: ConfigLookup = accept_any_config) -> Job:  # noqa: ANN401 - any JSON value
+    """Return the job that a JSON object describes, whatever the environment. Raises InputError."""
+    return read_job(Environment(job_variables(data), "the job's JSON"), lookup=lookup)
 
 
-def job_variables(line: Any) -> dict[str, str]:  # noqa: ANN401 - as above; this is the check of it
-    """Return the variables by which the script knows the job. Raises InputError on others."""
-    if not isinstance(line, dict):
-        raise InputError(f"a job is {line!r}: give an object with config and build_environment.")
-    extra = line.get("env") or {}
+def job_variables(data: Any) -> dict[str, str]:  # noqa: ANN401 - any JSON value: this validates it
+    """Return the variables that identify a job to the script. Raises InputError on bad input."""
+    if not isinstance(data, dict):
+        raise InputError(f"a job is {data!r}: use an object with config and build_environment.")
+    extra = data.get("env") or {}
     if not isinstance(extra, dict):
-        raise InputError(f"a job's env is {extra!r}: give an object of names and texts.")
+        raise InputError(f"a job's env is {extra!r}: use an object of variable names and strings.")
     for name, value in extra.items():
         if not str(name).isidentifier() or "\0" in str(value):
-            raise InputError(f"a job's env has {name!r}={value!r}: that is no variable.")
-    given = {name: str(line[key]) for name, key in _KEYS.items() if key in line}
+            raise InputError(
+                f"a job's env contains {name!r}: {value!r}: use a valid variable name, and a value "
+                "without null bytes."
+            )
+    given = {name: str(data[key]) for name, key in _KEYS.items() if key in data}
     return {**{name: str(value) for name, value in extra.items()}, **given}
 
 
-def describe_line(line: Mapping[str, Any]) -> str:
-    """Return how a report calls a job: configuration, label, shard, further variables."""
-    extra = " ".join(f"{name}={value}" for name, value in (line.get("env") or {}).items())
-    shard = f"shard {line.get('shard', 1)} of {line.get('num_shards', 1)}"
-    text = f"{line.get('config', '')}, {line.get('build_environment', '')}, {shard}"
+def describe_job_json(data: Mapping[str, Any]) -> str:
+    """Return a job's name in reports: configuration, label, shard, further variables."""
+    extra = " ".join(f"{name}={value}" for name, value in (data.get("env") or {}).items())
+    shard = f"shard {data.get('shard', 1)} of {data.get('num_shards', 1)}"
+    text = f"{data.get('config', '')}, {data.get('build_environment', '')}, {shard}"
     return f"{text}, {extra}" if extra else text
 
 
-def read_job_lines(text: str, name: str) -> list[Any]:
-    """Read a JSON list of jobs, a matrix (``{"include": […]}``), or a JSON object a line."""
+def parse_jobs(text: str, source: str) -> list[Any]:
+    """Parse a JSON list of jobs, a matrix (``{"include": […]}``), or JSON Lines.
+
+    Raises InputError, which names ``source``, if the text is not JSON.
+    """
     try:
         if text.lstrip().startswith("["):
             jobs: Any = json.loads(text)
@@ -87,16 +93,16 @@ def read_job_lines(text: str, name: str) -> list[Any]:
             if len(jobs) == 1 and isinstance(jobs[0], dict) and "include" in jobs[0]:
                 jobs = jobs[0]["include"]
     except ValueError as error:
-        raise InputError(f"{name} is not JSON: {error}.") from error
-    # A recorded trace is known by its job.
-    return [line["job"] if isinstance(line, dict) and "job" in line else line for line in jobs]
+        raise InputError(f"{source} is not JSON: {error}.") from error
+    # A recorded trace has its job under a key.
+    return [job["job"] if isinstance(job, dict) and "job" in job else job for job in jobs]
 
 
-def merge_lines(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return each job once, with all workflows that schedule it."""
-    found: dict[str, dict[str, Any]] = {}
-    for line in lines:
-        own = {key: value for key, value in line.items() if key not in ("runner", "workflows")}
-        one = found.setdefault(json.dumps(own, sort_keys=True), {**line, "workflows": []})
-        one["workflows"] += [w for w in line.get("workflows", ()) if w not in one["workflows"]]
-    return list(found.values())
+def merge_jobs(jobs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return each distinct job once, with all workflows that schedule it."""
+    merged: dict[str, dict[str, Any]] = {}
+    for job in jobs:
+        key = {name: value for name, value in job.items() if name not in ("runner", "workflows")}
+        one = merged.setdefault(json.dumps(key, sort_keys=True), {**job, "workflows": []})
+        one["workflows"] += [w for w in job.get("workflows", ()) if w not in one["workflows"]]
+    return list(merged.values())

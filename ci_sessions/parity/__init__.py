@@ -1,1 +1,1 @@
-"""Proof that a plan runs what the checkout's own script runs: trace it, compare, report."""
+"""Checks that a plan runs what the checkout's own script runs: trace, compare, report."""

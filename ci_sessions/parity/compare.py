@@ -1,8 +1,8 @@
-"""Compare what a script ran with what a plan says: in order, word by word.
+"""Compare the commands that a script ran with those of a plan: in order, argument by argument.
 
-Both sides are lists of ``Command``; what depends on the machine alone is normalised first. Tests,
-sanity checks, installs, helpers and files are compared apart, each in its own order, and then
-where in the order of tests each of the others stands.
+Both sides are lists of ``Command``. Values that depend only on the machine are normalised first.
+Tests, sanity checks, installs, helpers and files are separate streams: each is compared in its own
+order, and then its position relative to the others.
 """
 
 from __future__ import annotations
@@ -24,32 +24,33 @@ if TYPE_CHECKING:
     from ci_sessions.plan.plan import Plan
     from ci_sessions.plan.recorded import Answers, RecordedStep
 
-__all__ = ["EVERYTHING", "STREAMS", "Difference", "Field", "compare", "plan_commands"]
+__all__ = ["ALL_STREAMS", "STREAMS", "Difference", "Field", "compare", "plan_commands"]
 
 STREAMS = ("test", "preflight", "install", "helper", "file", "source")
-"""The kinds that are compared. What probes answer, the profile says on both sides."""
+"""The kinds that are compared. Probes are not: the profile answers them for both sides."""
 
-EVERYTHING = (*STREAMS, "probe")
+ALL_STREAMS = (*STREAMS, "probe")
 
 Field = Literal["argv", "cwd", "env", "order", "missing", "extra"]
-_OURS = frozenset({"PATH", "TERM", "PYTHONUNBUFFERED", "FORCE_COLOR"})
-"""Set here for clean logs, and by the script only sometimes."""
+_IGNORED_VARIABLES = frozenset({"PATH", "TERM", "PYTHONUNBUFFERED", "FORCE_COLOR"})
+"""Plans always set these, for clean logs; the script sets them only sometimes."""
 
 
-_OWN_FILE = re.compile(
+_IGNORED_SOURCE = re.compile(
     r"source (?:\$ROOT/|\./)?(?:\.(?:ci|jenkins)/pytorch/|\S*bin/activate$)|deactivate"
 )
 _FILE_TOOLS = frozenset({"ln", "cp", "mv", "rm"})
-_UNSEEN = frozenset({"mkdir", "touch", "bash"})
-"""What makes a folder or writes a line: scripts also redirect for that, which no trace shows."""
+_UNTRACED_TOOLS = frozenset({"mkdir", "touch", "bash"})
+"""Steps that create folders or files. Scripts also use redirection for that, unseen by traces."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Where script and plan part. ``script`` or ``plan`` is None where the other stands alone.
+    """A difference between script and plan; ``script`` or ``plan`` is None if only one has it.
 
-    ``number`` is the command's place in its stream, from 1: the script's, or the plan's where the
-    script has none. For ``order``, the commands are the same, and stand elsewhere among the others.
+    ``number`` is the command's position in its stream, from 1: in the script, or in the plan if
+    the script does not have it. For ``order``, the commands are the same but at another position
+    relative to other streams.
     """
 
     stream: str
@@ -60,50 +61,51 @@ class Difference:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """The script's own lines, from the command outward."""
+        """The script's lines, from the command outward."""
         return self.script.lines if self.script else ()
 
 
 def plan_commands(plan: Plan, answers: Answers | None = None) -> tuple[Command, ...]:
-    """Return the commands of a plan that stand for the script's, answered as a traced script is."""
+    """Return those commands of a plan that replace the script's, as a trace would have them."""
     common, tests = recorded_plan(plan, answers)
-    rows = [row for test in tests if test.is_of_script for row in test.steps]
+    steps = [step for test in tests if test.is_in_script for step in test.steps]
     return tuple(
-        Command(_kind(row), row.argv, row.cwd, {**common, **row.env})
-        for row in rows
-        if row.argv[0] not in _UNSEEN or row.kind not in (Kind.FILE, Kind.INSTALL)
+        Command(_kind(step), step.argv, step.cwd, {**common, **step.env})
+        for step in steps
+        if step.argv[0] not in _UNTRACED_TOOLS or step.kind not in (Kind.FILE, Kind.INSTALL)
     )
 
 
-def _kind(row: RecordedStep) -> str:
-    """Return a step's kind; one that moves files is that, also where it serves an install."""
-    return "file" if row.argv[0] in _FILE_TOOLS else str(row.kind)
+def _kind(step: RecordedStep) -> str:
+    """Return a step's kind: file tools always count as "file", even as part of an install."""
+    return "file" if step.argv[0] in _FILE_TOOLS else str(step.kind)
 
 
 def compare(
     script: Iterable[Command], plan: Iterable[Command], streams: Sequence[str] = STREAMS
 ) -> tuple[Difference, ...]:
-    """Return all differences, those of tests first; none means that the two are equal."""
-    ours = tuple(_normalized(command) for command in script)
-    theirs = tuple(_normalized(command) for command in plan)
+    """Return all differences, those of tests first. If there are none, the two are equal."""
+    left = tuple(_normalize(command) for command in script)
+    right = tuple(_normalize(command) for command in plan)
     found = [
         difference
         for stream in streams
-        for difference in _compare_stream(stream, _of(ours, stream), _of(theirs, stream))
+        for difference in _compare_stream(stream, _select(left, stream), _select(right, stream))
     ]
-    return tuple(found) or tuple(_misplaced(ours, theirs, streams))
+    return tuple(found) or tuple(_out_of_order(left, right, streams))
 
 
-def _of(commands: Iterable[Command], stream: str) -> list[Command]:
-    return [one for one in commands if one.kind == stream and not _is_own_file(one)]
+def _select(commands: Iterable[Command], stream: str) -> list[Command]:
+    return [item for item in commands if item.kind == stream and not _is_ignored_source(item)]
 
 
-def _is_own_file(command: Command) -> bool:
-    """Tell whether a sourced file is the script's own, or a virtual environment's.
+def _is_ignored_source(command: Command) -> bool:
+    """Return whether a sourced file belongs to the script itself or to a virtual environment.
 
-    The recorder follows the one and a plan sets PATH for the other, so neither is on both sides.
+    The recorder traces into the former, and a plan sets PATH for the latter, so these are never
+    on both sides.
     """
-    return command.kind == "source" and _OWN_FILE.match(" ".join(command.argv)) is not None
+    return command.kind == "source" and _IGNORED_SOURCE.match(" ".join(command.argv)) is not None
 
 
 def _compare_stream(
@@ -114,86 +116,93 @@ def _compare_stream(
     )
     for tag, start, end, first, last in matcher.get_opcodes():
         pairs = min(end - start, last - first)
-        for step in range(pairs):
-            ours, theirs = script[start + step], plan[first + step]
-            number = start + step + 1
+        for offset in range(pairs):
+            left, right = script[start + offset], plan[first + offset]
+            number = start + offset + 1
             if tag == "replace":
-                yield Difference(stream, "argv", number, ours, theirs)
+                yield Difference(stream, "argv", number, left, right)
                 continue
-            if ours.cwd != theirs.cwd:
-                yield Difference(stream, "cwd", number, ours, theirs)
-            if stream == "test" and ours.env != theirs.env:
-                yield Difference(stream, "env", number, ours, theirs)
-        for at in range(start + pairs, end):
-            yield Difference(stream, "missing", at + 1, script[at], None)
-        for at in range(first + pairs, last):
-            yield Difference(stream, "extra", at + 1, None, plan[at])
+            if left.cwd != right.cwd:
+                yield Difference(stream, "cwd", number, left, right)
+            if stream == "test" and left.env != right.env:
+                yield Difference(stream, "env", number, left, right)
+        for index in range(start + pairs, end):
+            yield Difference(stream, "missing", index + 1, script[index], None)
+        for index in range(first + pairs, last):
+            yield Difference(stream, "extra", index + 1, None, plan[index])
 
 
-def _misplaced(
+def _out_of_order(
     script: Sequence[Command], plan: Sequence[Command], streams: Sequence[str]
 ) -> Iterator[Difference]:
-    """Find what stands elsewhere among the commands of other streams; each stream is equal."""
-    ours, theirs = _numbered(script, streams), _numbered(plan, streams)
-    places = _after_tests(theirs)
-    past_a_test = [
+    """Find commands whose position relative to other streams differs. The streams are equal."""
+    left, right = _numbered(script, streams), _numbered(plan, streams)
+    plan_positions = _tests_before(right)
+    moved_past_test = [
         (key, command)
-        for (key, command), place in zip(ours, _after_tests(ours).values(), strict=True)
-        if places[key] != place
+        for (key, command), position in zip(left, _tests_before(left).values(), strict=True)
+        if plan_positions[key] != position
     ]
-    where = dict(theirs)
-    for (stream, number), command in past_a_test:
-        yield Difference(stream, "order", number, command, where[stream, number])
-    if past_a_test:
+    counterparts = dict(right)
+    for (stream, number), command in moved_past_test:
+        yield Difference(stream, "order", number, command, counterparts[stream, number])
+    if moved_past_test:
         return
-    keys = [key for key, _ in ours], [key for key, _ in theirs]
+    keys = [key for key, _ in left], [key for key, _ in right]
     matcher = SequenceMatcher(None, *keys, autojunk=False)
     for tag, start, end, _, _ in matcher.get_opcodes():
         if tag in ("delete", "replace"):
-            for (stream, number), command in ours[start:end]:
-                yield Difference(stream, "order", number, command, where[stream, number])
+            for (stream, number), command in left[start:end]:
+                yield Difference(stream, "order", number, command, counterparts[stream, number])
 
 
-def _after_tests(numbered: Iterable[tuple[tuple[str, int], Command]]) -> dict[tuple[str, int], int]:
-    """Return after how many tests each command stands; a test itself stands nowhere else."""
-    tests, places = 0, {}
+def _tests_before(
+    numbered: Iterable[tuple[tuple[str, int], Command]],
+) -> dict[tuple[str, int], int]:
+    """Return how many tests come before each command; 0 for the tests themselves."""
+    tests, positions = 0, {}
     for (stream, number), _ in numbered:
         tests += stream == "test"
-        places[stream, number] = tests if stream != "test" else 0
-    return places
+        positions[stream, number] = tests if stream != "test" else 0
+    return positions
 
 
 def _numbered(
     commands: Iterable[Command], streams: Sequence[str]
 ) -> list[tuple[tuple[str, int], Command]]:
-    """Return the compared commands in their order, each with its stream and number there."""
+    """Return the compared commands in order, each with its stream and its number in that."""
     counts: Counter[str] = Counter()
     found = []
     for command in commands:
-        if command.kind in streams and not _is_own_file(command):
+        if command.kind in streams and not _is_ignored_source(command):
             counts[command.kind] += 1
             found.append(((command.kind, counts[command.kind]), command))
     return found
 
 
-def _normalized(command: Command) -> Command:
-    """Return a command without what depends on the machine alone."""
+def _normalize(command: Command) -> Command:
+    """Return a command with the values that depend on the machine replaced."""
     program, *rest = command.argv
     argv = (program.removeprefix("$ROOT/").removeprefix("./"), *rest)
     text = "\0".join(argv)
-    text = _random(text)
+    text = _normalize_temporary(text)
     text = re.sub(r"taskset\0-c\0[0-9,-]+", "taskset\0-c\0N", text)
-    cwd = _random(command.cwd).replace("$TMP", "..").replace("$ROOT/", "").replace("$ROOT", ".")
-    env = {name: _value(name, v) for name, v in command.env.items() if name not in _OURS}
+    cwd = _normalize_temporary(command.cwd)
+    cwd = cwd.replace("$TMP", "..").replace("$ROOT/", "").replace("$ROOT", ".")
+    env = {
+        name: _normalize_value(name, value)
+        for name, value in command.env.items()
+        if name not in _IGNORED_VARIABLES
+    }
     return replace(command, argv=tuple(text.split("\0")), cwd=cwd, env=env)
 
 
-def _random(text: str) -> str:
-    """Return a text in which a scratch folder has one name, wherever mktemp made it."""
+def _normalize_temporary(text: str) -> str:
+    """Replace /tmp by $TMP in paths from mktemp."""
     return re.sub(r"(?:\$TMP|/tmp)/([\w-]+)\.RANDOM", r"$TMP/\1.RANDOM", text)
 
 
-def _value(name: str, value: str | None) -> str | None:
+def _normalize_value(name: str, value: str | None) -> str | None:
     if value is None:
         return None
     if name == OMP_NUM_THREADS.name:

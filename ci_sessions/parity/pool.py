@@ -1,6 +1,6 @@
-"""Trace a checkout's own script for many jobs: sandboxed processes, and a cache of recordings.
+"""Trace a checkout's own script for many jobs, in a pool of sandboxed processes with a cache.
 
-The caller's process reads the checkout and keeps the cache; nothing of the script runs in it.
+The calling process reads the checkout and manages the cache. It runs nothing of the script.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ __all__ = ["Cache", "trace_jobs"]
 
 Variables = Mapping[str, str]
 LIMIT = 20.0
-"""Seconds that one job may take; a real one takes a tenth of a second."""
-_USERS = itertools.count(0x4000_0000 + 64 * os.getpid())  # beyond those of people and services
-_SLACK = 20.0  # seconds over the limit in which a worker must say that it was reached
-_KEPT = 30 * 24 * 3600.0  # seconds after which an unused recording is dropped
+"""Time limit for one job, in seconds; a real job takes a tenth of a second."""
+_USERS = itertools.count(0x4000_0000 + 64 * os.getpid())  # above the IDs of people and services
+_GRACE = 20.0  # seconds after the limit in which a worker must report that it was reached
+_CACHE_SECONDS = 30 * 24 * 3600.0  # unused recordings are removed after this time
 
 
 @dataclass(slots=True)
 class Cache:
-    """Recordings in a folder, by the hash of script, job and answers; None keeps none."""
+    """Recordings in a folder, by the hash of script, job and answers. None disables the cache."""
 
     folder: Path | None
     hits: int = 0
 
     def get(self, key: str) -> Recording | None:
-        """Return what was recorded before; a file that cannot be read is as none."""
+        """Return a cached recording, or None if there is none that can be read."""
         if self.folder is None:
             return None
         path = self.folder / f"{key}.json.gz"
@@ -68,7 +68,7 @@ class Cache:
         return found
 
     def put(self, key: str, recording: Recording) -> None:
-        """Keep a recording, whole or not at all. A full disk costs only the next run's time."""
+        """Store a recording atomically. Write errors, such as a full disk, are ignored."""
         if self.folder is None:
             return
         with suppress(OSError):
@@ -82,17 +82,17 @@ class Cache:
             partial.replace(self.folder / f"{key}.json.gz")
 
     def prune(self) -> None:
-        """Drop what was not used for a month."""
+        """Remove recordings that have not been used for a month."""
         if self.folder is None or not self.folder.is_dir():
             return
-        oldest = clock.now().timestamp() - _KEPT
+        oldest = clock.now().timestamp() - _CACHE_SECONDS
         for path in self.folder.iterdir():
             with suppress(OSError):
                 if path.stat().st_mtime < oldest:
                     path.unlink()
 
 
-def trace_jobs(  # noqa: PLR0913 - each is a choice of the caller's
+def trace_jobs(  # noqa: PLR0913 - all are options of the caller
     jobs: Sequence[Variables],
     stage: Stage,
     profile: Profile,
@@ -101,10 +101,10 @@ def trace_jobs(  # noqa: PLR0913 - each is a choice of the caller's
     workers: int = 0,
     limit: float = LIMIT,
 ) -> Iterator[Recording]:
-    """Trace the stage's script for each job's variables; give the recordings in the jobs' order.
+    """Trace the stage's script for each job's variables; yield recordings in the jobs' order.
 
-    ``workers`` is how many run at once; 0 is one a processor. ``limit`` is in seconds, for a job.
-    Jobs that differ in nothing are traced once.
+    ``workers`` is the number of processes; 0 means one per CPU. ``limit`` is in seconds per job.
+    Identical jobs are traced once.
     """
     cache = cache or Cache(None)
     bash, tools = _programs()
@@ -127,130 +127,129 @@ def trace_jobs(  # noqa: PLR0913 - each is a choice of the caller's
 
 
 def _keys(jobs: Sequence[Variables], stage: Stage, profile: Profile, bash: Path) -> list[str]:
-    """Hash all that a recording depends on: script, profile, job, our own code, and bash."""
+    """Hash everything that a recording depends on: script, profile, job, this code, and bash."""
     common = hashlib.sha256()
     for code in (*sorted(Path(__file__).parent.glob("*.py")), RECORDER):
         common.update(code.read_bytes() + b"\0")
-    seen = bash.stat()
-    for text in (profile.digest, stage.digest, f"{bash} {seen.st_size} {seen.st_mtime_ns}"):
+    status = bash.stat()
+    for text in (profile.digest, stage.digest, f"{bash} {status.st_size} {status.st_mtime_ns}"):
         common.update(text.encode() + b"\0")
     keys = []
     for job in jobs:
-        own = common.copy()
-        own.update(json.dumps(dict(job), sort_keys=True).encode())
-        keys.append(own.hexdigest())
+        key = common.copy()
+        key.update(json.dumps(dict(job), sort_keys=True).encode())
+        keys.append(key.hexdigest())
     return keys
 
 
 @dataclass(slots=True)
 class _Pool:
-    """Idle workers, and how to start one; a worker that was lost is replaced."""
+    """Idle workers, and how to start one. A worker that dies is replaced."""
 
     base: Path
-    words: tuple[str, ...]
+    args: tuple[str, ...]
     limit: float
     idle: SimpleQueue[_Worker] = field(default_factory=SimpleQueue)
     started: list[_Worker] = field(default_factory=list)
     is_ended: bool = False
 
     def start(self) -> _Worker:
-        worker = _Worker(self.base / f"worker{len(self.started)}", self.words, self.limit)
+        worker = _Worker(self.base / f"worker{len(self.started)}", self.args, self.limit)
         self.started.append(worker)
         return worker
 
     def end(self) -> None:
-        """End all workers, now; what they were tracing is lost."""
+        """End all workers immediately, including those that are tracing."""
         self.is_ended = True
         for worker in self.started:
-            worker.process.end()
+            worker.process.terminate()
 
     def trace_all(
         self, jobs: Mapping[str, Variables], threads: int
     ) -> dict[str, Future[Recording]]:
-        """Begin to trace jobs, so many at once; return what will come of each.
+        """Start tracing jobs, in this many threads; return a future for each.
 
-        The threads are daemons: a signal that cuts this process off, wherever it is, leaves none
-        that its end would wait for.
+        The threads are daemons, so they do not delay the exit of this process after a signal.
         """
         futures: dict[str, Future[Recording]] = {key: Future() for key in jobs}
-        todo: SimpleQueue[str] = SimpleQueue()
+        pending: SimpleQueue[str] = SimpleQueue()
         for key in jobs:
-            todo.put(key)
+            pending.put(key)
 
-        def serve() -> None:
+        def work() -> None:
             while True:
                 try:
-                    key = todo.get_nowait()
+                    key = pending.get_nowait()
                 except Empty:
                     return
                 try:
                     futures[key].set_result(self.trace(jobs[key]))
-                except Exception as error:  # noqa: BLE001 - whoever waits for the result gets it
+                except Exception as error:  # noqa: BLE001 - raised where the result is used
                     futures[key].set_exception(error)
 
         for _ in range(threads):
-            Thread(target=serve, daemon=True).start()
+            Thread(target=work, daemon=True).start()
         return futures
 
     def trace(self, job: Variables) -> Recording:
         worker = self.idle.get()
-        answer = worker.ask({"variables": dict(job)}, self.limit + _SLACK)
-        if answer is None:
-            worker.process.end()
+        reply = worker.ask({"variables": dict(job)}, self.limit + _GRACE)
+        if reply is None:
+            worker.process.terminate()
             if not self.is_ended:
                 self.idle.put(self.start())
-            text = f"the tracing process was lost: {worker.last_words()}"
+            text = f"the tracing process died: {worker.last_error()}"
             return Recording(0, (), fault=Fault(FaultKind.LOST, text))
         self.idle.put(worker)
-        return from_dict(json.loads(answer))
+        return from_dict(json.loads(reply))
 
 
 class _Worker:
-    """One confined process and its throwaway folder."""
+    """One sandboxed process and its temporary folder."""
 
-    def __init__(self, base: Path, words: tuple[str, ...], limit: float) -> None:
+    def __init__(self, base: Path, args: tuple[str, ...], limit: float) -> None:
         base.mkdir()
         self.errors = base.with_suffix(".log")
-        own = (str(base), str(limit), str(_give_away(base)))
-        argv = (sys.executable, "-m", "ci_sessions.parity.tracer", *own, *words)
+        own_args = (str(base), str(limit), str(_assign_user(base)))
+        argv = (sys.executable, "-m", "ci_sessions.parity.tracer", *own_args, *args)
         package = str(Path(__file__).resolve().parents[2])
         env = {"PYTHONPATH": package, "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
-        self.process = LineProcess(argv, env=env, errors=self.errors)
-        hello = self.ask({"stage": str(base.parent / "stage")}, _SLACK)
-        if hello is None:
-            self.process.end()
-            raise InternalError(f"the tracing process did not start: {self.last_words()}")
-        _log_sandbox(json.loads(hello)["sandbox"])
+        self.process = LineProcess(argv, env=env, stderr=self.errors)
+        reply = self.ask({"stage": str(base.parent / "stage")}, _GRACE)
+        if reply is None:
+            self.process.terminate()
+            raise InternalError(f"the tracing process did not start: {self.last_error()}")
+        _log_sandbox(json.loads(reply)["sandbox"])
 
     def ask(self, request: Mapping[str, object], limit: float) -> str | None:
         return self.process.ask(json.dumps(request), limit)
 
-    def last_words(self) -> str:
+    def last_error(self) -> str:
         text = self.errors.read_text(errors="replace").strip()
-        return text.splitlines()[-1] if text else "it said nothing"
+        return text.splitlines()[-1] if text else "no error output"
 
 
-def _give_away(folder: Path) -> int:
-    """Give root's folder to a user that has nothing else, and return who that is.
+def _assign_user(folder: Path) -> int:
+    """As root, make an unprivileged user the owner of a folder. Return the user's ID.
 
-    Each worker has a user of its own: limits of processes count all that a user has, so one
-    script's fork bomb would starve the others.
+    Each worker has its own user: process limits apply per user, so one script's fork bomb would
+    otherwise starve the others.
     """
     if os.geteuid() == 0:
         for user in (next(_USERS), NOBODY):
-            with suppress(OSError):  # a container may not have that user, or keep root from it
+            with suppress(OSError):  # a container may not map that user, or may restrict root
                 os.chown(folder, user, user)
                 return user
     return NOBODY
 
 
 def _log_sandbox(parts: Sequence[str]) -> None:
-    """Log what keeps a script in; without Landlock, warn of what bash could do by itself."""
-    logger.debug("tracing in a sandbox of: %s", ", ".join(parts) or "nothing")
+    """Log the parts of the sandbox. Without Landlock, warn that bash itself is not confined."""
+    logger.debug("tracing in a sandbox with: %s", ", ".join(parts) or "nothing")
     if not any(part.startswith("landlock") for part in parts):
         logger.warning(
-            "this system has no Landlock: programs are kept from running, but a redirection of "
-            "the traced script to a file elsewhere would be obeyed"
+            "this system has no Landlock: the traced script cannot run programs, but it can "
+            "redirect output to files outside its temporary folder"
         )
 
 
@@ -258,8 +257,8 @@ def _log_sandbox(parts: Sequence[str]) -> None:
 def _pool(
     stage: Stage, profile: Profile, programs: tuple[Path, Path], count: int, limit: float
 ) -> Iterator[_Pool]:
-    """Start workers in a throwaway folder; end them and remove it, whatever happens."""
-    base = _throwaway()
+    """Start workers in a temporary folder; always end them and remove it."""
+    base = _make_temporary_folder()
     pool = _Pool(base, tuple(map(str, programs)), limit)
     try:
         (base / "stage").write_bytes(pickle.dumps((stage, profile)))
@@ -272,20 +271,23 @@ def _pool(
 
 
 def _programs() -> tuple[Path, Path]:
-    """Return bash, and the folder of the tools that may answer."""
+    """Return the path of bash, and the folder of the real tools that traces may use."""
     bash, sed = shutil.which("bash"), shutil.which("sed")
     if bash is None or sed is None:
-        raise MissingToolError("tracing needs bash and sed on the PATH: install them.")
+        raise MissingToolError("tracing needs bash and sed on the PATH: install what is missing.")
     return Path(bash), Path(sed).parent
 
 
-def _throwaway() -> Path:
-    """Make a folder whose path a script can name without quotes, and anyone can reach."""
-    for parent in (Path(tempfile.gettempdir()).resolve(), Path("/var/tmp"), Path("/tmp")):  # noqa: S108 - mkdtemp makes it safe
+def _make_temporary_folder() -> Path:
+    """Create a folder that any user can enter, with a path that needs no quotes in scripts."""
+    for parent in (Path(tempfile.gettempdir()).resolve(), Path("/var/tmp"), Path("/tmp")):  # noqa: S108 - safe with mkdtemp
         is_plain = all(char.isalnum() or char in "/._-" for char in str(parent))
         is_open = all(path.stat().st_mode & 0o001 for path in (parent, *parent.parents))
         if is_plain and is_open and os.access(parent, os.W_OK):
             base = Path(tempfile.mkdtemp(prefix="ci-sessions-", dir=parent))
             base.chmod(0o711)
             return base
-    raise InternalError("there is no folder for temporary files: set TMPDIR to one without spaces.")
+    raise InternalError(
+        "no suitable folder for temporary files: set TMPDIR to one that every user can enter, "
+        "with a path of letters, digits and ._- only."
+    )

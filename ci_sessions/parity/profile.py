@@ -1,8 +1,8 @@
-"""The machine that a traced script believes to run on: what it is told, what it finds there.
+"""The simulated machine on which a script is traced: the answers to its commands, and its files.
 
-``resources/profile.toml`` is a plain Linux runner of PyTorch's fleet; plans are answered from the
-same file. Another file describes another machine, and is part of what a recording's cache key
-covers.
+``resources/profile.toml`` describes an ordinary Linux runner of PyTorch's CI; plans use answers
+from the same file. Other machines can be described in other files. The cache key of a recording
+includes the profile.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import shlex
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ci_sessions.errors import InputError
-from ci_sessions.plan.recorded import Answers, answers_in, read_profile_file
+from ci_sessions.plan.recorded import Answers, parse_answers, read_profile_file
+from ci_sessions.toml import Fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,16 +22,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Profile", "read_profile"]
 
-_TEXTS = ("command", "output", "error", "writes")
-_MACHINE = ("functions", "missing", "silent", "folders", "moved", "pins")
+_STRING_KEYS = ("command", "output", "error", "writes")
+_MACHINE_KEYS = ("functions", "missing", "silent", "folders", "moved", "pins")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a command prints, and its exit code. ``*`` in ``command`` stands for anything.
+    """What a command prints, and its exit code. ``*`` in ``command`` is a wildcard.
 
-    ``error`` goes to standard error. ``where`` limits the answer to values of variables that fit
-    the patterns. ``writes`` is the option whose value is a file that the command writes.
+    ``error`` goes to standard error. ``where`` restricts the answer to jobs with variables that
+    match these patterns. ``writes`` is an option whose value is a file that the command writes.
     """
 
     command: str
@@ -43,11 +44,12 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Profile:
-    """A machine. Paths may begin with a place: $ROOT, $SITE, $HOME, $TMP or $SHIMS.
+    """A machine. Paths may start with $ROOT, $SITE, $HOME, $TMP or $SHIMS.
 
-    ``functions`` of the checkout are recorded by name, not followed. ``missing`` programs are not
-    installed; ``silent`` ones are answered and leave no record. ``moved`` absolute paths lie in the
-    throwaway folder instead. ``plan_answers`` are what a plan is told of the same machine.
+    ``functions`` of the checkout are recorded by name, without tracing into them. ``missing``
+    programs are not installed; ``silent`` ones get an answer but are not recorded. ``moved``
+    absolute paths are redirected into the temporary folder. ``plan_answers`` are the answers for
+    plans on the same machine.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -64,20 +66,20 @@ class Profile:
     digest: str = ""
 
     def variables(self, places: Mapping[str, str]) -> dict[str, str]:
-        """Return what a runner sets for each job."""
-        return {name: self.where(text, places) for name, text in self.environment.items()}
+        """Return the variables that a runner sets for each job."""
+        return {name: self.locate(value, places) for name, value in self.environment.items()}
 
-    def where(self, path: str, places: Mapping[str, str]) -> str:
-        """Return where a path of the profile lies for a trace; other texts stay as they are."""
+    def locate(self, path: str, places: Mapping[str, str]) -> str:
+        """Return the actual path, during a trace, of a path in the profile."""
         for name in self.moved:
             if path == name or path.startswith(f"{name}/"):
                 return f"{places['tmp'].rpartition('/')[0]}/abs{path}"
-        return put_places(path, places)
+        return expand_places(path, places)
 
-    def as_bash(self, places: Mapping[str, str]) -> str:
-        """Return the functions ``__ci_setup`` and ``__ci_answer`` that the recorder calls."""
+    def to_bash(self, places: Mapping[str, str]) -> str:
+        """Return definitions of ``__ci_setup`` and ``__ci_answer``, which the recorder calls."""
         names = {"opaque": self.functions, "missing": self.missing, "silent": self.silent}
-        sets = (f"__ci_{name}[{shlex.quote(word)}]=1" for name in names for word in names[name])
+        sets = (f"__ci_{name}[{shlex.quote(item)}]=1" for name in names for item in names[name])
         lines = [
             "declare -gA __ci_missing=()",
             *(f"__ci_{name}={shlex.quote(path)}" for name, path in places.items()),
@@ -87,24 +89,24 @@ class Profile:
             "}",
             "__ci_answer() {",
             '  local __ci_line="$*"',
-            *(_as_bash(answer, places) for answer in self.answers),
+            *(_to_bash(answer, places) for answer in self.answers),
             '  __ci_tool "$@"',
             "}",
         ]
         return "\n".join(lines) + "\n"
 
 
-def _as_bash(answer: Answer, places: Mapping[str, str]) -> str:
+def _to_bash(answer: Answer, places: Mapping[str, str]) -> str:
     test = f"$__ci_line == {_pattern(answer.command)}"
     for name, value in answer.where.items():
         test += f" && ${{{name}-}} == {_pattern(value)}"
-    shown = ""
+    body = ""
     for text, target in ((answer.output, ""), (answer.error, " >&2")):
         if text:
-            shown += f"builtin printf '%s\\n' {shlex.quote(put_places(text, places))}{target}; "
+            body += f"builtin printf '%s\\n' {shlex.quote(expand_places(text, places))}{target}; "
     if answer.writes:
-        shown += f'__ci_write {shlex.quote(answer.writes)} "$@"; '
-    return f"  if [[ {test} ]]; then {shown}return {answer.code}; fi"
+        body += f'__ci_write {shlex.quote(answer.writes)} "$@"; '
+    return f"  if [[ {test} ]]; then {body}return {answer.code}; fi"
 
 
 def _pattern(glob: str) -> str:
@@ -112,56 +114,45 @@ def _pattern(glob: str) -> str:
     return "*".join(shlex.quote(part) if part else "" for part in glob.split("*"))
 
 
-def put_places(text: str, places: Mapping[str, str]) -> str:
-    """Replace ``$ROOT`` and the like by where they are."""
+def expand_places(text: str, places: Mapping[str, str]) -> str:
+    """Replace ``$ROOT``, ``$SITE`` etc. by their actual paths."""
     for name, path in places.items():
         text = text.replace(f"${name.upper()}", path)
     return text
 
 
 def read_profile(path: Path | None = None) -> Profile:
-    """Read a profile, or the one that is shipped. Raises InputError with all that is wrong."""
+    """Read a profile, by default the built-in one. Raises InputError with all of its errors."""
     file = read_profile_file(path)
-    data = file.data
-    faults = [f"{file.name}: {fault}" for fault in _faults(data)]
-    if faults:
-        raise InputError(*faults)
-    machine = data.get("machine", {})
-    plan_answers = answers_in(file)
-    built = {path for paths in plan_answers.executables.values() for path in paths}
-    return Profile(
-        environment=data.get("environment", {}),
-        files={**dict.fromkeys(sorted(built), ""), **data.get("files", {})},
-        **{key: tuple(machine.get(key, ())) for key in _MACHINE},
-        pin=machine.get("pin", "{}"),
-        answers=tuple(Answer(**answer) for answer in data.get("answer", ())),
-        plan_answers=plan_answers,
+    problems: list[str] = []
+    top = Fields(file.data, problems)
+    environment, files, machine = map(top.table, ("environment", "files", "machine"))
+    machine.only(*_MACHINE_KEYS, "pin")
+    answers = parse_answers(file)
+    built = {path for paths in answers.executables.values() for path in paths}
+    profile = Profile(
+        environment={name: environment.text(name) for name in environment.data},
+        files={
+            **dict.fromkeys(sorted(built), ""),
+            **{name: files.text(name) for name in files.data},
+        },
+        **{key: machine.strings(key, ()) for key in _MACHINE_KEYS},
+        pin=machine.string("pin", "{}"),
+        answers=tuple(_parse_answer(answer) for answer in top.tables("answer")),
+        plan_answers=answers,
         digest=hashlib.sha256(file.text.encode()).hexdigest(),
     )
+    if problems:
+        raise InputError(*(f"{file.name}: {problem}" for problem in problems))
+    return profile
 
 
-def _faults(data: dict[str, Any]) -> list[str]:
-    machine = data.get("machine", {})
-    faults = [
-        f"machine.{key} is unknown: choose from {', '.join((*_MACHINE, 'pin'))}."
-        for key in machine
-        if key not in (*_MACHINE, "pin")
-    ]
-    faults += [
-        f"machine.{key} is {machine[key]!r}: give a list of texts."
-        for key in _MACHINE
-        if key in machine and not _is_texts(machine[key])
-    ]
-    known: dict[str, type] = {**dict.fromkeys(_TEXTS, str), "code": int, "where": dict}
-    for number, answer in enumerate(data.get("answer", ()), 1):
-        wrong = [key for key, value in answer.items() if type(value) is not known.get(key)]
-        if "command" not in answer or wrong:
-            what = ", ".join(wrong) or "no command"
-            faults.append(
-                f"answer {number} has {what}: give command, output, error, code, where, writes."
-            )
-    return faults
-
-
-def _is_texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+def _parse_answer(answer: Fields) -> Answer:
+    answer.only(*_STRING_KEYS, "code", "where")
+    where = answer.table("where")
+    return Answer(
+        command=answer.string("command"),
+        **{key: answer.text(key, "") for key in _STRING_KEYS if key != "command"},
+        code=answer.integer("code", 0, 255, 0),
+        where={name: where.text(name) for name in where.data},
+    )

@@ -1,14 +1,15 @@
-# Read by bash before the script that is traced (BASH_ENV). From then on no command of the script
-# reaches a program: each becomes a record, and gets the answer that the profile has for it.
+# Bash sources this file before the traced script (BASH_ENV). From then on, no command of the script
+# starts a program: each is recorded and gets its answer from the profile.
 #
-# How it works. A DEBUG trap sees each command before bash looks it up, and defines a function of
-# the command's name, so that words with slashes and changes of PATH are caught too. What no trap
-# sees ends in command_not_found_handle, since PATH holds no program. A function runs in a fork of
-# bash, never in a new program, which is what makes this fast.
+# How it works: a DEBUG trap sees each command before bash looks it up, and defines a function with
+# the command's name. That also catches paths with slashes and changes of PATH. Commands that the
+# trap does not see end up in command_not_found_handle, since PATH contains no programs. The
+# functions run in a fork of bash and never exec a program, which is why this is fast.
 #
-# Given by the caller: __ci_base (the throwaway folder), __ci_log (a folder for the records),
-# __ci_path (where real tools are), and the functions __ci_answer and __ci_setup from the profile.
-# Everything of ours is called __ci_*, is not exported, and survives set -eux, IFS and noglob.
+# The caller provides __ci_base (the temporary folder), __ci_log (a folder for the records),
+# __ci_path (the folder of the real tools), and the functions __ci_answer and __ci_setup, generated
+# from the profile. All names of the recorder start with __ci_, are not exported, and work under
+# set -eux, a changed IFS and noglob.
 
 unset BASH_ENV
 __ci_main=$BASHPID
@@ -17,11 +18,11 @@ __ci_code=0
 __ci_chain=
 __ci_n=0
 __ci_quiet=
-__ci_left=${__ci_most:-20000}
+__ci_limit=${__ci_most:-20000}
 declare -A __ci_builtin=() __ci_defined=() __ci_opaque=() __ci_silent=() __ci_actions=()
 __ci_own=${BASH_SOURCE[0]}
 
-# A word as bash prints it in BASH_COMMAND, with parentheses and braces nested six deep.
+# A word as bash prints it in BASH_COMMAND, with up to six levels of nested parentheses and braces.
 __ci_nest='[^()]*' __ci_brace='[^{}]*'
 for __ci_i in 1 2 3 4 5 6; do
   __ci_nest="([^()]|\\($__ci_nest\\))*" __ci_brace="([^{}]|\\{$__ci_brace\\})*"
@@ -32,7 +33,7 @@ __ci_piece="[^[:space:]\"'\$\`\\\\;|&<>()]|\\\\.|'[^']*'|\\\$'([^'\\\\]|\\\\.)*'
 __ci_word="^($__ci_piece)+"
 __ci_assign="^[A-Za-z_][A-Za-z0-9_]*(\[[^]]*\])?\+?=(\([^()]*\)|($__ci_piece)*)[[:space:]]*"
 
-# Set __ci_where to the callers' lines, innermost first, without ours.
+# Set __ci_where to the call stack, innermost first, without the recorder's own lines.
 __ci_stack() {
   local i
   __ci_where=
@@ -42,14 +43,14 @@ __ci_stack() {
   done
 }
 
-__ci_note() { # kind, words...: something that a reader of the trace must know
+__ci_note() { # kind, text: record something other than a command
   local __ci_where
   __ci_stack
   builtin printf '%s\0' "$1" "$__ci_chain" "$__ci_n" "$BASHPID" \
     "${__ci_where:-${__ci_last-}}" "$PWD" 1 "$2" '' >>"$__ci_log/$BASHPID"
 }
 
-# Runs in a fork: record one command, answer it, end.
+# Runs in a fork: record one command, answer it, exit.
 __ci_run() {
   builtin trap - DEBUG EXIT ERR RETURN
   builtin set +eufxT
@@ -68,7 +69,7 @@ __ci_run() {
   builtin exit $?
 }
 
-# A tool that only looks, or waits, leaves no record; one that is told to write or to run does.
+# Read-only tools and sleep are not recorded, unless their options make them write or run something.
 __ci_is_silent() {
   [[ ${__ci_silent[$1]-} ]] || return 1
   case "$* " in
@@ -89,15 +90,15 @@ __ci_program_text() {
   [[ ! $__ci_text ]] || __ci_given=("<<" "$__ci_text")
 }
 
-# Where the script ended, as the first command of its EXIT trap; then its own actions, in a fork:
-# only there does bash tell the DEBUG trap which command of a trap comes next.
+# The first command of the EXIT trap: record where the script ended. The script's own EXIT actions
+# then run in a fork, since only there does the DEBUG trap see each command of a trap.
 __ci_exit() {
   __ci_code=$?
   [[ $BASHPID == "$__ci_main" ]] || return 0
   if [[ $- != *T* || $(builtin trap -p DEBUG) != *"__ci_debug"* ]]; then
-    __ci_note "not followed" "the script turned tracing off"
+    __ci_note untraceable "the script turned off tracing"
   fi
-  builtin printf '\036' # what follows in the output is no reason for the end
+  builtin printf '\036' # later output cannot explain why the script ended
   builtin printf '%s\0' end '' 0 "$BASHPID" "${__ci_last-}" "$PWD" 0 '' >>"$__ci_log/$BASHPID"
 }
 __ci_status() { return "$1"; }
@@ -130,7 +131,7 @@ trap() {
     __ci_signal "$__ci_name"
     case $__ci_name in
     DEBUG)
-      __ci_note "not followed" "the script traps DEBUG itself, which tracing needs"
+      __ci_note untraceable "the script traps DEBUG itself, which tracing needs"
       builtin continue
       ;;
     esac
@@ -145,7 +146,7 @@ trap() {
     esac
   done
 }
-__ci_signal() { # name or number: set __ci_name to what the actions are kept under
+__ci_signal() { # name or number: set __ci_name to the key in __ci_actions
   __ci_name=${1^^}
   __ci_name=${__ci_name#SIG}
   [[ $__ci_name != 0 ]] || __ci_name=EXIT
@@ -160,13 +161,13 @@ __ci_debug() {
     __ci_pid=$BASHPID __ci_n=0
   fi
   __ci_n=$((__ci_n + 1))
-  # For the first command of an EXIT trap bash repeats the command before it, as of line 1.
-  if [[ $2 != 1 || $1 != "${__ci_said-}" ]]; then
-    __ci_said=$1 __ci_last=${BASH_SOURCE[1]-}:$2$'\n'
+  # Before the first command of an EXIT trap, bash reports the previous command again, with line 1.
+  if [[ $2 != 1 || $1 != "${__ci_previous-}" ]]; then
+    __ci_previous=$1 __ci_last=${BASH_SOURCE[1]-}:$2$'\n'
     [[ ${#BASH_SOURCE[@]} -le 2 ]] || __ci_last+=${BASH_SOURCE[-1]}:${BASH_LINENO[-2]-}$'\n'
   fi
-  if [[ $__ci_n -gt $__ci_left ]]; then
-    __ci_note "not followed" "more than $__ci_left commands in one shell: an endless loop?"
+  if [[ $__ci_n -gt $__ci_limit ]]; then
+    __ci_note untraceable "more than $__ci_limit commands in one shell: an endless loop?"
     builtin exit 199
   fi
   case $1 in
@@ -176,21 +177,21 @@ __ci_debug() {
   builtin set -- "${@:3:$#-3}"
   case $__ci_raw in
   *[!A-Za-z0-9_./:+@%,-]*) ;;
-  *) # most commands: a plain word, which needs no reading
+  *) # the usual case: a plain word, which needs no parsing
     __ci_text=${__ci_text:${#__ci_raw}}
     __ci_prepare "$__ci_raw" "${__ci_text#"${__ci_text%%[![:space:]]*}"}" "$@"
     return 0
     ;;
   esac
-  local __ci_matched=("${BASH_REMATCH[@]}") __ci_words=()
+  local __ci_saved=("${BASH_REMATCH[@]}") __ci_words=()
   while [[ $__ci_text == [A-Za-z_]*=* && $__ci_text =~ $__ci_assign ]]; do
     __ci_text=${__ci_text:${#BASH_REMATCH[0]}}
   done
   while [[ $__ci_text && ${#__ci_words[@]} == 0 ]]; do
     if ! [[ $__ci_text =~ $__ci_word ]]; then
       case $__ci_text in
-      [\<\>]* | [0-9]* | \&\>* | \{*) ;; # a redirection only
-      *) __ci_note "not followed" "the command cannot be read: $__ci_whole" ;;
+      [\<\>]* | [0-9]* | \&\>* | \{*) ;; # only a redirection
+      *) __ci_note untraceable "cannot parse the command: $__ci_whole" ;;
       esac
       break
     fi
@@ -202,26 +203,26 @@ __ci_debug() {
     *) __ci_words=("$__ci_raw") ;;
     esac
   done
-  BASH_REMATCH=("${__ci_matched[@]}")
+  BASH_REMATCH=("${__ci_saved[@]}")
   [[ ${#__ci_words[@]} == 0 ]] || __ci_prepare "${__ci_words[0]}" "$__ci_text" "$@"
   return 0
 }
 
-__ci_expand() { # raw, positional parameters...: fill __ci_words without lasting effects
-  local __ci_one=$1 __ci_quiet=1 __ci_set=$- __ci_ours=0
+__ci_expand() { # raw, positional parameters...: set __ci_words without side effects
+  local __ci_one=$1 __ci_quiet=1 __ci_set=$- __ci_frames=0
   builtin shift
   if [[ $__ci_one == *BASH_SOURCE* || $__ci_one == *FUNCNAME* ]]; then # count from the script's frame
-    while [[ ${BASH_SOURCE[__ci_ours]-} == "$__ci_own" ]]; do __ci_ours=$((__ci_ours + 1)); done
-    __ci_one=${__ci_one//BASH_SOURCE\[/BASH_SOURCE[$__ci_ours+}
-    __ci_one=${__ci_one//FUNCNAME\[/FUNCNAME[$__ci_ours+}
-    __ci_one=${__ci_one//\$BASH_SOURCE/\$\{BASH_SOURCE[$__ci_ours]\}}
-    __ci_one=${__ci_one//BASH_SOURCE\}/BASH_SOURCE[$__ci_ours]\}}
+    while [[ ${BASH_SOURCE[__ci_frames]-} == "$__ci_own" ]]; do __ci_frames=$((__ci_frames + 1)); done
+    __ci_one=${__ci_one//BASH_SOURCE\[/BASH_SOURCE[$__ci_frames+}
+    __ci_one=${__ci_one//FUNCNAME\[/FUNCNAME[$__ci_frames+}
+    __ci_one=${__ci_one//\$BASH_SOURCE/\$\{BASH_SOURCE[$__ci_frames]\}}
+    __ci_one=${__ci_one//BASH_SOURCE\}/BASH_SOURCE[$__ci_frames]\}}
   fi
   builtin set +ux
   __ci_words=()
   local IFS=$__ci_ifs
   case $__ci_one in
-  *++* | *--* | *:=* | *\(\(*=*) # what counts would count twice: in a fork, then
+  *++* | *--* | *:=* | *\(\(*=*) # an assignment would happen twice, so expand in a fork
     __ci_words=("$(builtin eval "builtin set -- $__ci_one" 2>/dev/null; builtin printf %s "${1-}")")
     ;;
   *)
@@ -238,7 +239,7 @@ __ci_prepare() { # word, rest of the command, positional parameters...
   exec)
     case $__ci_rest in
     '' | [0-9\<\>\&\{]*) builtin unset -f exec ;;
-    *) # what follows an exec never runs, nor does an EXIT trap
+    *) # no command after an exec runs, and no EXIT trap
       exec() {
         while [[ ${1-} == -* ]]; do
           [[ $1 != -*a* ]] || builtin shift
@@ -257,10 +258,10 @@ __ci_prepare() { # word, rest of the command, positional parameters...
   source | .)
     builtin shift 2
     __ci_words=()
-    local __ci_kept=("${BASH_REMATCH[@]}")
+    local __ci_saved=("${BASH_REMATCH[@]}")
     [[ $__ci_rest =~ $__ci_word ]] && __ci_expand "${BASH_REMATCH[0]}" "$@"
-    BASH_REMATCH=("${__ci_kept[@]}")
-    if [[ -f ${__ci_words[0]-} ]] && __ci_is_ours "${__ci_words[0]}"; then
+    BASH_REMATCH=("${__ci_saved[@]}")
+    if [[ -f ${__ci_words[0]-} ]] && __ci_is_script "${__ci_words[0]}"; then
       builtin unset -f source .
     else
       source() { (__ci_run source "$@"); }
@@ -270,16 +271,16 @@ __ci_prepare() { # word, rest of the command, positional parameters...
     ;;
   set | shopt)
     if [[ " $__ci_rest " == *" +"*T* || $__ci_rest == *functrace* || $__ci_rest == *posix* ]]; then
-      __ci_note "not followed" "the script changes what tracing needs: $__ci_name $__ci_rest"
+      __ci_note untraceable "the script changes an option that tracing needs: $__ci_name $__ci_rest"
     fi
     return 0
     ;;
   builtin | command)
     case $__ci_rest in
-    "trap '__ci_debug "*) ;; # our own, of which bash tells once more
+    "trap '__ci_debug "*) ;; # the recorder's own trap command
     exec* | trap* | source* | .\ * | set* | shopt* | kill* | enable* | [\$\"\'\`]*)
       [[ $__ci_name != command || $__ci_rest == [es.tk]* ]] || return 0
-      __ci_note "not followed" "$__ci_name hides a command from tracing: $__ci_name $__ci_rest"
+      __ci_note untraceable "$__ci_name hides a command from tracing: $__ci_name $__ci_rest"
       ;;
     esac
     return 0
@@ -294,10 +295,10 @@ __ci_prepare() { # word, rest of the command, positional parameters...
   __ci_define "$__ci_name"
 }
 
-__ci_define() { # name: make it a function that records
+__ci_define() { # name: define a function of that name which records the command
   case $1 in
   *[!A-Za-z0-9_./:+@%,-]*)
-    __ci_note "not followed" "a command is called ${1@Q}, a name that cannot be recorded"
+    __ci_note untraceable "cannot record a command with the name ${1@Q}"
     return 0
     ;;
   esac
@@ -306,7 +307,7 @@ __ci_define() { # name: make it a function that records
   return 0
 }
 
-__ci_is_ours() { # file: one of the checkout's own scripts, copied here
+__ci_is_script() { # file: whether it is one of the checkout's own scripts
   local __ci_file=$1
   [[ $__ci_file == /* ]] || __ci_file=$PWD/$__ci_file
   while [[ $__ci_file == *//* ]]; do __ci_file=${__ci_file//\/\//\/}; done
@@ -319,7 +320,7 @@ __ci_is_ours() { # file: one of the checkout's own scripts, copied here
   [[ $__ci_file == "$__ci_scripts"/* ]]
 }
 
-__ci_inside() { # paths...: all in the copy, wherever links and the real folder lead
+__ci_inside() { # paths...: whether all are in the temporary folder, with links resolved
   local __ci_file
   for __ci_file; do
     __ci_file=$("$__ci_path/realpath" -m -- "$__ci_file" 2>/dev/null)
@@ -330,7 +331,7 @@ __ci_inside() { # paths...: all in the copy, wherever links and the real folder 
   done
 }
 
-__ci_write() { # option, words...: the file that the option names is written
+__ci_write() { # option, arguments...: write the file that the option names
   local __ci_option=$1
   while [[ $# -gt 1 ]]; do
     builtin shift
@@ -342,8 +343,8 @@ __ci_write() { # option, words...: the file that the option names is written
 
 __ci_program() { builtin exec "$__ci_path/$@"; }
 
-# Answer as the tool itself does where that can do no harm: in this fork, below the throwaway folder.
-# What writes elsewhere, or could start a program, is only recorded.
+# Run the real tool if that is harmless: in this fork, inside the temporary folder. Commands that
+# write elsewhere, or could start a program, do nothing.
 __ci_tool() {
   local __ci_tool=${1##*/} __ci_all=" $* "
   builtin shift
@@ -351,14 +352,14 @@ __ci_tool() {
   ls | realpath | readlink | basename | dirname | expr | seq | diff | cmp | comm)
     __ci_program "$__ci_tool" "$@"
     ;;
-  egrep | fgrep) # scripts, in some systems
+  egrep | fgrep) # shell scripts on some systems
     [[ $__ci_tool == egrep ]] && builtin set -- -E "$@" || builtin set -- -F "$@"
     "$__ci_path/grep" "$@" 2>/dev/null
     return "$(($? != 0))"
     ;;
   grep)
     "$__ci_path/grep" "$@" 2>/dev/null
-    return "$(($? != 0))" # 2 is a file that only a real run would have written: no match
+    return "$(($? != 0))" # 2 means no such file, since only a real run writes it: no match
     ;;
   cut | tr | head | tail | wc | cat | uniq | paste | rev | tac | fold | nl)
     "$__ci_path/$__ci_tool" "$@" 2>/dev/null
@@ -430,14 +431,14 @@ __ci_tool() {
   return 0
 }
 
-__ci_inside_all() { # words of a command: all that could name a file lies inside
+__ci_inside_all() { # arguments of a command: whether all that could be files are inside
   local __ci_one
   for __ci_one; do
     [[ $__ci_one == -* && $__ci_one != */* ]] || __ci_inside "$__ci_one" || return 1
   done
 }
 
-__ci_mktemp() { # the same name each time, as the recorded traces write it
+__ci_mktemp() { # always the same name, as in the recorded traces
   local __ci_template=tmp.XXXXXXXXXX __ci_folder= __ci_is_folder=
   while [[ $# != 0 ]]; do
     case $1 in
@@ -462,8 +463,8 @@ __ci_mktemp() { # the same name each time, as the recorded traces write it
   builtin printf '%s\n' "$__ci_template"
 }
 
-# Builtins that would leave the throwaway folder, or ask what is installed here.
-__ci_enter() { # builtin, words...: a folder that is not there is assumed, and said
+# Builtins that could leave the temporary folder, or that check what is installed.
+__ci_enter() { # builtin, arguments...: assume that a missing folder exists, and note it
   builtin "$@" 2>/dev/null && return 0
   local __ci_folder=${!#}
   [[ $# -gt 1 && $__ci_folder != [-+]* ]] || { builtin "$@"; return; }
@@ -504,7 +505,7 @@ type() {
   esac
 }
 ulimit() { :; }
-# Asked so often that a program each time would be felt.
+# Used so often that starting a program each time would be slow.
 dirname() {
   case $#:${1-} in
   1:-* | 1:*/ | [!1]*) (__ci_run dirname "$@") ;;
@@ -515,10 +516,10 @@ dirname() {
 }
 
 if [[ ${BASH_VERSINFO[0]} -lt 5 ]]; then
-  builtin echo "tracing needs bash 5 or newer, and this is $BASH_VERSION" >&2
+  builtin echo "tracing needs bash 5 or newer, but this is $BASH_VERSION" >&2
   builtin exit 199
 fi
-builtin exec {BASH_XTRACEFD}>/dev/null # what set -x says is not part of the record
+builtin exec {BASH_XTRACEFD}>/dev/null # the output of set -x is not recorded
 __ci_setup
 builtin ulimit -c 0 2>/dev/null
 builtin enable -n kill enable suspend logout fc history bind
@@ -530,4 +531,4 @@ builtin readonly -f trap __ci_exit __ci_debug __ci_expand __ci_prepare __ci_run 
 builtin readonly __ci_builtin __ci_log __ci_base __ci_path
 builtin trap -- "$__ci_at_exit" EXIT
 builtin set -T
-builtin trap '__ci_debug "$BASH_COMMAND" "$LINENO" "$@" "$_"' DEBUG # the last word keeps $_
+builtin trap '__ci_debug "$BASH_COMMAND" "$LINENO" "$@" "$_"' DEBUG # the last argument preserves $_

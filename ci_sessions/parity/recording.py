@@ -1,4 +1,4 @@
-"""What a traced script did: its commands in order, with folder, environment and line."""
+"""The recording of a traced script: commands in order, with cwd, environment and source lines."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ __all__ = [
     "Note",
     "NoteKind",
     "Recording",
+    "classify",
     "from_dict",
-    "kind_of",
     "read_log",
     "trace_line",
 ]
 
-_MOST_PROCESSES = 2**22  # more numbers than Linux has
-_OWN_VARIABLES = {"PWD", "OLDPWD", "SHLVL", "_", "BASH_ENV"}
+_PID_LIMIT = 2**22  # the largest possible pid_max on Linux
+_SHELL_VARIABLES = {"PWD", "OLDPWD", "SHLVL", "_", "BASH_ENV"}
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command. ``env`` is what differs from the job's start; None is "unset".
+    """One command. ``env`` has the variables that changed since the job's start; None is unset.
 
-    ``cwd`` is relative to the checkout, or begins with a place. ``lines`` are ``file:line`` from
-    the command outward to the script's top.
+    ``cwd`` is relative to the checkout, or starts with a variable such as $TMP. ``lines`` is the
+    call stack as ``file:line``, innermost first.
     """
 
     kind: str
@@ -44,16 +44,16 @@ class Command:
 
 
 class NoteKind(enum.Enum):
-    """What a note of the recorder is about; the values are its own words."""
+    """The kinds of notes. The values are those that recorder.bash writes."""
 
-    UNTRACEABLE = "not followed"  # from here on, commands may be missing
-    ASSUMED = "assumed"  # something that the checkout does not have was taken for granted
+    UNTRACEABLE = "untraceable"  # from here on, commands may be missing
+    ASSUMED = "assumed"  # something that the checkout does not have was assumed to exist
     END = "end"  # where the script ended
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something that a reader of a recording must know."""
+    """Something other than a command that happened during a trace."""
 
     kind: NoteKind
     text: str
@@ -63,16 +63,16 @@ class Note:
 class FaultKind(enum.Enum):
     """Why a script could not be traced to its end."""
 
-    UNTRACEABLE = "untraceable"  # it does what the recorder cannot see
-    FAILED = "failed"  # it ended with a failure under the profile's answers
+    UNTRACEABLE = "untraceable"  # it does something that the recorder cannot see
+    FAILED = "failed"  # it failed, given the profile's answers
     TIMED_OUT = "timed-out"
-    LOST = "lost"  # a command, or the tracing process itself
+    LOST = "lost"  # a command was lost, or the tracing process died
     NO_END = "no-end"
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a job has no whole recording, for programs and in words; ``lines`` say where."""
+    """Why a recording is incomplete: a kind and a message. ``lines`` is the call stack."""
 
     kind: FaultKind
     text: str
@@ -81,7 +81,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A traced job; without a ``fault`` it is whole. ``seconds`` is the wall time of the trace."""
+    """A traced job. It is complete unless it has a ``fault``. ``seconds`` is wall time."""
 
     exit_code: int
     commands: tuple[Command, ...]
@@ -91,7 +91,7 @@ class Recording:
 
     @property
     def is_repeatable(self) -> bool:
-        """Tell whether tracing again would find the same: what a busy machine cut off may not."""
+        """Return whether another trace would have the same result, independent of machine load."""
         return self.fault is None or self.fault.kind in (FaultKind.UNTRACEABLE, FaultKind.FAILED)
 
     def to_dict(self) -> dict[str, Any]:
@@ -109,7 +109,7 @@ class Recording:
 
 
 def from_dict(data: Mapping[str, Any]) -> Recording:
-    """Read ``Recording.to_dict`` back."""
+    """Read a recording from ``Recording.to_dict``."""
     commands = (
         Command(item["kind"], tuple(item["argv"]), item["cwd"], item["env"], tuple(item["lines"]))
         for item in data["commands"]
@@ -125,7 +125,7 @@ def from_dict(data: Mapping[str, Any]) -> Recording:
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    order: tuple[tuple[int, int], ...]  # for each shell around it: which command, which process
+    order: tuple[tuple[int, int], ...]  # for each enclosing shell: number of command, process ID
     kind: str
     lines: tuple[str, ...]
     cwd: str
@@ -136,24 +136,24 @@ class _Record:
 def read_log(
     texts: Iterable[str], start: Mapping[str, str], places: Mapping[str, str]
 ) -> tuple[tuple[Command, ...], tuple[Note, ...]]:
-    """Read a recorder's files: each holds records of NUL-ended fields."""
-    words = _Words(places)
+    """Read the recorder's log files, which contain records of NUL-terminated fields."""
+    paths = _PathNames(places)
     found = [record for text in texts for record in _split(text)]
     first = min((record.order[0][1] for record in found), default=0)
     records = sorted(found, key=lambda record: _order(record, first))
     commands, notes = [], []
     for record in records:
-        lines = tuple(words.file(line) for line in record.lines)
+        lines = tuple(paths.file(line) for line in record.lines)
         if record.kind != "command":
-            notes.append(Note(NoteKind(record.kind), words.text(" ".join(record.argv)), lines))
+            notes.append(Note(NoteKind(record.kind), paths.text(" ".join(record.argv)), lines))
             continue
-        program, *rest = map(words.text, record.argv)
-        argv = (program.removeprefix("$SHIMS/"), *rest)  # where `command -v` found it
-        cwd = words.folder(record.cwd)
+        program, *rest = map(paths.text, record.argv)
+        argv = (program.removeprefix("$SHIMS/"), *rest)  # `command -v` returns such paths
+        cwd = paths.folder(record.cwd)
         env = _changes(record.exports, start)
-        env = {k: None if v is None else words.text(v) for k, v in env.items()}
+        env = {k: None if v is None else paths.text(v) for k, v in env.items()}
         argv, env = _without_env(argv, env)
-        commands.append(Command(kind_of(argv), argv, cwd, env, lines))
+        commands.append(Command(classify(argv), argv, cwd, env, lines))
     return tuple(commands), tuple(notes)
 
 
@@ -163,49 +163,49 @@ def _without_env(
     """Return ``env NAME=VALUE command`` as the command with that environment."""
     if argv[0] not in ("env", "/usr/bin/env") or argv[1:2] in [("-i",), ("-",), ("-S",)]:
         return argv, env
-    at, env = 1, dict(env)
-    while at < len(argv) - 1:
-        name, equals, value = argv[at].partition("=")
-        if argv[at] == "-u":
-            env[argv[at + 1]] = None
-            at += 1
+    index, env = 1, dict(env)
+    while index < len(argv) - 1:
+        name, equals, value = argv[index].partition("=")
+        if argv[index] == "-u":
+            env[argv[index + 1]] = None
+            index += 1
         elif equals and name.isidentifier():
             env[name] = value
         else:
             break
-        at += 1
-    return argv[at:] or argv, env
+        index += 1
+    return argv[index:] or argv, env
 
 
 def _order(record: _Record, first: int) -> tuple[tuple[int, int], ...]:
-    """Return what sorts as the script is written: processes by when they were forked.
+    """Return a key that sorts records in script order: processes by when they were forked.
 
-    Process numbers only rise, until they begin again: what is far below the others comes after.
+    Process IDs increase until they wrap around, so lower IDs than the first come last.
     """
     return tuple(
-        (number, pid if pid >= first else pid + _MOST_PROCESSES) for number, pid in record.order
+        (number, pid if pid >= first else pid + _PID_LIMIT) for number, pid in record.order
     )
 
 
 def _split(text: str) -> Iterable[_Record]:
     fields = text.split("\0")
-    at = 0
-    while at + 6 < len(fields):
-        kind, chain, number, time, where, cwd, count = fields[at : at + 7]
-        end = at + 7 + int(count)
+    start = 0
+    while start + 6 < len(fields):
+        kind, chain, number, pid, lines, cwd, count = fields[start : start + 7]
+        end = start + 7 + int(count)
         order = tuple(
-            (int(n), int(t))
-            for n, t in (pair.split(":") for pair in (*chain.split(), f"{number}:{time}"))
+            (int(n), int(p))
+            for n, p in (pair.split(":") for pair in (*chain.split(), f"{number}:{pid}"))
         )
         yield _Record(
             order,
             kind,
-            tuple(where.split("\n")[:-1]),
+            tuple(lines.split("\n")[:-1]),
             cwd,
-            tuple(fields[at + 7 : end]),
+            tuple(fields[start + 7 : end]),
             fields[end],
         )
-        at = end + 1
+        start = end + 1
 
 
 _EXPORT = re.compile(
@@ -221,7 +221,7 @@ def _exports(text: str) -> dict[str, str]:
 
 
 def _unquote(word: str) -> str:
-    """Read a word as ``export -p`` quotes it; bytes beyond ASCII may stand as octal numbers."""
+    """Unquote a word from ``export -p``. Bytes beyond ASCII may be octal escapes."""
     if word.startswith("$'"):
         data = re.sub(
             rb"\\(\d{3}|.)",
@@ -240,14 +240,15 @@ def _changes(text: str, start: Mapping[str, str]) -> dict[str, str | None]:
     changed: dict[str, str | None] = {
         name: value
         for name, value in now.items()
-        if name not in _OWN_VARIABLES and start.get(name) != value
+        if name not in _SHELL_VARIABLES and start.get(name) != value
     }
-    changed.update((name, None) for name in start if name not in now and name not in _OWN_VARIABLES)
+    removed = (name for name in start if name not in now and name not in _SHELL_VARIABLES)
+    changed.update((name, None) for name in removed)
     return changed
 
 
-class _Words:
-    """Turns a throwaway folder's paths back into places."""
+class _PathNames:
+    """Replaces paths in the temporary folder by their variables, such as ``$ROOT``."""
 
     def __init__(self, places: Mapping[str, str]) -> None:
         self.base = places["tmp"].rpartition("/")[0]
@@ -283,7 +284,7 @@ _PROBES = (
     r"import sys; print\(sys\.executable\)",
     r"import sys; print\(f'\{sys\.version_info\.major\}\.\{sys\.version_info\.minor\}'\)",
 )
-"""Questions that scripts ask of Python, whole: a longer program is a test until it is known."""
+"""Python programs that scripts use as queries, in full: anything longer counts as a test."""
 
 _RULES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (kind, re.compile(pattern, re.DOTALL))
@@ -307,30 +308,30 @@ _RULES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
 _SUDO = re.compile(r"sudo (?:-\w+ )*")
 
 
-def kind_of(argv: tuple[str, ...]) -> str:
-    """Say what a command is for, by its words: what no rule knows is a test."""
+def classify(argv: tuple[str, ...]) -> str:
+    """Return a command's kind. A command that matches no rule is a test."""
     line = _SUDO.sub("", " ".join(argv), count=1) if argv[0] == "sudo" else " ".join(argv)
     return next((kind for kind, rule in _RULES if rule.match(line)), "test")
 
 
 def trace_line(recording: Recording, job: Mapping[str, object]) -> dict[str, object]:
-    """Return the recording as the recorded traces are written.
+    """Return the recording in the format of the recorded traces.
 
-    What all test commands' environments share is the job's; each command has what it adds.
+    Variables that all test commands share belong to the job; each command has those that it adds.
     """
     tests = [command.env for command in recording.commands if command.kind == "test"]
-    every = tests or [command.env for command in recording.commands]
+    environments = tests or [command.env for command in recording.commands]
     common = {
         name: value
-        for name, value in (every[0] if every else {}).items()
-        if value is not None and all(env.get(name) == value for env in every)
+        for name, value in (environments[0] if environments else {}).items()
+        if value is not None and all(env.get(name) == value for env in environments)
     }
     commands = []
     for command in recording.commands:
         line: dict[str, object] = {"kind": command.kind, "argv": list(command.argv)}
         if command.cwd != ".":
-            is_whole = command.cwd.startswith(("$", "/"))
-            line["cwd"] = command.cwd if is_whole else f"$ROOT/{command.cwd}"
+            is_absolute = command.cwd.startswith(("$", "/"))
+            line["cwd"] = command.cwd if is_absolute else f"$ROOT/{command.cwd}"
         own = {k: v for k, v in command.env.items() if common.get(k) != v and v is not None}
         if own and command.kind == "test":
             line["env"] = own

@@ -1,4 +1,4 @@
-"""The script folder as a git revision has it."""
+"""Reads the script folder at a git revision."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _FILES = ("100644", "100755")  # modes of plain files
 
 
 def files_at(root: Path, revision: str, folder: str) -> dict[str, bytes]:
-    """Return the files below ``folder`` at a revision, by path from ``root``, maybe a subfolder.
+    """Return the files in ``folder`` at a revision, by path relative to ``root``.
 
-    Raises CheckoutError when there is no such revision, or nothing of that folder in it.
+    ``root`` may be a subfolder of the repository. Raises CheckoutError if there is no such
+    revision, or if it has no files in that folder.
     """
     if revision.startswith("-"):
         raise CheckoutError(f"--since is {revision!r}: give a commit, a tag or a branch.")
@@ -33,11 +34,11 @@ def files_at(root: Path, revision: str, folder: str) -> dict[str, bytes]:
     return {name: _git(root, revision, "show", f"{revision}:./{name}") for name in names}
 
 
-def _git(root: Path, revision: str, *words: str) -> bytes:
-    done = capture_program(["git", "-C", str(root), *words])
-    if done.code:
+def _git(root: Path, revision: str, *args: str) -> bytes:
+    result = capture_program(["git", "-C", str(root), *args])
+    if result.code:
         raise CheckoutError(
-            f"--since is {revision!r}, which git cannot read: {done.errors}: give a commit, a tag "
-            "or a branch that this checkout has."
+            f"--since is {revision!r}, which git cannot read ({result.stderr}): give a commit, a "
+            "tag or a branch that this checkout has."
         )
-    return done.output
+    return result.stdout

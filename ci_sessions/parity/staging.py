@@ -1,7 +1,7 @@
-"""The throwaway copy in which a script is traced: its own folder, and the few files that it names.
+"""The temporary copy in which a script is traced: its folder and the few files that it names.
 
-Reading a stage touches nothing; the same stage is written afresh for each job. A file of a pinned
-commit holds its token (``PIN-vision``) instead, so that a trace says what a plan says.
+A stage is read once, without side effects, and written again for each job. Files of pinned commits
+contain a token instead (``PIN-vision``), so that traces and plans agree.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Stage", "places_below", "read_stage", "remove", "write_stage"]
 
-_LARGEST = 256 * 1024  # bytes of a file that is copied whole; a larger one is there, but empty
-_MOST = 2000  # names that one folder or pattern may bring
+_MAX_FILE_SIZE = 256 * 1024  # bytes; larger files are created empty
+_MAX_MATCHES = 2000  # files from one folder or pattern
 _WORD = re.compile(r"[\w.*?/+-]*[/.*][\w.*?/+-]*")
-_LISTS = re.compile(r"\b(find|ls|for)\b")
+_LISTING = re.compile(r"\b(find|ls|for)\b")
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A copy, as values: files and folders by their path in the checkout, and the script's path.
+    """The contents of a copy: files and folders by path in the checkout, and the script's path.
 
     ``scripts`` is the folder whose files the script may source. ``moved`` absolute paths are
-    replaced in its texts.
+    replaced in shell files.
     """
 
     script: str
@@ -48,54 +48,57 @@ class Stage:
 
     @property
     def digest(self) -> str:
-        """A hash of all that is in it."""
-        total = hashlib.sha256()
+        """A hash of the whole stage."""
+        digest = hashlib.sha256()
         for name, data in sorted(self.files.items()):
-            total.update(f"{name}\0{len(data)}\0".encode() + data)
-        total.update("\0".join((self.script, *self.folders, *self.moved)).encode())
-        return total.hexdigest()
+            digest.update(f"{name}\0{len(data)}\0".encode() + data)
+        digest.update("\0".join((self.script, *self.folders, *self.moved)).encode())
+        return digest.hexdigest()
 
 
 def read_stage(
     root: Path, script: str, profile: Profile, *, overlay: Mapping[str, bytes] | None = None
 ) -> Stage:
-    """Read what a trace of ``script`` (relative to ``root``) needs.
+    """Read everything that a trace of ``script`` (relative to ``root``) needs.
 
-    ``overlay`` replaces the script folder's files, as another revision has them. Raises
-    CheckoutError where there is no such script.
+    ``overlay`` replaces the files in the script's folder, to use those of another revision.
+    Raises CheckoutError if there is no such script.
     """
     scripts = script.rpartition("/")[0]
-    own = dict(overlay) if overlay is not None else dict(_contents(root, _below(root / scripts)))
-    if script not in own:
+    if overlay is not None:
+        script_files = dict(overlay)
+    else:
+        script_files = dict(_read_files(root, _files_in(root / scripts)))
+    if script not in script_files:
         raise CheckoutError(
-            f"{root / script} is not there: give the root of a PyTorch tree that has "
-            "test.sh in .ci/pytorch or .jenkins/pytorch."
+            f"{root / script} does not exist: give the root of a PyTorch checkout, with test.sh "
+            "in .ci/pytorch or .jenkins/pytorch."
         )
     text = "\n".join(
-        data.decode(errors="replace") for name, data in own.items() if name.endswith(".sh")
+        data.decode(errors="replace") for name, data in script_files.items() if name.endswith(".sh")
     )
-    paths, folders = _named(root, text)
+    paths, folders = _find_named(root, text)
     files = {
-        name: data for name, data in _contents(root, paths) if not name.startswith(f"{scripts}/")
+        name: data for name, data in _read_files(root, paths) if not name.startswith(f"{scripts}/")
     }
     files |= _pins(root, profile)
-    return Stage(script, scripts, files | own, tuple(sorted(folders)), profile.moved)
+    return Stage(script, scripts, files | script_files, tuple(sorted(folders)), profile.moved)
 
 
-def _below(folder: Path) -> Iterator[Path]:
+def _files_in(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.rglob("*")) if path.is_file())
 
 
-def _contents(root: Path, paths: Iterable[Path]) -> Iterator[tuple[str, bytes]]:
-    """Read files of the checkout; a link that leads out of it is left out."""
-    real = root.resolve()
+def _read_files(root: Path, paths: Iterable[Path]) -> Iterator[tuple[str, bytes]]:
+    """Read files of the checkout, except links that point outside of it."""
+    real_root = root.resolve()
     for path in paths:
-        if not path.resolve().is_relative_to(real):
-            logger.warning("%s leads out of the checkout, and is not copied", path)
+        if not path.resolve().is_relative_to(real_root):
+            logger.warning("%s points outside the checkout and is not copied", path)
             continue
-        is_whole = path.suffix == ".sh" or path.stat().st_size <= _LARGEST
+        is_copied = path.suffix == ".sh" or path.stat().st_size <= _MAX_FILE_SIZE
         try:
-            yield path.relative_to(root).as_posix(), path.read_bytes() if is_whole else b""
+            yield path.relative_to(root).as_posix(), path.read_bytes() if is_copied else b""
         except OSError as error:
             raise CheckoutError(f"{path} cannot be read: {error.strerror}.") from error
 
@@ -108,54 +111,54 @@ def _pins(root: Path, profile: Profile) -> dict[str, bytes]:
     }
 
 
-def _named(root: Path, text: str) -> tuple[set[Path], set[str]]:
-    """Find the files and folders of the checkout that a text names."""
+def _find_named(root: Path, text: str) -> tuple[set[Path], set[str]]:
+    """Find the files and folders of the checkout that are named in shell text."""
     paths: set[Path] = set()
     folders = {path.name for path in root.iterdir() if path.is_dir() and path.name[0] != "."}
     for line in text.splitlines():
         if line.lstrip().startswith("#"):
             continue
-        lists = _LISTS.search(line) is not None
+        is_listing = _LISTING.search(line) is not None
         for word in set(_WORD.findall(line)):
             name = word.lstrip("/").removeprefix("./").rstrip("/")
             if not name.strip("./*?") or name.startswith(".."):
                 continue
             if re.search(r"[*?]", name):
-                paths.update(islice(_matches(root, name), _MOST))
+                paths.update(islice(_glob(root, name), _MAX_MATCHES))
             elif (root / name).is_dir():
                 folders.add(name)
-                if lists:
-                    paths.update(islice(_below(root / name), _MOST))
+                if is_listing:
+                    paths.update(islice(_files_in(root / name), _MAX_MATCHES))
             elif (root / name).is_file():
                 paths.add(root / name)
     return {path for path in paths if path.is_file()}, folders
 
 
-def _matches(root: Path, pattern: str) -> Iterator[Path]:
+def _glob(root: Path, pattern: str) -> Iterator[Path]:
     if "**" in pattern or pattern.startswith("*"):
-        return iter(())  # a pattern of words, or one that would read the whole tree
+        return iter(())  # not a pattern of files, or one that would read the whole tree
     return root.glob(pattern)
 
 
 def places_below(base: Path) -> dict[str, str]:
-    """Return where the places of a trace lie below a throwaway folder."""
-    below = {"root": "tmp/checkout", "site": "site", "home": "home", "tmp": "tmp", "shims": "shims"}
-    return {name: str(base / path) for name, path in below.items()}
+    """Return the paths that $ROOT, $SITE etc. have during a trace, in a temporary folder."""
+    paths = {"root": "tmp/checkout", "site": "site", "home": "home", "tmp": "tmp", "shims": "shims"}
+    return {name: str(base / path) for name, path in paths.items()}
 
 
 def write_stage(stage: Stage, profile: Profile, base: Path) -> None:
-    """Write a stage, and what the profile says is there, below an empty folder."""
+    """Write a stage, and the files and folders of the profile, into an empty folder."""
     places = places_below(base)
     root = Path(places["root"])
     for folder in (*places.values(), *(f"{root}/{name}" for name in stage.folders)):
         Path(folder).mkdir(parents=True, exist_ok=True)
     for name in profile.folders:
-        Path(root, profile.where(name, places)).mkdir(parents=True, exist_ok=True)
+        Path(root, profile.locate(name, places)).mkdir(parents=True, exist_ok=True)
     for name, text in profile.files.items():
-        path = Path(root, profile.where(name, places))
+        path = Path(root, profile.locate(name, places))
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(path, text.encode())
-    moved = {name: profile.where(name, places) for name in stage.moved}
+    moved = {name: profile.locate(name, places) for name in stage.moved}
     pattern = re.compile(rf"(?<![\w.$}}~/])({'|'.join(map(re.escape, moved))})(?![\w.-])")
     for name, data in stage.files.items():
         path = root / name
@@ -169,18 +172,18 @@ def write_stage(stage: Stage, profile: Profile, base: Path) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a file that may be executed: in the sandbox no rights can be changed later."""
+    """Write an executable file. The sandbox does not allow a chmod later."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o755)
     with os.fdopen(handle, "wb") as file:
         file.write(data)
 
 
 def remove(folder: Path) -> None:
-    """Remove a throwaway folder, also one whose script took its own rights to it away."""
+    """Remove a temporary folder, even if the script removed its permissions."""
     for path, folders, _ in os.walk(folder):
         for name in folders:
-            below = Path(path, name)
-            if not below.is_symlink():
+            subfolder = Path(path, name)
+            if not subfolder.is_symlink():
                 with suppress(OSError):
-                    below.chmod(0o700)
+                    subfolder.chmod(0o700)
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,8 @@
-"""A process of its own that traces jobs: it enters a sandbox for good, then a line in, a line out.
+"""The worker process that traces jobs in a sandbox, which it can never leave.
 
-Each line of standard input is a job's variables, each line of standard output its recording. What
-is traced comes first, as a pickle of the caller's, read before the sandbox is entered.
+It reads a job's variables from each line of standard input, and writes the recording as a line of
+standard output. The stage and the profile come first, in a pickle that it reads before it enters
+the sandbox.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ci_sessions.parity.recording import Fault, FaultKind, NoteKind, Recording, read_log
 from ci_sessions.parity.staging import places_below, remove, write_stage
-from ci_sessions.run.descendants import adopt_orphans, end_descendants
+from ci_sessions.run.descendants import adopt_orphans, terminate_descendants
 from ci_sessions.run.process import Reason, stream
 from ci_sessions.run.sandbox import TOOLS, confine
 
@@ -26,25 +27,25 @@ if TYPE_CHECKING:
     from ci_sessions.parity.profile import Profile
     from ci_sessions.parity.recording import Command, Note
     from ci_sessions.parity.staging import Stage
-    from ci_sessions.run.process import Ended
+    from ci_sessions.run.process import ProcessResult
 
 RECORDER = Path(__file__).with_name("recorder.bash")
-_UNSEEN = re.compile(
+_LOST_COMMAND = re.compile(
     r"^.*: (?:fork: .*|line \d+: \S*/\S*: (?:No such file or directory|Permission denied))$",
     re.MULTILINE,
 )
-"""What bash says of a command that it could not start: such a command left no record. A file that
-a redirection did not find is not among them where it has a message of its own (``cat``)."""
+"""Bash's error messages for commands that it could not start: they were not recorded. Missing
+files that programs themselves report (``cat``) do not match."""
 _END = "\036"  # the recorder writes it when the script ends, before any EXIT trap
-_SHOWN, _LINES = 2000, 20  # characters and pieces of output that a fault may quote from
+_MAX_CHUNK, _MAX_CHUNKS = 2000, 20  # characters and chunks of output kept for error messages
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tracer:
-    """What is traced, and with what: the same for all of a process's jobs.
+    """Traces jobs with one stage and one profile.
 
-    ``bash`` is its path, ``tools`` the folder of the real programs that may answer, ``recorder``
-    the text of recorder.bash; ``limit`` is a job's, in seconds.
+    ``bash`` is the path of bash, ``tools`` the folder of the real programs that traces may use,
+    ``recorder`` the text of recorder.bash, ``limit`` the time limit per job in seconds.
     """
 
     stage: Stage
@@ -60,14 +61,14 @@ class Tracer:
         places = places_below(base)
         log, prelude = base / "log", base / "prelude.bash"
         log.mkdir()
-        own = {
+        paths = {
             **places,
             "base": str(base),
             "log": str(log),
             "path": self.tools,
             "scripts": f"{places['root']}/{self.stage.scripts}",
         }
-        prelude.write_text(self.profile.as_bash(own) + self.recorder, encoding="utf-8")
+        prelude.write_text(self.profile.to_bash(paths) + self.recorder, encoding="utf-8")
         start = {
             **self.profile.variables(places),
             **variables,
@@ -76,70 +77,71 @@ class Tracer:
             "TMPDIR": places["tmp"],
         }
         output: list[str] = []
-
         lost: list[str] = []
 
-        def keep(text: str) -> None:
-            output.append(text[-_SHOWN:])
-            del output[:-_LINES]
-            lost.extend(_UNSEEN.findall(text))
+        def collect(text: str) -> None:
+            output.append(text[-_MAX_CHUNK:])
+            del output[:-_MAX_CHUNKS]
+            lost.extend(_LOST_COMMAND.findall(text))
 
         ended = stream(
             [self.bash, self.stage.script],
             cwd=Path(places["root"]),
             env={**start, "BASH_ENV": str(prelude)},
-            emit=keep,
-            limit=self.limit,
+            emit=collect,
+            timeout=self.limit,
         )
-        end_descendants(set())
+        terminate_descendants(set())
         texts = [path.read_bytes().decode(errors="surrogateescape") for path in log.iterdir()]
         commands, notes = read_log(texts, start, places)
-        found = self.fault(ended, notes, _last_lines(commands, notes), "".join(output), lost)
+        fault = self.fault(ended, notes, _last_lines(commands, notes), "".join(output), lost)
         return Recording(
             ended.code,
             commands,
             tuple(note for note in notes if note.kind is not NoteKind.END),
-            found,
+            fault,
             ended.wall,
         )
 
     def fault(
         self,
-        ended: Ended,
+        ended: ProcessResult,
         notes: Iterable[Note],
         lines: tuple[str, ...],
         output: str,
         lost: list[str],
     ) -> Fault | None:
-        """Return why the script was not traced to its end, if it was not."""
+        """Return why the script could not be traced to its end, or None if it was."""
         if lost:
-            return Fault(FaultKind.LOST, f"bash lost a command: {lost[0].strip()}", lines)
+            return Fault(
+                FaultKind.LOST, f"bash could not start a command: {lost[0].strip()}", lines
+            )
         for note in notes:
             if note.kind is NoteKind.UNTRACEABLE:
                 return Fault(FaultKind.UNTRACEABLE, note.text, lines)
         if ended.reason is Reason.TIMEOUT:
-            text = f"it did not end within {self.limit:g} s"
+            text = f"it timed out after {self.limit:g} s"
             return Fault(FaultKind.TIMED_OUT, text, lines)
         if ended.code:
-            said = output.partition(_END)[0].strip().splitlines()
-            quoted = "".join(f" at `{self.line(line)}`" for line in lines[:1])
-            last = f"; it said last: {said[-1]}" if said else ""
-            text = f"it ended with exit code {ended.code}{quoted}{last}"
+            printed = output.partition(_END)[0].strip().splitlines()
+            source = "".join(f" at `{self.line(line)}`" for line in lines[:1])
+            last = f"; last output: {printed[-1]}" if printed else ""
+            text = f"it ended with exit code {ended.code}{source}{last}"
             return Fault(FaultKind.FAILED, text, lines)
         if not any(note.kind is NoteKind.END for note in notes):
-            return Fault(FaultKind.NO_END, "its end was not seen", lines)
+            return Fault(FaultKind.NO_END, "the end of the script was not recorded", lines)
         return None
 
-    def line(self, where: str) -> str:
+    def line(self, location: str) -> str:
         """Return the text of a line of the copied scripts, such as ``.ci/pytorch/test.sh:7``."""
-        name, _, number = where.rpartition(":")
+        name, _, number = location.rpartition(":")
         lines = self.stage.files.get(name, b"").decode(errors="replace").splitlines()
-        at = int(number) - 1
-        return lines[at].strip() if at < len(lines) else where
+        index = int(number) - 1
+        return lines[index].strip() if index < len(lines) else location
 
 
 def _last_lines(commands: tuple[Command, ...], notes: tuple[Note, ...]) -> tuple[str, ...]:
-    """Return where the script stopped: at what could not be followed, its end, or what it ran."""
+    """Return where the script stopped: what could not be traced, its end, or its last command."""
     for kind in (NoteKind.UNTRACEABLE, NoteKind.END):
         for note in notes:
             if note.kind is kind:
@@ -147,16 +149,16 @@ def _last_lines(commands: tuple[Command, ...], notes: tuple[Note, ...]) -> tuple
     return commands[-1].lines if commands else ()
 
 
-def main(words: list[str]) -> int:
-    """Enter the sandbox, then answer jobs until standard input ends.
+def main(args: list[str]) -> int:
+    """Enter the sandbox, then trace jobs until standard input ends.
 
-    ``words``: the folder, the limit in seconds, the user, bash, the folder of the real tools. The
-    first line names the pickled copy and profile; its answer names what the sandbox consists of.
+    ``args``: the folder, the limit in seconds, the user ID, bash, the folder of the real tools. The
+    first line of input names the pickle; the reply to it lists the parts of the sandbox.
     """
-    base, limit, user = Path(words[0]), float(words[1]), int(words[2])
-    bash, tools = words[3:]
+    base, limit, user = Path(args[0]), float(args[1]), int(args[2])
+    bash, tools = args[3:]
     first = json.loads(sys.stdin.readline())
-    stage, profile = pickle.loads(Path(first["stage"]).read_bytes())  # noqa: S301 - ours
+    stage, profile = pickle.loads(Path(first["stage"]).read_bytes())  # noqa: S301 - from the caller
     tracer = Tracer(
         stage=stage,
         profile=profile,

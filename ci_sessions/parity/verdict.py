@@ -1,4 +1,4 @@
-"""The verdict on each job, and on all: equal, different and where, or not traceable and why."""
+"""The verdict for each job and for all jobs: equal, different (where), or untraceable (why)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from ci_sessions.job.job_json import describe_line
+from ci_sessions.job.job_json import describe_job_json
 from ci_sessions.parity.accepted import expired
-from ci_sessions.parity.compare import EVERYTHING, STREAMS, compare
+from ci_sessions.parity.compare import ALL_STREAMS, STREAMS, compare
 from ci_sessions.parity.recording import NoteKind
 from ci_sessions.records.verdict import JobVerdict
 
@@ -43,8 +43,8 @@ class Side(enum.Enum):
 class JobComparison:
     """One job's verdict. ``reason``: why a job could not be compared.
 
-    ``differences`` are those that nothing accepts; ``accepted`` are the entries that explain
-    others. ``assumed`` is what the recorder took for granted on the way.
+    ``differences`` are those that are not accepted; ``accepted`` are the entries that accept
+    others. ``assumed`` lists what the recorder assumed to exist.
     """
 
     job: Mapping[str, Any]
@@ -58,20 +58,20 @@ class JobComparison:
 
     @property
     def name(self) -> str:
-        """How a report calls the job."""
-        return describe_line(self.job)
+        """The job's name in reports."""
+        return describe_job_json(self.job)
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """Where the script could not be traced further, from the command outward."""
+        """The call stack at which the script could not be traced further."""
         return self.fault.lines if self.fault else ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParityResult:
-    """All jobs' verdicts. ``faults`` are those of the accepted differences: expired, unused.
+    """The verdicts of all jobs. ``faults`` lists expired and unused accepted differences.
 
-    ``other`` says what the script was compared with; ``seconds`` is the wall time.
+    ``other`` is what the script was compared with; ``seconds`` is wall time.
     """
 
     script: str
@@ -82,26 +82,26 @@ class ParityResult:
     cached: int = 0
 
     def count(self, verdict: JobVerdict) -> int:
-        """Return how many jobs came out so."""
+        """Return how many jobs have this verdict."""
         return sum(job.verdict is verdict for job in self.jobs)
 
     def by_config(self) -> dict[str, Counter[JobVerdict]]:
-        """Return the counts of each configuration, in the order of their names."""
+        """Return the number of jobs per verdict for each configuration, sorted by name."""
         table: dict[str, Counter[JobVerdict]] = {}
-        for job in sorted(self.jobs, key=lambda one: str(one.job.get("config", ""))):
+        for job in sorted(self.jobs, key=lambda item: str(item.job.get("config", ""))):
             table.setdefault(str(job.job.get("config", "")), Counter())[job.verdict] += 1
         return table
 
     @property
     def exit_code(self) -> int:
-        """0 when every job is equal, or differs as accepted; else 1.
+        """0 if every job is equal or has only accepted differences; else 1.
 
-        Of two versions of a script, a job that changed is no fault; one that could not be traced
-        is.
+        When two versions of a script are compared, a changed job is not a failure; one that could
+        not be traced is.
         """
         if self.other is Side.EARLIER:
             return int(self.count(JobVerdict.UNTRACEABLE) > 0)
-        return int(bool(self.faults) or any(job.verdict.is_bad for job in self.jobs))
+        return int(bool(self.faults) or any(job.verdict.is_failure for job in self.jobs))
 
 
 def compare_job(
@@ -110,24 +110,24 @@ def compare_job(
     plan: Sequence[Command] | str,
     accepted: Iterable[AcceptedDifference] = (),
 ) -> JobComparison:
-    """Compare a job's recording with its plan; ``plan`` is a text where there is none."""
+    """Compare a job's recording with its plan. Without a plan, ``plan`` is the error message."""
     if recording.fault:
         return _untraceable(line, recording.fault)
     if isinstance(plan, str):
         return JobComparison(job=line, verdict=JobVerdict.NO_PLAN, reason=plan)
-    left: list[Difference] = []
+    remaining: list[Difference] = []
     used: list[AcceptedDifference] = []
     for difference in compare(recording.commands, plan):
-        entry = next((e for e in accepted if e.covers(describe_line(line), difference)), None)
+        entry = next((e for e in accepted if e.covers(describe_job_json(line), difference)), None)
         if entry is None:
-            left.append(difference)
+            remaining.append(difference)
         elif entry not in used:
             used.append(entry)
-    without = JobVerdict.ACCEPTED if used else JobVerdict.EQUAL
+    verdict = JobVerdict.ACCEPTED if used else JobVerdict.EQUAL
     return JobComparison(
         job=line,
-        verdict=JobVerdict.DIFFERENT if left else without,
-        differences=tuple(left),
+        verdict=JobVerdict.DIFFERENT if remaining else verdict,
+        differences=tuple(remaining),
         accepted=tuple(used),
         commands=sum(command.kind in STREAMS for command in recording.commands),
         assumed=tuple(note for note in recording.notes if note.kind is NoteKind.ASSUMED),
@@ -135,11 +135,11 @@ def compare_job(
 
 
 def compare_versions(line: Mapping[str, Any], before: Recording, after: Recording) -> JobComparison:
-    """Compare what a job ran before a change of the script with what it runs after it."""
+    """Compare what a job runs before and after a change of the script."""
     for recording in (after, before):
         if recording.fault:
             return _untraceable(line, recording.fault)
-    found = compare(before.commands, after.commands, EVERYTHING)
+    found = compare(before.commands, after.commands, ALL_STREAMS)
     return JobComparison(
         job=line,
         verdict=JobVerdict.DIFFERENT if found else JobVerdict.EQUAL,
@@ -161,22 +161,25 @@ def check_accepted(
     version: str,
     is_whole: bool,
 ) -> tuple[str, ...]:
-    """Return what is wrong with the accepted differences: expired, or explaining nothing.
+    """Return error messages for accepted differences that are expired or unused.
 
-    ``is_whole``: all jobs of the checkout were compared, so what fits none of them is unused. Of
-    fewer jobs, an entry is unused only when one that it is meant for was compared.
+    ``is_whole``: all jobs of the checkout were compared, so an entry that none of them needs is
+    unused. Otherwise it is unused only if a job that matches its pattern was compared.
     """
     used = {entry for job in jobs for entry in job.accepted}
     faults = []
     for entry in accepted:
         if why := expired(entry, today, version):
-            faults.append(f"expired: {entry.what!r} for {entry.jobs!r}: {why}.")
-        elif entry not in used and (is_whole or any(_is_meant(entry, job) for job in jobs)):
             faults.append(
-                f"unused: {entry.what!r} for {entry.jobs!r}: no job differs so any more: remove it."
+                f"expired: {entry.what!r} for {entry.jobs!r}: {why}. Extend or remove the entry."
+            )
+        elif entry not in used and (is_whole or any(_concerns(entry, job) for job in jobs)):
+            faults.append(
+                f"unused: {entry.what!r} for {entry.jobs!r}: no job has this difference any more. "
+                "Remove the entry."
             )
     return tuple(faults)
 
 
-def _is_meant(entry: AcceptedDifference, job: JobComparison) -> bool:
-    return fnmatchcase(job.name, entry.jobs) and job.verdict.is_clean
+def _concerns(entry: AcceptedDifference, job: JobComparison) -> bool:
+    return fnmatchcase(job.name, entry.jobs) and job.verdict.is_success

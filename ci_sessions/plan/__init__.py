@@ -1,1 +1,1 @@
-"""What a job runs, as frozen values, and the shell text that shows and runs it."""
+"""Plans: frozen descriptions of what a job runs, and their shell text."""

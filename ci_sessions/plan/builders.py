@@ -1,4 +1,4 @@
-"""Short ways to write steps and tests."""
+"""Helper functions that build steps and tests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ci_sessions.plan.plan import Draft, Export, Item, TestKind
 from ci_sessions.plan.step import (
-    NOTHING,
+    NO_VARIABLES,
     Expect,
     Kind,
     Policy,
@@ -42,11 +42,11 @@ Items = Item | list[Item] | list[Step]
 def command(
     *argv: str,
     cwd: str = ".",
-    env: Variables = NOTHING,
+    env: Variables = NO_VARIABLES,
     policy: Policy | None = None,
     when: Condition | None = None,
 ) -> Step:
-    """A command that tests."""
+    """Return a step that runs tests."""
     return Step(
         kind=Kind.TEST,
         command=Program(argv),
@@ -61,15 +61,14 @@ def command(
 def install(
     *argv: str,
     cwd: str = ".",
-    env: Variables = NOTHING,
+    env: Variables = NO_VARIABLES,
     when: Condition | None = None,
-    expands: bool = False,
     policy: Policy | None = None,
 ) -> Step:
-    """A command that changes what is installed, built or checked out."""
+    """Return a step that changes what is installed, built or checked out."""
     return Step(
         kind=Kind.INSTALL,
-        command=Program(argv, expands=expands),
+        command=Program(argv),
         cwd=cwd,
         env=env,
         when=when,
@@ -77,28 +76,28 @@ def install(
     )
 
 
-def git(*words: str, cwd: str = ".", when: Condition | None = None) -> Step:
-    """``git …`` where it changes the tree."""
-    return install("git", *words, cwd=cwd, when=when)
+def git(*args: str, cwd: str = ".", when: Condition | None = None) -> Step:
+    """Return a step that runs a git command which changes the tree."""
+    return install("git", *args, cwd=cwd, when=when)
 
 
 def probe(*argv: str, when: Condition | None = None, expect: Expect = Expect.SUCCESS) -> Step:
-    """A command that only looks."""
+    """Return a step that only inspects something."""
     policy = Policy(expect=expect)
     return Step(kind=Kind.PROBE, command=Program(argv), when=when, policy=policy)
 
 
 def source(
-    *words: str,
+    *args: str,
     cwd: str = ".",
     when: Condition | None = None,
     exports: bool = False,
-    env: Variables = NOTHING,
+    env: Variables = NO_VARIABLES,
 ) -> Step:
-    """A shell file that is read: to test, or (``exports``) for what it exports."""
+    """Return a step that sources a shell file: as a test, or (``exports``) for its exports."""
     return Step(
         kind=Kind.SOURCE,
-        command=SourcedFile(words, exports=exports),
+        command=SourcedFile(args, exports=exports),
         cwd=cwd,
         when=when,
         env=env,
@@ -106,16 +105,16 @@ def source(
     )
 
 
-def shell_function(  # noqa: PLR0913 - a call has this many sides
+def shell_function(  # noqa: PLR0913 - every aspect of a call is optional
     *argv: str,
     sources: tuple[str, ...],
     cwd: str = ".",
     when: Condition | None = None,
     stdout: str | None = None,
-    env: Variables = NOTHING,
+    env: Variables = NO_VARIABLES,
     is_test: bool = False,
 ) -> Step:
-    """A function that shell files of the checkout define (paths from its root)."""
+    """Return a step that calls a function from shell files; their paths start at the root."""
     files = sources if cwd == "." else tuple(f"$ROOT/{file}" for file in sources)
     return Step(
         kind=Kind.HELPER,
@@ -130,46 +129,51 @@ def shell_function(  # noqa: PLR0913 - a call has this many sides
 def file_step(
     *argv: str, cwd: str = ".", always: bool = False, when: Condition | None = None
 ) -> Step:
-    """Change files: cp, mv, rm, ln. Wildcards are expanded as a shell would."""
-    program, policy = Program(argv, expands=True), Policy(always=always)
-    return Step(kind=Kind.FILE, command=program, cwd=cwd, policy=policy, when=when)
+    """Return a step that changes files: cp, mv, rm, ln."""
+    policy = Policy(always=always)
+    return Step(kind=Kind.FILE, command=Program(argv), cwd=cwd, policy=policy, when=when)
 
 
-def copy_tree(origin: str, to: str, *, cwd: str) -> Step:
-    """``cp -a``."""
-    return file_step("cp", "-a", origin, to, cwd=cwd)
+def copy_tree(source_dir: str, target_dir: str, *, cwd: str) -> Step:
+    """Return a step that copies a folder with ``cp -a``."""
+    return file_step("cp", "-a", source_dir, target_dir, cwd=cwd)
 
 
-def bash(script: str, *arguments: str, always: bool = False, when: Condition | None = None) -> Step:
-    """A line of shell, for the few effects that no single command has.
+def bash(script: str, *args: str, always: bool = False, when: Condition | None = None) -> Step:
+    """Return a step that runs a line of shell, for what a single command cannot do.
 
-    ``script`` is plain shell text; ``arguments`` are templates, and are ``$1`` and so on in it.
+    ``script`` is plain shell text. ``args`` are templates, available to it as ``$1`` and so on.
     """
-    argv = ("bash", "-c", script.replace("$", "$$"), *(("bash", *arguments) if arguments else ()))
+    argv = ("bash", "-c", script.replace("$", "$$"), *(("bash", *args) if args else ()))
     return Step(kind=Kind.FILE, command=Program(argv), policy=Policy(always=always), when=when)
 
 
 def export(**values: str | None) -> Export:
-    """From here on in the job, these variables are set."""
+    """Set variables for the rest of the job; None removes one."""
     return Export(values)
 
 
 def replaces(functions: str, *items: Items, name: str = "") -> Draft:
-    """A test that stands for functions of test.sh (space-separated); named after the first."""
+    """Return a test that replaces functions of test.sh, separated by spaces.
+
+    Its default name is that of the first function.
+    """
     names = tuple(functions.split())
     kind = TestKind.REPLACES
     return Draft(name=name or names[0], kind=kind, items=_flat(items), replaces=names)
 
 
 def added(name: str, *items: Items, skipped: str | None = None) -> Draft:
-    """A test that is extra to the script's."""
+    """Return a test that test.sh does not have."""
     return Draft(name=name, kind=TestKind.ADDED, items=_flat(items), skipped=skipped)
 
 
 def native(name: str, *items: Items) -> Draft:
-    """A test of a configuration that only exists here."""
+    """Return a test of a configuration that exists only here."""
     return Draft(name=name, kind=TestKind.NATIVE, items=_flat(items))
 
 
 def _flat(items: tuple[Items, ...]) -> tuple[Item, ...]:
-    return tuple(one for item in items for one in (item if isinstance(item, list) else [item]))
+    return tuple(
+        item for group in items for item in (group if isinstance(group, list) else [group])
+    )

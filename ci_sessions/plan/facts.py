@@ -1,7 +1,7 @@
-"""What only the machine at hand can tell, as values that a plan carries: questions, conditions.
+"""Facts that are known only on the machine that runs a plan: questions, conditions, executables.
 
-Each is a line of shell. It finds the places as variables ($ROOT, $SITE …), so that no path is ever
-pasted into shell text.
+Questions and conditions are lines of shell. They use paths as variables ($ROOT, $SITE …), so no
+path is ever inserted into shell text.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ __all__ = ["Condition", "Executables", "Question"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
-    """One line of shell whose standard output is the answer, asked once, when a step needs it.
+    """A line of shell whose standard output is the answer. It runs once, when first needed.
 
-    ``is_list``: the answer is split into words at white space, maybe none. ``is_optional``: with an
-    empty answer, the variable that would hold it stays as the caller set it. ``is_needed``: the run
-    ends if it cannot be answered.
+    ``is_list``: the answer is split into arguments at white space, possibly none.
+    ``is_optional``: if the answer is empty, the variable keeps the caller's value.
+    ``is_needed``: the run fails if there is no answer.
     """
 
     name: str
@@ -28,25 +28,26 @@ class Question:
 
     @property
     def answer(self) -> str:
-        """The placeholder that stands for the answer in a template."""
+        """The placeholder for the answer in a template."""
         return f"${{ask:{self.name}}}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Condition:
-    """A shell test that decides whether a step runs; ``name`` says what it is that must hold.
+    """A shell test that decides whether a step runs. ``description``: "umf is installed".
 
-    ``is_fixed``: the answer is the machine's, the same all run long, so it is asked once.
+    ``is_fixed``: the result cannot change during a run, so it is evaluated once.
     """
 
     name: str
+    description: str
     line: str
     is_fixed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Executables:
-    """Files that a step runs one by one: patterns, relative to the step's folder."""
+    """Files that a step runs one by one: glob patterns, relative to the step's folder."""
 
     name: str
     patterns: tuple[str, ...]

@@ -1,20 +1,21 @@
-"""What a plan leaves open in its texts: one grammar and one parser.
+"""Placeholders in a plan's strings: one grammar and one parser.
 
-A plan is a value, so it cannot say where site-packages is or how many cores there are. Its texts
-(words of commands, folders, values of variables, files) are templates::
+A plan is made without running anything, so it cannot contain the path of site-packages or the
+number of cores. Its strings (arguments, folders, values of variables, files) are templates::
 
-    $ROOT      the checkout                  $SITE     site-packages, so torch is $SITE/torch
-    $HOME      the home folder               $TMP      a scratch folder of the run
-    $SHIMS     the folder of python          $PATH     the search path of the caller
+    $ROOT      the checkout                  $SITE     site-packages: torch is in $SITE/torch
+    $HOME      the home folder               $TMP      a temporary folder for the run
+    $SHIMS     the folder of python          $PATH     the caller's search path
     $SCRIPTS   the folder of test.sh, relative to the checkout
     ${ask:cores}     the answer to a question    ${pin:vision}   a commit that the checkout pins
-    ${random}        eight letters, the same all run
-    ${each}          the executable that a step runs for; ${each:name} is its file name
-    ${before:NAME}   what the variable NAME held until then
-    $$         a dollar
+    ${random}        eight random letters, the same throughout a run
+    ${each}          the current executable of a ForEach; ${each:name} is its file name
+    ${before:NAME}   the previous value of the variable NAME
+    ${any}           any characters of a file name: the wildcard *
+    $$         a dollar sign
 
-``literal`` turns any text into a template of itself. What a user typed enters a plan that way, so
-``$HOME`` in it stays as typed.
+``literal`` escapes any string as a template. User input is escaped when it enters a plan, so
+``$HOME`` and ``*`` in it are never expanded.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Kind", "Piece", "literal", "names_in", "parse", "render", "substitute"]
+__all__ = ["ANY", "Kind", "Piece", "literal", "names_in", "parse", "render", "substitute"]
 
 
 class Kind(enum.Enum):
-    """What a piece of a template stands for."""
+    """The kinds of pieces that a template consists of."""
 
     TEXT = "text"
     PLACE = "place"
@@ -40,28 +41,31 @@ class Kind(enum.Enum):
     RANDOM = "random"
     EACH = "each"
     BEFORE = "before"
+    WILDCARD = "any"
 
 
 class Piece(NamedTuple):
-    """A part of a template: a text as it is, or the name of what is left open."""
+    """A part of a template: literal text, or a placeholder's name."""
 
     kind: Kind
     name: str
 
 
+ANY = "${any}"
+
 _PLACEHOLDER = re.compile(
     r"\$(?:(?P<dollar>\$)"
     r"|(?P<place>ROOT|SITE|HOME|TMP|SHIMS|SCRIPTS|PATH)\b"
-    r"|\{(?P<kind>ask|pin|random|each|before)(?::(?P<name>\w+))?\}"
+    r"|\{(?P<kind>ask|pin|random|each|before|any)(?::(?P<name>\w+))?\}"
     r"|(?P<unknown>))"
 )
 
 
 @functools.lru_cache(maxsize=65536)
 def parse(template: str) -> tuple[Piece, ...]:
-    """Split a template into pieces, none of them an empty text.
+    """Split a template into pieces, none of them empty text.
 
-    Raises ValueError for a ``$`` that begins nothing known: a misspelt name fails here, not in CI.
+    Raises ValueError for a ``$`` that starts no known placeholder, so a typo fails here, not in CI.
     """
     pieces: list[Piece] = []
     text, end = "", 0
@@ -81,47 +85,46 @@ def _piece(match: re.Match[str], template: str) -> Piece:
     if match["place"]:
         return Piece(Kind.PLACE, match["place"])
     kind = Kind(match["kind"]) if match["kind"] else None
-    may_be_named, must_be_named = kind is not Kind.RANDOM, kind not in (Kind.RANDOM, Kind.EACH)
-    if (
-        kind is None
-        or (match["name"] and not may_be_named)
-        or (must_be_named and not match["name"])
-    ):
-        raise ValueError(f"{template!r} has a $ that begins no placeholder: write $$ for a dollar.")
+    allows_name = kind not in (Kind.RANDOM, Kind.WILDCARD)
+    requires_name = kind not in (Kind.RANDOM, Kind.WILDCARD, Kind.EACH)
+    if kind is None or (match["name"] and not allows_name) or (requires_name and not match["name"]):
+        raise ValueError(
+            f"{template!r} has a $ that starts no placeholder: write $$ for a dollar sign."
+        )
     return Piece(kind, match["name"] or "")
 
 
 def literal(text: str) -> str:
-    """Return the template of a text that is to stay as it is."""
+    """Escape a string so that a template renders it unchanged."""
     return text.replace("$", "$$")
 
 
 def names_in(template: str, kind: Kind) -> tuple[str, ...]:
-    """Return the names of one kind that a template leaves open, in order."""
+    """Return the names of a template's placeholders of one kind, in order."""
     if "$" not in template:
         return ()
     return tuple(piece.name for piece in parse(template) if piece.kind is kind)
 
 
 def substitute(template: str, value: Callable[[Piece], str | None]) -> str:
-    """Return a template in which the pieces that ``value`` knows are filled in.
+    """Return the template with some of its placeholders replaced.
 
-    ``value`` gives a plain text, or None to leave a piece open.
+    ``value`` returns the plain text for a placeholder, or None to keep it.
     """
     if "$" not in template:
         return template
-    done: list[str] = []
+    parts: list[str] = []
     for piece in parse(template):
         if piece.kind is Kind.TEXT:
-            done.append(literal(piece.name))
+            parts.append(literal(piece.name))
             continue
         found = value(piece)
-        done.append(as_template(piece) if found is None else literal(found))
-    return "".join(done)
+        parts.append(as_template(piece) if found is None else literal(found))
+    return "".join(parts)
 
 
 def render(template: str, value: Callable[[Piece], str]) -> str:
-    """Return the plain text of a template; ``value`` gives that of every piece but texts."""
+    """Return the plain text of a template. ``value`` returns the text for each placeholder."""
     if "$" not in template:
         return template
     return "".join(
@@ -130,7 +133,7 @@ def render(template: str, value: Callable[[Piece], str]) -> str:
 
 
 def as_template(piece: Piece) -> str:
-    """Write a piece as templates do."""
+    """Return a piece in template syntax."""
     if piece.kind is Kind.TEXT:
         return literal(piece.name)
     if piece.kind is Kind.PLACE:

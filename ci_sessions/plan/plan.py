@@ -1,7 +1,6 @@
-"""What a job runs, as values: a Plan of Tests of Steps. Building one starts and writes nothing.
+"""What a job runs: a Plan has Tests, a Test has Steps. Building one runs and writes nothing.
 
-A dry run prints a Plan and a run executes the same Plan, so neither can say what the other does
-not do.
+A dry run prints a Plan and a run executes the same Plan, so they cannot disagree.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from ci_sessions.errors import InputError
 from ci_sessions.plan.placeholders import Kind as PieceKind
 from ci_sessions.plan.placeholders import Piece, names_in, substitute
 from ci_sessions.plan.step import Kind, Step, Variables
+from ci_sessions.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,13 +27,13 @@ __all__ = ["DeviceNeed", "Draft", "Export", "Item", "Plan", "Test", "TestKind", 
 
 
 class TestKind(str, enum.Enum):
-    """How a test stands to the script."""
+    """How a test relates to test.sh."""
 
     __test__ = False  # pytest collects classes called Test*
 
-    REPLACES = "replaces"  # it stands for functions of the script
-    ADDED = "added"  # extra to the script; it never gets in the way of the others
-    NATIVE = "native"  # of a configuration that only exists here
+    REPLACES = "replaces"  # replaces functions of test.sh
+    ADDED = "added"  # not in test.sh; never affects the other tests
+    NATIVE = "native"  # of a configuration that exists only here
 
     def __str__(self) -> str:
         return str(self.value)
@@ -41,7 +41,7 @@ class TestKind(str, enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """Among a test's steps: from here on, these variables are set, or removed where None."""
+    """Variables to set for all later steps; None removes one. Used between a test's steps."""
 
     values: Variables
 
@@ -51,7 +51,7 @@ Item = Step | Export
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draft:
-    """A test as a suite writes it, with exports among its steps; ``assemble`` makes it a Test."""
+    """A test as a suite defines it, with exports between its steps; ``assemble`` makes a Test."""
 
     name: str
     kind: TestKind
@@ -62,7 +62,7 @@ class Draft:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Test:
-    """A named part of a job. ``replaces`` names the script's functions that it stands for.
+    """A named part of a job. ``replaces`` lists the functions of test.sh that it replaces.
 
     ``skipped`` is the reason why the steps are shown but not run.
     """
@@ -78,10 +78,10 @@ class Test:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeviceNeed:
-    """The devices that a job's tests need: how many of which kind, and how they are counted.
+    """The devices that a job's tests need: their kind, their number, and how to count them.
 
-    ``files`` is a pattern below /dev with one match a device; where ``requires`` names a file
-    there, it tells a device of this kind from others with the same pattern.
+    ``files`` is a glob pattern under /dev that matches once per device. ``requires`` is a file
+    under /dev that must exist too, to distinguish kinds of devices with the same pattern.
     """
 
     device: str = "cpu"
@@ -92,11 +92,11 @@ class DeviceNeed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """All that a job runs. ``env`` holds for each step; ``setup`` precedes and ``cleanup`` ends it.
+    """Everything that a job runs: ``setup``, ``tests``, ``cleanup``, with ``env`` for every step.
 
-    ``row`` says which row of the table decided, ``suites`` where its parts come from. ``notices``
-    are sentences a reader must see, such as a deliberate difference from the script. ``questions``
-    are those that the templates may ask.
+    ``row`` describes the row of the table that matched, ``suites`` lists the modules of its parts.
+    ``notices`` are sentences to show, such as a deliberate difference from test.sh. ``questions``
+    are those that the templates may use.
     """
 
     job: Job
@@ -114,12 +114,12 @@ class Plan:
     )
 
     def describe_job(self) -> str:
-        """Return one line: configuration, shard, label, and what the label says."""
+        """Return one line: configuration, shard, build label and what the label means."""
         return self.job.describe(self.needs.device)
 
     @property
     def has_tests(self) -> bool:
-        """Tell whether anything would be tested; a plan without a test is never run green."""
+        """Return whether any test would run; a run of a plan without tests never passes."""
         return any(
             step.is_test and step.skipped is None
             for test in self.tests
@@ -128,28 +128,28 @@ class Plan:
         )
 
     def steps(self) -> Iterator[Step]:
-        """Give all steps, in order."""
+        """Yield all steps, in order."""
         yield from self.setup
         for test in self.tests:
             yield from test.steps
         yield from self.cleanup
 
     def step_id(self, part: str, number: int) -> str:
-        """Return a step's stable name, such as ``jit_legacy.test_jit_legacy.1``.
+        """Return a step's stable ID, such as ``jit_legacy.test_jit_legacy.1``.
 
         ``part`` is a test's name, ``setup`` or ``cleanup``.
         """
         return f"{self.job.config}.{part}.{number}"
 
     def used_questions(self) -> dict[str, Question]:
-        """Return the questions that the plan really asks."""
-        texts = [value for value in self.env.values() if value is not None]
-        texts += [text for step in self.steps() for text in step.templates()]
-        names = (name for text in texts for name in names_in(text, PieceKind.QUESTION))
+        """Return the questions that the plan's templates use."""
+        templates = [value for value in self.env.values() if value is not None]
+        templates += [template for step in self.steps() for template in step.templates()]
+        names = (name for item in templates for name in names_in(item, PieceKind.QUESTION))
         return {name: self.questions[name] for name in dict.fromkeys(names)}
 
     def select(self, names: Iterable[str], step: int | None = None) -> Plan:
-        """Keep the named tests, and of those one step. Raises InputError on a name it lacks."""
+        """Keep only the named tests, or one step of one test. Raises InputError for bad names."""
         wanted = list(dict.fromkeys(names))
         known = [test.name for test in self.tests]
         unknown = [name for name in wanted if name not in known]
@@ -167,20 +167,20 @@ class Plan:
         return dataclasses.replace(self, tests=tests)
 
     def without_added(self) -> Plan:
-        """Leave out the tests that are extra to the script."""
+        """Leave out the tests that test.sh does not have."""
         kept = tuple(test for test in self.tests if test.kind is not TestKind.ADDED)
         return dataclasses.replace(self, tests=kept)
 
     def without_installs(self, reason: str) -> Plan:
-        """Show installs, and run none of them, for a reason."""
+        """Skip all installs, showing them with the reason."""
 
-        def kept(step: Step) -> Step:
+        def skip(step: Step) -> Step:
             return dataclasses.replace(step, skipped=reason) if step.kind is Kind.INSTALL else step
 
-        return self.mapped(kept)
+        return self.mapped(skip)
 
     def mapped(self, change: Callable[[Step], Step]) -> Plan:
-        """Return the plan with every step changed."""
+        """Return the plan with ``change`` applied to every step."""
         tests = (
             dataclasses.replace(test, steps=tuple(map(change, test.steps))) for test in self.tests
         )
@@ -192,9 +192,9 @@ class Plan:
         )
 
     def filled(self, value: Callable[[Piece], str | None]) -> Plan:
-        """Fill in what ``value`` knows (see ``placeholders.substitute``), in every template.
+        """Replace placeholders in every template (see ``placeholders.substitute``).
 
-        The search path stays open: it grows as steps run.
+        PATH is left alone: it can change as steps run.
         """
 
         def fill(template: str) -> str:
@@ -210,13 +210,16 @@ class Plan:
 def _only_step(tests: tuple[Test, ...], number: int) -> Test:
     if len(tests) != 1:
         names = ", ".join(test.name for test in tests)
-        raise InputError(f"--step is {number}, but of which test: add --test, one of {names}.")
+        raise InputError(
+            f"--step is {number}, but {count(len(tests), 'test')} are selected: "
+            f"add --test with one of {names}."
+        )
     test = tests[0]
     chosen = tuple(step for step in test.steps if step.number == number)
     if not chosen:
         raise InputError(
-            f"--step is {number}, but {test.name} has steps 1 to {len(test.steps)}: "
-            "a dry run lists them."
+            f"--step is {number}, but {test.name} has {count(len(test.steps), 'step')}: "
+            "list them with --dry-run."
         )
     return dataclasses.replace(test, steps=chosen)
 
@@ -224,24 +227,24 @@ def _only_step(tests: tuple[Test, ...], number: int) -> Test:
 def assemble(
     plan: Plan, drafts: Iterable[Draft], *, before: Mapping[str, str], scripts: str
 ) -> Plan:
-    """Return the plan with its tests: numbered steps, the exports before each folded into it.
+    """Return the plan with its tests: steps are numbered, and exports folded into later steps.
 
-    ``before`` holds what the caller had set (templates); ``scripts`` is the place $SCRIPTS.
+    ``before`` are templates with the caller's variables; ``scripts`` is the value of $SCRIPTS.
     """
     tests = tuple(_fold_exports(drafts, {**before, **plan.env}))
-    whole = dataclasses.replace(
+    assembled = dataclasses.replace(
         plan, setup=_numbered(plan.setup), tests=tests, cleanup=_numbered(plan.cleanup)
     )
 
-    def place(piece: Piece) -> str | None:
+    def value(piece: Piece) -> str | None:
         return scripts if piece == _SCRIPTS else None
 
-    def placed(step: Step) -> Step:
+    def fill_scripts(step: Step) -> Step:
         if not any("$SCRIPTS" in template for template in step.templates()):
             return step
-        return step.mapped(lambda template: substitute(template, place))
+        return step.mapped(lambda template: substitute(template, value))
 
-    return whole.mapped(placed)
+    return assembled.mapped(fill_scripts)
 
 
 _SCRIPTS = Piece(PieceKind.PLACE, "SCRIPTS")
@@ -252,25 +255,27 @@ def _numbered(steps: Iterable[Step]) -> tuple[Step, ...]:
 
 
 def _fold_exports(drafts: Iterable[Draft], start: Variables) -> Iterator[Test]:
-    """Fold exports into the steps after them, over the tests that are the script's.
+    """Fold exports into the steps after them, including those of later tests.
 
-    A test that was added here sees the exports so far, and leaves none: it must not change what
-    the script's own tests see.
+    An added test sees earlier exports, but its own end with it, so it cannot affect the tests
+    that replace the script's.
     """
-    carried: dict[str, str | None] = {}
+    inherited: dict[str, str | None] = {}
     for draft in drafts:
-        own = dict(carried)
+        exported = dict(inherited)
         steps: list[Step] = []
         for item in draft.items:
             if isinstance(item, Export):
-                now = {**start, **own}
-                own.update({name: _prior(text, now) for name, text in item.values.items()})
+                now = {**start, **exported}
+                exported.update(
+                    {name: _fill_before(text, now) for name, text in item.values.items()}
+                )
             else:
-                is_plain = item.kind in (Kind.FILE, Kind.PROBE)  # ln and git look at none of it
-                env = item.env if is_plain else {**own, **item.env}
+                ignores_env = item.kind in (Kind.FILE, Kind.PROBE)  # ln and git, for example
+                env = item.env if ignores_env else {**exported, **item.env}
                 steps.append(dataclasses.replace(item, env=env))
         if draft.kind is not TestKind.ADDED:
-            carried = own
+            inherited = exported
         yield Test(
             name=draft.name,
             kind=draft.kind,
@@ -280,11 +285,11 @@ def _fold_exports(drafts: Iterable[Draft], start: Variables) -> Iterator[Test]:
         )
 
 
-def _prior(template: str | None, now: Variables) -> str | None:
-    """Put what a variable held until now in the place of ``${before:NAME}``: itself a template."""
+def _fill_before(template: str | None, now: Variables) -> str | None:
+    """Replace ``${before:NAME}`` by the previous value of the variable, which is a template."""
     if template is None or "${before:" not in template:
         return template
     for name in names_in(template, PieceKind.BEFORE):
-        held = now.get(name) or ("$PATH" if name == "PATH" else "")
-        template = template.replace(f"${{before:{name}}}", held)
+        previous = now.get(name) or ("$PATH" if name == "PATH" else "")
+        template = template.replace(f"${{before:{name}}}", previous)
     return template

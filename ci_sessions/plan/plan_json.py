@@ -1,7 +1,7 @@
-"""A plan as JSON, there and back.
+"""Writes a plan as JSON, and reads it back.
 
-What is at its default is left out of a step, but for the first five keys. A step also says
-``id`` and ``shell``, for people and tools; these are not read back.
+A step always has its first five keys; other fields are left out if they have their default value.
+It also has ``id`` and ``shell``, for people and tools; these are ignored when reading.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plan_from_json", "plan_to_json"]
 
-FORMAT = 2
+FORMAT = 3
 Json = dict[str, Any]
 
 
@@ -57,11 +57,11 @@ def plan_to_json(plan: Plan) -> Json:
         "job": job_to_json(plan.job),
         "row": plan.row,
         "suites": list(plan.suites),
-        "needs": _kept(plan.needs, "device", "count"),
+        "needs": _fields(plan.needs, "device", "count"),
         "notices": list(plan.notices),
         "drops_core_dumps": plan.drops_core_dumps,
         "env": dict(plan.env),
-        "questions": [_kept(one) for one in plan.used_questions().values()],
+        "questions": [_fields(question) for question in plan.used_questions().values()],
         "setup": steps("setup", plan.setup),
         "tests": [
             {
@@ -77,8 +77,8 @@ def plan_to_json(plan: Plan) -> Json:
     }
 
 
-def _kept(value: DataclassInstance, *always: str) -> Json:
-    """Return a dataclass's fields: those named, and the others where they say something."""
+def _fields(value: DataclassInstance, *always: str) -> Json:
+    """Return a dataclass's fields as a dict, without those that are empty or at their default."""
     found: Json = {}
     for item in dataclasses.fields(value):
         field = getattr(value, item.name)
@@ -100,37 +100,38 @@ def _step_to_json(step: Step) -> Json:
     command = _command_to_json(step.command)
     if command:
         data["command"] = command
-    policy = _kept(step.policy)
+    policy = _fields(step.policy)
     if policy:
         data["policy"] = {key: str(v) if key == "expect" else v for key, v in policy.items()}
     if step.when is not None:
-        data["when"] = _kept(step.when)
+        data["when"] = _fields(step.when)
     if step.skipped is not None:
         data["skipped"] = step.skipped
     return data
 
 
 def _command_to_json(command: Command) -> Json:
-    """Return what a command is beyond its words; nothing for a plain program."""
+    """Return a command's properties except its arguments; empty for a plain program."""
     match command:
         case Program():
-            return {"expands": True} if command.expands else {}
+            return {}
         case ShellFunction():
             stdout = {"stdout": command.stdout} if command.stdout is not None else {}
             return {"function": True, "sources": list(command.sources), **stdout}
         case SourcedFile():
             return {"sourced": True, "exports": command.exports}
         case ForEach():
-            return {"for_each": _kept(command.executables)}
+            return {"for_each": _fields(command.executables)}
 
 
 def plan_from_json(data: Mapping[str, Any]) -> Plan:
-    """Return the plan of ``plan_to_json``. Raises InputError on another format."""
+    """Read a plan from ``plan_to_json``. Raises InputError for another format."""
     if data.get("format") != FORMAT:
         raise InputError(
-            f"a plan's format is {data.get('format')!r}, and this version reads {FORMAT}."
+            f"the plan's format is {data.get('format')!r}, but this version reads format {FORMAT}: "
+            "create the plan again with this version."
         )
-    questions = {one["name"]: Question(**one) for one in data["questions"]}
+    questions = {item["name"]: Question(**item) for item in data["questions"]}
     tests = (
         Test(
             name=test["name"],
@@ -183,4 +184,4 @@ def _command_from_json(argv: tuple[str, ...], data: Mapping[str, Any]) -> Comman
     if "for_each" in data:
         found = data["for_each"]
         return ForEach(Executables(name=found["name"], patterns=tuple(found["patterns"])), argv)
-    return Program(argv, expands=data.get("expands", False))
+    return Program(argv)

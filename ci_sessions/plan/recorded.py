@@ -1,7 +1,7 @@
-"""A plan as the recorded traces would have it: answered as on the machine that recorded them.
+"""A plan in the form of a recorded trace, using the answers of the machine that recorded it.
 
-The answers are data, ``resources/profile.toml``: the recorder that traces a script reads the same
-file, so plan and script are told the same of one machine.
+The answers are in ``resources/profile.toml``. The recorder that traces scripts reads the same file,
+so that plan and script see the same machine.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
     "Answers",
     "RecordedStep",
     "RecordedTest",
-    "answers_in",
+    "parse_answers",
     "read_profile_file",
     "recorded_answers",
     "recorded_plan",
@@ -43,14 +43,14 @@ PROFILE = "profile.toml"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answers:
-    """What a machine answers: to questions and conditions by name, and which executables it has."""
+    """A machine's answers to questions and conditions, and its executables, all by name."""
 
     questions: Mapping[str, str] = field(default_factory=dict)
     conditions: Mapping[str, bool] = field(default_factory=dict)
     executables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def render(self, template: str) -> str:
-        """Return a template as a trace writes it: places by name, questions answered."""
+        """Return a template in the form of a trace: paths by name ($ROOT), questions answered."""
         return render(template, self._piece)
 
     def _piece(self, piece: Piece) -> str:
@@ -61,42 +61,49 @@ class Answers:
                 return f"PIN-{piece.name}"
             case PieceKind.RANDOM:
                 return "RANDOM"
+            case PieceKind.WILDCARD:
+                return "*"
             case _:
                 return f"${piece.name}"
 
     def _answer(self, name: str) -> str:
         if name not in self.questions:
-            raise InputError(f"the profile has no answer to the question {name!r}: add it.")
+            raise InputError(
+                f"the profile has no answer to the question {name!r}: add it to [questions]."
+            )
         return self.questions[name]
 
-    def holds(self, condition: Condition) -> bool:
-        """Tell whether a condition holds on the machine. Raises InputError where it is not told."""
+    def is_met(self, condition: Condition) -> bool:
+        """Return whether a condition is met. Raises InputError if the profile does not have it."""
         if condition.name not in self.conditions:
-            raise InputError(f"the profile does not say whether {condition.name!r}: add it.")
+            raise InputError(
+                f"the profile does not have the condition {condition.name!r}: "
+                "add it to [conditions]."
+            )
         return self.conditions[condition.name]
 
-    def words(self, templates: Iterable[str], lists: Iterable[str]) -> list[str]:
-        """Return a command's words; a question in ``lists`` becomes the words of its answer."""
-        known = set(lists)
-        words: list[str] = []
+    def argv(self, templates: Iterable[str], lists: Iterable[str]) -> list[str]:
+        """Return a command's arguments; an answer to a question in ``lists`` may become several."""
+        list_names = set(lists)
+        argv: list[str] = []
         for template in templates:
-            asked = names_in(template, PieceKind.QUESTION)
-            if asked and asked[0] in known:
-                words += self._answer(asked[0]).split()
+            names = names_in(template, PieceKind.QUESTION)
+            if names and names[0] in list_names:
+                argv += self._answer(names[0]).split()
             else:
-                words.append(self.render(template))
-        return words
+                argv.append(self.render(template))
+        return argv
 
 
 def read_profile_file(path: Path | None = None) -> TomlFile:
-    """Read a profile, or the one that is shipped, with its facts filled in everywhere.
+    """Read a profile, by default the built-in one, and replace ``{fact}`` in all its strings.
 
-    Raises InputError where it cannot be read.
+    Raises InputError if it cannot be read.
     """
     file = read_toml(path, PROFILE, format_version=FORMAT)
     facts = file.data.get("facts", {})
     if not isinstance(facts, dict) or not all(isinstance(fact, str) for fact in facts.values()):
-        raise InputError(f"{file.name}: facts must be a table of texts.")
+        raise InputError(f"{file.name}: facts must be a table of strings.")
     return replace(file, data=_with_facts(file.data, facts))
 
 
@@ -106,12 +113,12 @@ def _with_facts(value: Any, facts: Mapping[str, str]) -> Any:  # noqa: ANN401 - 
             value = value.replace(f"{{{name}}}", fact)
         return value
     if isinstance(value, dict):
-        return {key: _with_facts(one, facts) for key, one in value.items()}
-    return [_with_facts(one, facts) for one in value] if isinstance(value, list) else value
+        return {key: _with_facts(item, facts) for key, item in value.items()}
+    return [_with_facts(item, facts) for item in value] if isinstance(value, list) else value
 
 
-def answers_in(file: TomlFile) -> Answers:
-    """Return a profile's answers to what plans leave open. Raises InputError on odd ones."""
+def parse_answers(file: TomlFile) -> Answers:
+    """Return a profile's answers for plans. Raises InputError for values of the wrong type."""
     sections: dict[str, dict[str, Any]] = {}
     for name, kind in (("questions", str), ("conditions", bool), ("executables", list)):
         section = file.data.get(name, {})
@@ -129,12 +136,12 @@ def answers_in(file: TomlFile) -> Answers:
 @functools.cache
 def recorded_answers() -> Answers:
     """Return the answers of the machine that recorded the traces."""
-    return answers_in(read_profile_file())
+    return parse_answers(read_profile_file())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordedStep:
-    """A step as a trace would have it: plain words, places by name."""
+    """A step in the form of a trace: plain strings, with paths by name ($ROOT)."""
 
     kind: Kind
     argv: tuple[str, ...]
@@ -144,7 +151,7 @@ class RecordedStep:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordedTest:
-    """A test as a trace would have it; the set-up is one too, since it belongs to no other."""
+    """A test in the form of a trace. The set-up steps of a plan form a separate test."""
 
     name: str
     kind: TestKind
@@ -152,32 +159,32 @@ class RecordedTest:
     steps: tuple[RecordedStep, ...]
 
     @property
-    def is_of_script(self) -> bool:
-        """Whether the script runs the same."""
+    def is_in_script(self) -> bool:
+        """Whether the script runs it too."""
         return self.kind is TestKind.REPLACES and self.skipped is None
 
 
 def recorded_plan(
     plan: Plan, answers: Answers | None = None
 ) -> tuple[dict[str, str], list[RecordedTest]]:
-    """Return what a plan exports for all, and its tests, as a trace on that machine has them."""
+    """Return the plan's environment and its tests in the form of a trace on that machine."""
     answers = answers or recorded_answers()
     lists = [name for name, question in plan.questions.items() if question.is_list]
 
     def test(name: str, kind: TestKind, skipped: str | None, steps: Iterable[Step]) -> RecordedTest:
-        rows = tuple(_row(step, answers, lists) for step in _ran(steps, answers))
-        return RecordedTest(name=name, kind=kind, skipped=skipped, steps=rows)
+        recorded = tuple(_record(step, answers, lists) for step in _executed(steps, answers))
+        return RecordedTest(name=name, kind=kind, skipped=skipped, steps=recorded)
 
     tests = [test("setup", TestKind.REPLACES, None, plan.setup)]
-    tests += [test(one.name, one.kind, one.skipped, one.steps) for one in plan.tests]
+    tests += [test(item.name, item.kind, item.skipped, item.steps) for item in plan.tests]
     env = {name: answers.render(text) for name, text in plan.env.items() if text is not None}
     return env, tests
 
 
-def _ran(steps: Iterable[Step], answers: Answers) -> Iterator[Step]:
-    """Give the steps that ran on that machine, one for each executable."""
+def _executed(steps: Iterable[Step], answers: Answers) -> Iterator[Step]:
+    """Yield the steps that run on that machine, one for each executable of a ForEach."""
     for step in steps:
-        if step.skipped is not None or (step.when and not answers.holds(step.when)):
+        if step.skipped is not None or (step.when and not answers.is_met(step.when)):
             continue
         command = step.command
         if isinstance(command, ForEach):
@@ -187,17 +194,17 @@ def _ran(steps: Iterable[Step], answers: Answers) -> Iterator[Step]:
             yield step
 
 
-def _row(step: Step, answers: Answers, lists: Iterable[str]) -> RecordedStep:
+def _record(step: Step, answers: Answers, lists: Iterable[str]) -> RecordedStep:
     return RecordedStep(
         kind=step.kind,
-        argv=tuple(answers.words(step.argv, lists)),
+        argv=tuple(answers.argv(step.argv, lists)),
         cwd=answers.render(step.cwd),
         env={name: answers.render(text) for name, text in step.env.items() if text is not None},
     )
 
 
 def trace_line(plan: Plan, job: Mapping[str, object]) -> dict[str, object]:
-    """Return the plan as JSON in the form that the recorded traces are compared with."""
+    """Return the plan as JSON values for comparison with a recorded trace."""
     env, tests = recorded_plan(plan)
     entries = [
         {
@@ -205,8 +212,8 @@ def trace_line(plan: Plan, job: Mapping[str, object]) -> dict[str, object]:
             "origin": "test.sh" if test.kind is TestKind.REPLACES else str(test.kind),
             "skipped": test.skipped,
             "steps": [
-                {"kind": str(row.kind), "argv": row.argv, "cwd": row.cwd, "env": row.env}
-                for row in test.steps
+                {"kind": str(step.kind), "argv": step.argv, "cwd": step.cwd, "env": step.env}
+                for step in test.steps
             ],
         }
         for test in tests

@@ -1,6 +1,6 @@
-"""The only writer of shell text: for a dry run, a script, a repeat line, and the runner itself.
+"""Writes shell text for dry runs, scripts, repeat commands and the runner; no other module does.
 
-``quote`` is the one set of quoting rules; whatever it is given, bash reads the same word back.
+All quoting is done by ``quote``: bash reads back exactly the string that it was given.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from ci_sessions.plan.facts import Question
     from ci_sessions.plan.step import Command, Step, Variables
 
-__all__ = ["ShellWriter", "bash_words", "quote", "quote_all"]
+__all__ = ["ShellWriter", "bash_argv", "quote", "quote_all"]
 
 
 def quote(text: str) -> str:
-    """Quote a plain text as one word for bash, on one line.
+    """Quote a string as one word for bash, on one line.
 
-    What has single quotes in it gets double ones, where that is safe; control characters are
-    written as escapes.
+    A string with single quotes is put in double quotes if that is safe. Control characters are
+    escaped.
     """
     if not text:
         return "''"
@@ -50,33 +50,33 @@ def _escaped(char: str) -> str:
 
 
 def quote_all(words: Iterable[str]) -> str:
-    """Quote plain texts as the words of one line."""
+    """Quote strings as the words of one line."""
     return " ".join(map(quote, words))
 
 
-def bash_words(
-    command: Command, word: Callable[[str], str], *, saves_to: str = ""
+def bash_argv(
+    command: Command, render: Callable[[str], str], *, env_file: str = ""
 ) -> tuple[str, ...] | None:
     """Return the argv that runs a shell function or a sourced file in bash; None for programs.
 
-    ``word`` writes a template as one argument. ``saves_to`` is the file in which the environment
-    is written down at the end. Nothing but that path is part of shell text: all else is handed over
-    as arguments, so a path with a space or a semicolon is only a path.
+    ``render`` turns a template into one argument. ``env_file`` is a file to which the environment
+    is written at the end. Only that path is part of the shell text. Everything else is passed as
+    arguments, so spaces and semicolons in it are harmless.
     """
     match command:
         case ShellFunction():
-            script, words = _call(command), _call_arguments(command)
+            script, args = _call_script(command), _call_args(command)
         case SourcedFile():
-            script, words = 'set -e -o pipefail; . "$@"', command.words
+            script, args = 'set -e -o pipefail; . "$@"', command.args
         case Program() | ForEach():
             return None
-    if saves_to:
-        script += f"; env -0 > {quote(saves_to)}"
-    return ("bash", "-c", script, "bash", *map(word, words))
+    if env_file:
+        script += f"; env -0 > {quote(env_file)}"
+    return ("bash", "-c", script, "bash", *map(render, args))
 
 
-def _call(command: ShellFunction) -> str:
-    """Write a script that reads files, then calls a function, all named by its arguments."""
+def _call_script(command: ShellFunction) -> str:
+    """Return a script that sources files and calls a function, all given as arguments."""
     count = len(command.sources)
     files = "".join(f'. "${{{number}}}"; ' for number in range(1, count + 1))
     into, out = "", ""
@@ -86,70 +86,66 @@ def _call(command: ShellFunction) -> str:
     return f'{files}{into}shift {count}; set -e -o pipefail; "$@"{out}'
 
 
-def _call_arguments(command: ShellFunction) -> tuple[str, ...]:
+def _call_args(command: ShellFunction) -> tuple[str, ...]:
     out = () if command.stdout is None else (command.stdout,)
     return (*command.sources, *out, *command.argv)
 
 
 @dataclass(frozen=True, slots=True)
 class ShellWriter:
-    """Writes templates for a person's shell: places as variables, questions as ``$(…)``."""
+    """Writes templates for an interactive shell: paths as variables, questions as ``$(…)``."""
 
     questions: Mapping[str, Question] = field(default_factory=lambda: MappingProxyType({}))
 
-    def word(self, template: str, *, is_pattern: bool = False) -> str:
-        """Write a template as one word; a list question splits into several.
-
-        With ``is_pattern``, wildcards stay open so that the shell expands them.
-        """
-        asked = names_in(template, Kind.QUESTION)
-        if asked and self.questions[asked[0]].is_list:
-            return f"$({self.questions[asked[0]].line})"
+    def word(self, template: str) -> str:
+        """Return a template as one word; the answer to a list question splits into several."""
+        names = names_in(template, Kind.QUESTION)
+        if names and self.questions[names[0]].is_list:
+            return f"$({self.questions[names[0]].line})"
         pieces = parse(template)
         if not pieces:
             return "''"
-        return "".join(self._piece(piece, is_pattern=is_pattern) for piece in pieces)
+        return "".join(map(self._piece, pieces))
 
-    def _piece(self, piece: Piece, *, is_pattern: bool) -> str:
+    def _piece(self, piece: Piece) -> str:
         match piece.kind:
             case Kind.TEXT:
-                return _pattern(piece.name) if is_pattern else quote(piece.name)
+                return quote(piece.name)
             case Kind.PLACE | Kind.BEFORE:
                 return f'"${piece.name}"'
             case Kind.QUESTION:
                 return f'"$({self.questions[piece.name].line})"'
             case Kind.PIN:
                 return f'"$(cat "$ROOT"/.github/ci_commit_pins/{piece.name}.txt)"'
-            case Kind.RANDOM:
-                return '"$RANDOM_NAME"'
+            case Kind.RANDOM | Kind.WILDCARD:
+                return '"$RANDOM_NAME"' if piece.kind is Kind.RANDOM else "*"
             case Kind.EACH:
                 return '"${each##*/}"' if piece.name else '"$each"'
 
     def assignment(self, name: str, template: str) -> str:
-        """Write ``NAME=value``."""
+        """Return ``NAME=value``."""
         return f"{name}={self.word(template) if template else ''}"
 
     def export(self, name: str, template: str | None) -> str:
-        """Write a line that exports a variable, or unsets it."""
+        """Return a line that exports a variable, or unsets it."""
         if template is None:
             return f"unset {name}"
-        asked = names_in(template, Kind.QUESTION)
-        if asked and self.questions[asked[0]].is_optional:  # no answer leaves the caller's value
-            answer = f'"$({self.questions[asked[0]].line})"'
+        names = names_in(template, Kind.QUESTION)
+        if names and self.questions[names[0]].is_optional:  # no answer keeps the caller's value
+            answer = f'"$({self.questions[names[0]].line})"'
             return f'{name}_={answer}; export {name}="${{{name}_:-${name}}}"'
         return f"export {self.assignment(name, template)}"
 
     def command(self, command: Command) -> str:
-        """Write a command, without its folder and variables."""
-        in_bash = bash_words(command, lambda template: template)
+        """Return a command without its working directory and variables."""
+        in_bash = bash_argv(command, lambda template: template)
         if in_bash is not None:
             *bash, script, name = in_bash[:4]
             return " ".join([*bash, quote(script), name, *map(self.word, in_bash[4:])])
-        expands = isinstance(command, Program) and command.expands
-        return " ".join(self.word(word, is_pattern=expands) for word in command.argv)
+        return " ".join(map(self.word, command.argv))
 
     def line(self, step: Step) -> str:
-        """Write a step as one line for a shell in the root, folder and variables included."""
+        """Return a step as one line to run in the root, including its folder and variables."""
         settings = self._settings(step.env)
         if isinstance(step.command, ForEach):
             return self._loop(step, step.command, settings)
@@ -157,9 +153,9 @@ class ShellWriter:
         return line if step.cwd == "." else f"(cd {self.word(step.cwd)} && {line})"
 
     def _settings(self, env: Variables) -> str:
-        unset = [word for name, value in env.items() if value is None for word in ("-u", name)]
+        unset = [arg for name, value in env.items() if value is None for arg in ("-u", name)]
         sets = [self.assignment(name, value) for name, value in env.items() if value is not None]
-        return "".join(f"{word} " for word in [*(["env", *unset] if unset else []), *sets])
+        return "".join(f"{arg} " for arg in [*(["env", *unset] if unset else []), *sets])
 
     def _loop(self, step: Step, command: ForEach, settings: str) -> str:
         patterns = " ".join(map(_pattern, command.executables.patterns))
@@ -167,22 +163,33 @@ class ShellWriter:
         return f"(cd {self.word(step.cwd)} && for each in {patterns}; do {run}; done)"
 
     def guarded_line(self, step: Step) -> str:
-        """Write a step as a script would: guarded, and judged as its policy says.
+        """Return a step as a line of a script, with its condition and expected result.
 
-        A step that is not run is a comment. What only this tool judges (a clean checkout, a text in
-        the output) is not in the line.
+        A skipped step becomes a comment. Checks that only the runner makes (a clean checkout,
+        required output) are left out.
         """
-        line = self._in_this_shell(step) if step.keeps_environment else self.line(step)
+        line = self._in_this_shell(step) if step.exports_variables else self.line(step)
         if step.policy.expect is Expect.FAILURE:
             line = f"if {line}; then echo 'this was expected to fail'; exit 1; fi"
         elif step.policy.expect is Expect.ANYTHING:
             line = f"{line} || true"
+        if step.policy.skips_without_match:
+            patterns = [arg for arg in step.argv if names_in(arg, Kind.WILDCARD)]
+            found = " && ".join(
+                f"compgen -G {self._quoted_pattern(arg)} >/dev/null" for arg in patterns
+            )
+            line = f"if {found}; then {line}; fi"
         if step.when is not None:
             line = f"if {step.when.line}; then {line}; fi"
         return f"# {line}" if step.skipped else line
 
+    def _quoted_pattern(self, template: str) -> str:
+        """Return a template as one word in which wildcards are not expanded yet."""
+        pieces = parse(template)
+        return "".join("'*'" if p.kind is Kind.WILDCARD else self._piece(p) for p in pieces)
+
     def _in_this_shell(self, step: Step) -> str:
-        """Write a sourced file or shell function so that what it exports holds for what follows."""
+        """Return a sourced file or shell function as a line that exports into the current shell."""
         unset = "".join(f"unset {name}; " for name, value in step.env.items() if value is None)
         sets = {name: value for name, value in step.env.items() if value is not None}
         files = into = ""
@@ -198,6 +205,6 @@ class ShellWriter:
 
 
 def _pattern(text: str) -> str:
-    """Quote all of a text but for its wildcards."""
+    """Quote everything in a string except wildcards."""
     pieces = re.split(r"([*?])", text)
     return "".join(piece if piece in "*?" else quote(piece) for piece in pieces if piece)

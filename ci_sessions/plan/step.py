@@ -1,6 +1,6 @@
-"""One step of a plan: a command, the folder and variables it gets, and what makes it good.
+"""One step of a plan: a command, its working directory and variables, and how it is judged.
 
-All texts are templates (see ``placeholders``).
+All strings are templates (see ``placeholders``).
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ __all__ = [
 ]
 
 Variables = Mapping[str, "str | None"]
-"""Names to templates; None removes the variable."""
+"""Maps names to templates; None removes the variable."""
 
-NOTHING: Variables = MappingProxyType({})
+NO_VARIABLES: Variables = MappingProxyType({})
 
 
 class Kind(str, enum.Enum):
-    """What a step is for. The names are those of the recorded traces."""
+    """What a step is for. The values are those of the recorded traces."""
 
     TEST = "test"
     INSTALL = "install"
@@ -55,42 +55,41 @@ class Kind(str, enum.Enum):
 
 
 class Expect(str, enum.Enum):
-    """What makes a step good."""
+    """The result that a step must have to pass."""
 
     SUCCESS = "success"
-    FAILURE = "failure"  # a crash that proves that the sanitizer works
-    ANYTHING = "anything"  # the script's `|| true`
-    CLEAN_CHECKOUT = "clean checkout"  # the script's assert_git_not_dirty
-    NO_OUTPUT = "no output"  # a guard: anything that it prints is a reason to stop
+    FAILURE = "failure"  # such as a crash that shows that the sanitizer works
+    ANYTHING = "anything"  # `|| true` in the script
+    CLEAN_CHECKOUT = "clean checkout"  # assert_git_not_dirty in the script
+    NO_OUTPUT = "no output"  # a guard: any output is a reason to stop
 
     def __str__(self) -> str:
         return self.value
 
 
-def _check_words(argv: object) -> None:
-    if not isinstance(argv, tuple) or not argv or not all(isinstance(w, str) for w in argv):
-        raise TypeError(f"argv must be a tuple of words, but was {argv!r}.")
-    for word in argv:
-        parse(word)
+def _check_argv(argv: object) -> None:
+    if not isinstance(argv, tuple) or not argv or not all(isinstance(arg, str) for arg in argv):
+        raise TypeError(f"argv must be a non-empty tuple of strings, but was {argv!r}.")
+    for arg in argv:
+        parse(arg)
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program and its words. ``expands``: wildcards in them are file patterns."""
+    """A program and its arguments. Wildcards (``${any}``) are expanded to file names."""
 
     argv: tuple[str, ...]
-    expands: bool = False
 
     def __post_init__(self) -> None:
-        """Check now what would otherwise fail late."""
-        _check_words(self.argv)
+        """Check the arguments early, when the step is created."""
+        _check_argv(self.argv)
 
 
 @dataclass(frozen=True, slots=True)
 class ShellFunction:
-    """A function that shell files of the checkout define; what it exports holds from then on.
+    """A function defined in shell files of the checkout. Later steps see what it exports.
 
-    ``stdout`` is the file that takes its standard output.
+    ``stdout`` is a file to which its standard output is redirected.
     """
 
     argv: tuple[str, ...]
@@ -98,37 +97,37 @@ class ShellFunction:
     stdout: str | None = None
 
     def __post_init__(self) -> None:
-        """Check now what would otherwise fail late."""
-        _check_words(self.argv)
+        """Check the arguments early, when the step is created."""
+        _check_argv(self.argv)
 
 
 @dataclass(frozen=True, slots=True)
 class SourcedFile:
-    """A shell file, read as ``source`` does. ``exports``: what it sets holds from then on."""
+    """A shell file to ``source``, and its arguments. ``exports``: later steps see its exports."""
 
-    words: tuple[str, ...]
+    args: tuple[str, ...]
     exports: bool = False
 
     def __post_init__(self) -> None:
-        """Check now what would otherwise fail late."""
-        _check_words(self.words)
+        """Check the arguments early, when the step is created."""
+        _check_argv(self.args)
 
     @property
     def argv(self) -> tuple[str, ...]:
-        """The words as a trace has them."""
-        return ("source", *self.words)
+        """The command as traces show it."""
+        return ("source", *self.args)
 
 
 @dataclass(frozen=True, slots=True)
 class ForEach:
-    """A program that runs once for each executable that is found, ``${each}`` in its words."""
+    """A program that runs once for each executable found, which is ``${each}`` in its argv."""
 
     executables: Executables
     argv: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Check now what would otherwise fail late."""
-        _check_words(self.argv)
+        """Check the arguments early, when the step is created."""
+        _check_argv(self.argv)
 
     def on(self, path: str) -> Program:
         """Return the program for one of the executables."""
@@ -138,7 +137,7 @@ class ForEach:
                 return None
             return path.rpartition("/")[2] if piece.name else path
 
-        return Program(tuple(substitute(word, fill) for word in self.argv))
+        return Program(tuple(substitute(arg, fill) for arg in self.argv))
 
 
 Command = Program | ShellFunction | SourcedFile | ForEach
@@ -146,12 +145,13 @@ Command = Program | ShellFunction | SourcedFile | ForEach
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
-    """How a step's end is judged, and what it means for the others.
+    """How a step is judged, retried and ordered.
 
-    ``required_output`` must stand in what it prints. ``retry_waits``: seconds before each further
-    try. ``always``: runs at the end of its test whatever happened. ``defers_failure``: its failure
-    counts only after the next step has run too. ``judge`` names a function of the catalogue that
-    judges what it printed, and may ask for another run.
+    ``required_output`` must appear in its output. ``retry_waits``: seconds to wait before each
+    retry. ``always``: run at the end of its test even after a failure. ``defers_failure``: on
+    failure, still run the next step before stopping. ``skips_without_match``: do not run if a
+    wildcard matches no file. ``judge`` names a function of the catalogue that judges the output and
+    may ask for another run.
     """
 
     expect: Expect = Expect.SUCCESS
@@ -159,6 +159,7 @@ class Policy:
     retry_waits: tuple[float, ...] = ()
     always: bool = False
     defers_failure: bool = False
+    skips_without_match: bool = False
     judge: str | None = None
 
 
@@ -169,15 +170,15 @@ DEFAULT = Policy()
 class Step:
     """One command. ``env`` adds to the plan's variables.
 
-    ``is_test``: the step tests, so that a run in which it passes may be green. ``when`` decides at
-    run time whether it runs; ``skipped`` says why it is shown and not run. ``number`` is its place
-    in its test, from 1, whatever part of the plan is run; 0 before it is part of a plan.
+    ``is_test``: the step runs tests; a run passes only if it has one. ``when`` decides at run time
+    whether it runs; ``skipped`` is the reason why it is shown but not run. ``number`` is its
+    position in its test, from 1, even if only part of the plan runs; 0 outside a plan.
     """
 
     kind: Kind
     command: Command
     cwd: str = "."
-    env: Variables = field(default_factory=lambda: NOTHING)
+    env: Variables = field(default_factory=lambda: NO_VARIABLES)
     policy: Policy = DEFAULT
     is_test: bool = False
     when: Condition | None = None
@@ -186,12 +187,12 @@ class Step:
 
     @property
     def argv(self) -> tuple[str, ...]:
-        """The words, as a trace has them."""
+        """The command as traces show it."""
         return self.command.argv
 
     @property
-    def keeps_environment(self) -> bool:
-        """Tell whether what the step exports holds for the steps after it."""
+    def exports_variables(self) -> bool:
+        """Return whether later steps see what the step exports."""
         command = self.command
         return isinstance(command, ShellFunction) or (
             isinstance(command, SourcedFile) and command.exports
@@ -203,7 +204,7 @@ class Step:
         return dataclasses.replace(self, policy=policy)
 
     def templates(self) -> Iterator[str]:
-        """Give every template of the step."""
+        """Yield every template of the step."""
         yield from self.argv
         yield self.cwd
         yield from (value for value in self.env.values() if value is not None)
@@ -213,7 +214,7 @@ class Step:
         yield self.policy.required_output or ""
 
     def mapped(self, change: Callable[[str], str]) -> Step:
-        """Return the step with every template changed."""
+        """Return the step with ``change`` applied to every template."""
         env = {name: value if value is None else change(value) for name, value in self.env.items()}
         required = self.policy.required_output
         step = dataclasses.replace(
@@ -224,7 +225,7 @@ class Step:
 
 def _mapped(command: Command, change: Callable[[str], str]) -> Command:
     if isinstance(command, SourcedFile):
-        return dataclasses.replace(command, words=tuple(map(change, command.words)))
+        return dataclasses.replace(command, args=tuple(map(change, command.args)))
     argv = tuple(map(change, command.argv))
     if isinstance(command, ShellFunction):
         sources = tuple(map(change, command.sources))

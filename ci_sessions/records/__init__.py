@@ -1,1 +1,1 @@
-"""What happened, as values, and the files that hold it."""
+"""Records of runs: the values, and the files that they are stored in."""

@@ -1,7 +1,7 @@
-"""What happened, as values: a StepRecord for each step, a RunRecord for the whole.
+"""The record of a run as values: a RunRecord, with a StepRecord for each step.
 
-Records are written as events, one JSON object a line, while the run goes on. ``run_from_events``
-reads them back; a run whose last event is missing was cut off and reads as ``aborted``.
+Records are written during the run as events, one JSON object per line. ``run_from_events`` reads
+them back. A run without its last event was killed, and is read as ``aborted``.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from ci_sessions.errors import RecordError
-from ci_sessions.records.route import Attempt, Runner
+from ci_sessions.records.route import RouteRecord, Runner
 
 __all__ = [
     "FORMAT",
     "NOT_TESTS",
+    "STRUCTURE",
     "Case",
     "Cases",
     "Outcome",
@@ -26,6 +27,15 @@ __all__ = [
 ]
 
 FORMAT = 1
+STRUCTURE = frozenset(
+    (
+        *("event", "format", "id", "started", "ended", "outcome", "exit_code"),
+        *("test", "number", "kind", "test_kind", "fault"),
+        *("config", "build_environment", "shard", "num_shards"),
+        *("runner", "intended", "reason", "phase", "fallback", "commit"),
+    )
+)
+"""Keys of events whose values are the package's own words, and so never a secret."""
 NOT_TESTS = ("setup", "cleanup")  # parts of a plan that are no tests
 Event = Mapping[str, Any]
 
@@ -46,14 +56,14 @@ class Outcome(str, enum.Enum):
         return self.value
 
     @property
-    def is_bad(self) -> bool:
-        """Whether a step with this outcome makes its run red."""
+    def is_failure(self) -> bool:
+        """Whether a step with this outcome makes its run fail."""
         return self not in (Outcome.PASSED, Outcome.SKIPPED)
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A test case that failed: its full name, what kind of fault, the first line of the message."""
+    """A failed test case: its full name, ``failure`` or ``error``, one line of the message."""
 
     name: str
     fault: str
@@ -62,7 +72,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Cases:
-    """The test cases of a step, as counted in the reports that it left. ``source`` names them."""
+    """Counts of a step's test cases, and those that failed. ``source`` is where they come from."""
 
     total: int = 0
     failures: int = 0
@@ -74,11 +84,11 @@ class Cases:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepRecord:
-    """A step that ran, or why it did not. Times in seconds, ``peak`` in bytes.
+    """The record of a step that ran or was skipped. Times are in seconds, ``peak`` is in bytes.
 
-    ``test`` is the part of the plan that it belongs to, ``number`` its place there; ``test_kind``
-    says how that test stands to the script, ``is_test`` whether the step itself tests.
-    ``tail``: the last lines of a step that failed without naming a test case.
+    ``test`` is the part of the plan that contains the step, ``number`` its position there, and
+    ``test_kind`` how that test relates to the script. ``is_test``: the step runs tests. ``tail``:
+    the last lines of output of a step that failed without a failed test case.
     """
 
     id: str
@@ -101,9 +111,9 @@ class StepRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRecord:
-    """A run: the job, its steps, its end. ``exit_code`` is the first failed child's own.
+    """The record of a run. ``exit_code`` is that of the first process that failed.
 
-    ``route`` says how it came to its ``runner``, where the gate was asked.
+    ``route`` says why the gate chose ``runner``; None if the gate was not asked.
     """
 
     id: str
@@ -111,7 +121,7 @@ class RunRecord:
     started: str
     checkout: str = ""
     runner: Runner = Runner.PYTHON
-    route: Attempt | None = None
+    route: RouteRecord | None = None
     ended: str = ""
     wall: float = 0.0
     outcome: Outcome = Outcome.ABORTED
@@ -120,35 +130,38 @@ class RunRecord:
     steps: tuple[StepRecord, ...] = field(default=())
 
     @property
-    def has_tested(self) -> bool:
-        """Tell whether a step that tests has begun: from then on, nothing may run again."""
+    def has_run_tests(self) -> bool:
+        """Whether a step that runs tests has started: after that, nothing may run again."""
         return any(step.is_test and step.outcome is not Outcome.SKIPPED for step in self.steps)
 
     @property
-    def bad_steps(self) -> tuple[StepRecord, ...]:
-        """The steps that make the run red, in order."""
-        return tuple(step for step in self.steps if step.outcome.is_bad)
+    def failed_steps(self) -> tuple[StepRecord, ...]:
+        """The steps that failed, in order."""
+        return tuple(step for step in self.steps if step.outcome.is_failure)
 
     def started_event(self) -> Event:
-        """Return the first event."""
-        kept = {k: _plain(getattr(self, k)) for k in ("id", "job", "started", "checkout", "runner")}
+        """Return the first event of the run."""
+        names = ("id", "job", "started", "checkout", "runner")
+        values = {name: _plain(getattr(self, name)) for name in names}
         route = self.route.to_json() if self.route else {}
-        return {"event": "run started", "format": FORMAT, **kept, "route": route}
+        return {"event": "run started", "format": FORMAT, **values, "route": route}
 
     def ended_event(self) -> Event:
         """Return the last event."""
         kept = ("id", "ended", "wall", "outcome", "exit_code", "note")
-        return {"event": "run ended", **{k: _plain(getattr(self, k)) for k in kept}}
+        ended = {"event": "run ended", **{k: _plain(getattr(self, k)) for k in kept}}
+        # What a shadow found is known after the start.
+        return {**ended, "route": self.route.to_json()} if self.route else ended
 
 
 def step_started_event(step: StepRecord) -> Event:
-    """Return the event of a step's start."""
-    kept = ("id", "test", "number", "kind", "command", "test_kind", "is_test", "started")
-    return {"event": "step started", **{k: getattr(step, k) for k in kept}}
+    """Return the event for the start of a step."""
+    names = ("id", "test", "number", "kind", "command", "test_kind", "is_test", "started")
+    return {"event": "step started", **{name: getattr(step, name) for name in names}}
 
 
 def step_ended_event(step: StepRecord) -> Event:
-    """Return the event of a step's end: all that is known of it."""
+    """Return the event for the end of a step, with all of its fields."""
     return {"event": "step ended", **{k: _plain(v) for k, v in asdict(step).items()}}
 
 
@@ -157,7 +170,17 @@ def _plain(value: object) -> object:
 
 
 def run_from_events(events: Iterable[Event]) -> RunRecord:
-    """Rebuild a run; what was cut off is ``aborted``. Raises RecordError on another format."""
+    """Rebuild a run; what was cut off is ``aborted``.
+
+    Raises RecordError on another format, and on values that no record has.
+    """
+    try:
+        return _from_events(events)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise RecordError(f"a record cannot be read: {error!r}.") from error
+
+
+def _from_events(events: Iterable[Event]) -> RunRecord:
     run: RunRecord | None = None
     steps: dict[str, StepRecord] = {}
     for event in events:
@@ -165,8 +188,8 @@ def run_from_events(events: Iterable[Event]) -> RunRecord:
         if name == "run started":
             if event.get("format") != FORMAT:
                 raise RecordError(
-                    f"a record has format {event.get('format')!r}, and this version reads "
-                    f"{FORMAT}: read it with the ci_sessions that wrote it."
+                    f"a record has format {event.get('format')!r}, but this version of ci_sessions "
+                    f"reads {FORMAT}: use the version that wrote it."
                 )
             run = _run(event)
         elif name == "step started":
@@ -176,9 +199,10 @@ def run_from_events(events: Iterable[Event]) -> RunRecord:
             steps[event["id"]] = _step(event)
         elif name == "run ended" and run is not None:
             end = _known(RunRecord, event)
-            run = replace(run, **{**end, "outcome": Outcome(end["outcome"])})
+            route = RouteRecord.from_json(end["route"]) if end.get("route") else run.route
+            run = replace(run, **{**end, "outcome": Outcome(end["outcome"]), "route": route})
     if run is None:
-        raise RecordError("a record has no beginning: its first line is not a started run.")
+        raise RecordError("a record has no 'run started' event: its beginning is missing.")
     return replace(run, steps=tuple(steps.values()))
 
 
@@ -190,7 +214,7 @@ def _known(kind: type[RunRecord | StepRecord], event: Event) -> dict[str, Any]:
 def _run(event: Event) -> RunRecord:
     values = _known(RunRecord, event)
     route = values.get("route")
-    values["route"] = Attempt.from_json(route) if route else None
+    values["route"] = RouteRecord.from_json(route) if route else None
     values["runner"] = Runner(values.get("runner", Runner.PYTHON))
     return RunRecord(**values)
 

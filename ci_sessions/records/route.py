@@ -1,4 +1,4 @@
-"""How a job came to its runner: a route, and the codes that logs, records and reports share."""
+"""How the runner of a job was chosen: routes, and the codes in logs, records and reports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ci_sessions.records.verdict import JobVerdict
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Attempt", "Fallback", "Reason", "Route", "Runner", "Shadow"]
+__all__ = ["Fallback", "Reason", "Route", "RouteRecord", "Runner", "Shadow"]
 
 
 class Runner(str, enum.Enum):
@@ -26,7 +26,7 @@ class Runner(str, enum.Enum):
 
 
 class Reason(str, enum.Enum):
-    """Why a route was taken; a stable code."""
+    """Why a route was chosen; the values are stable codes."""
 
     NATIVE = "native"
     MULTIGPU = "multigpu"
@@ -45,16 +45,16 @@ class Reason(str, enum.Enum):
 
 
 class Fallback:
-    """Codes of a fallback beyond the ``reference`` of the error that caused it."""
+    """Codes for why a job fell back to the shell, besides the ``reference`` of an error."""
 
-    BUG = "bug"  # before the run
-    BUG_IN_RUN = "bug-in-run"  # in it, before its first test: this attempt has its own record
+    BUG = "bug"  # an unexpected exception before the run
+    BUG_IN_RUN = "bug-in-run"  # one in the run, before its first test: that run has its own record
     IMPORT_ERROR = "import-error"  # the package could not be imported
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Route:
-    """A decision of the gate. ``script`` is what the shell runs, also on a fallback."""
+    """The gate's decision. ``script`` is what the shell runs, also after a fallback."""
 
     runner: Runner
     reason: Reason
@@ -70,7 +70,7 @@ class Route:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shadow:
-    """What the comparison of plan and script beside a shell run found. Times in seconds."""
+    """The result of comparing plan and script alongside a shell run, and how long that took."""
 
     verdict: JobVerdict
     detail: str = ""
@@ -82,11 +82,11 @@ class Shadow:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Attempt:
-    """What a record says of a route: who ran the job, who was meant to, and why.
+class RouteRecord:
+    """A route as a record stores it: who ran the job, who should have run it, and why.
 
-    ``fallback`` is the code of what kept Python from it, with ``error`` and ``trace`` in words;
-    ``is_partial``: only a part of the job's plan was asked for.
+    ``fallback`` is the code for why Python could not run it, ``error`` and ``trace`` are the error
+    message and the traceback. ``is_partial``: only a part of the job's plan was selected.
     """
 
     runner: Runner
@@ -102,7 +102,7 @@ class Attempt:
     shadow: Shadow | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the attempt as JSON values; what says nothing is left out."""
+        """Return the route as JSON values, without empty fields."""
         always = ("runner", "intended", "reason", "is_partial")
         data: dict[str, Any] = {}
         for item in fields(self):
@@ -116,10 +116,10 @@ class Attempt:
         return data
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Attempt:
-        """Read ``to_json`` back. Raises RecordError on what it cannot be."""
+    def from_json(cls, data: Mapping[str, Any]) -> RouteRecord:
+        """Return the route that ``to_json`` wrote. Raises RecordError on invalid values."""
         try:
-            texts = {
+            strings = {
                 name: str(data.get(name) or "")
                 for name in ("detail", "phase", "commit", "fallback", "error", "trace")
             }
@@ -136,7 +136,7 @@ class Attempt:
                 reason=Reason(data["reason"]),
                 is_partial=bool(data.get("is_partial")),
                 shadow=shadow,
-                **texts,
+                **strings,
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise RecordError(f"a record's route cannot be read: {error!r}.") from error
+            raise RecordError(f"the route in a record cannot be read: {error!r}.") from error

@@ -1,137 +1,241 @@
-"""Where records lie: one JSON Lines file a run below ``.ci-sessions/runs``, appended under a lock.
+"""Storage of records: one JSON Lines file per run in ``.ci-sessions/runs``, written during the run.
 
-An event is one ``write`` of one line, so a reader sees whole lines only, or a torn last one when
-the writer was killed, which is left out. The folder ignores itself for git: tests assert that the
-checkout is clean.
+Each event is written as one line in one ``write``. A reader sees only complete lines, except for
+the last one if the writer was killed; that one is ignored. The folder contains a .gitignore,
+because tests assert that the checkout is clean.
+
+Tests can access these files. So files are never opened through a symbolic link, only regular files
+are read or written, and at the end of a run its file is compared with what was recorded, and
+rewritten if it differs. Nothing in this module can fail a run: problems are warnings.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import stat
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
+from ci_sessions.checkout.files import open_regular
 from ci_sessions.errors import RecordError
 from ci_sessions.log import logger
-from ci_sessions.records.record import Event, RunRecord, run_from_events
+from ci_sessions.records.record import STRUCTURE, Event, RunRecord, run_from_events
 from ci_sessions.text import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["FOLDER", "Journal", "open_journal", "prune", "read_run", "read_runs"]
+    from filelock import BaseFileLock
+
+__all__ = ["FOLDER", "Journal", "create_journal", "prune", "read_run", "read_runs"]
 
 FOLDER = ".ci-sessions"
-_LOCK_WAIT = 30.0  # seconds; a line takes microseconds to write
+_LONGEST_NAME = 80  # characters of a configuration in a file's name
+_LARGEST = 64 << 20  # bytes of a run's file that are read
 
 
 @dataclass(slots=True)
 class Journal:
-    """One run's file. A full disk or a lost folder is a warning: the job's result stands."""
+    """The file of one run, and the lock that marks the run as active."""
 
     path: Path
     redact: Redactor = field(default_factory=lambda: Redactor({}))
     is_working: bool = True
+    _lines: list[bytes] = field(default_factory=list)
+    _lock: BaseFileLock | None = None
 
     def append(self, event: Event) -> None:
-        """Add an event to the file."""
-        if not self.is_working:
-            return
-        line = json.dumps(self.redact.values(event), ensure_ascii=False, default=str) + "\n"
+        """Append an event to the file. A failure is a warning."""
         try:
-            with FileLock(self.path.parent.parent / "lock", timeout=_LOCK_WAIT):
-                _append(self.path, line.encode())
-        except (OSError, TimeoutError) as error:
+            line = json.dumps(self.redact.fields(event, STRUCTURE), default=str).encode() + b"\n"
+            self._lines.append(line)
+            if self.is_working:
+                _append(self.path, line)
+        except Exception as error:  # noqa: BLE001 - no record is worth a run
+            self._fail(error)
+
+    def close(self) -> None:
+        """Rewrite the file if it is not what was recorded, and release the lock."""
+        data = b"".join(self._lines)
+        try:
+            if data and _read_regular(self.path) != data:
+                _replace(self.path, data)
+                logger.warning("the record of this run was changed: rewrote %s", self.path)
+        except OSError as error:
+            self._fail(error)
+        if self._lock is not None:
+            with suppress(Exception):
+                self._lock.release()
+                os.unlink(self._lock.lock_file)  # noqa: PTH108 - it is a string
+
+    def is_alone(self) -> bool:
+        """Return whether no other run with records in this folder is active."""
+        own = _lock_path(self.path)
+        return not any(_is_locked(path) for path in _locks(self.path.parent.parent) if path != own)
+
+    def _fail(self, error: Exception) -> None:
+        if self.is_working:
             self.is_working = False
-            logger.warning("the run's record is incomplete: %s: %s", self.path, error)
+            logger.warning(
+                "the record of this run is incomplete: cannot write %s: %s", self.path, error
+            )
 
 
 def _append(path: Path, data: bytes) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    handle = os.open(path, flags, 0o644)
     try:
-        os.write(handle, data)
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "is not a regular file")
+        if os.write(handle, data) != len(data):
+            os.ftruncate(handle, found.st_size)  # half an event would spoil the next
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     finally:
         os.close(handle)
 
 
-def open_journal(
+def _read_regular(path: Path) -> bytes | None:
+    """Return the bytes of a regular file, or None if it is missing, special or very large."""
+    try:
+        with open_regular(path, follow_links=False) as file:
+            data = file.read(_LARGEST + 1)
+    except OSError:
+        return None
+    return data if len(data) <= _LARGEST else None
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Replace whatever is at this path with a file, atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with suppress(FileNotFoundError):
+        partial.unlink()
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    with os.fdopen(handle, "wb") as out:
+        out.write(data)
+    partial.replace(path)
+
+
+def create_journal(
     folder: Path, started: str, config: str, redact: Redactor | None = None
 ) -> Journal:
-    """Make the file of a new run, named by time and configuration, never one that exists."""
+    """Create the file of a new run, named after its time and configuration."""
     runs = folder / "runs"
     journal = Journal(runs / _file_name(started, config), redact or Redactor({}))
     try:
         runs.mkdir(parents=True, exist_ok=True)
-        ignore = folder / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("*\n", encoding="utf-8")
+        _create(folder / ".gitignore", b"*\n")
+        number = 1
+        while not _create(journal.path):  # two runs may start in the same second
+            number += 1
+            journal.path = runs / _file_name(started, config, number)
     except OSError as error:
         journal.is_working = False
-        logger.warning("the run leaves no record: %s: %s", folder, error)
+        logger.warning("this run has no record: cannot create %s: %s", folder, error)
         return journal
-    number = 1
-    while journal.is_working and not _create(journal):
-        number += 1
-        journal.path = runs / _file_name(started, f"{config}-{number}")
+    with suppress(Exception):  # a file system without locks has no active runs to show
+        _lock_path(journal.path).parent.mkdir(exist_ok=True)
+        lock = FileLock(_lock_path(journal.path), blocking=False)
+        lock.acquire()
+        journal._lock = lock  # noqa: SLF001 - this makes it
     return journal
 
 
-def _create(journal: Journal) -> bool:
-    """Create the file of a journal, for it alone: another run may begin in the same second."""
+def _create(path: Path, data: bytes = b"") -> bool:
+    """Create a file; return False if it exists."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
-        os.close(os.open(journal.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+        handle = os.open(path, flags, 0o644)
     except FileExistsError:
         return False
-    except OSError as error:
-        journal.is_working = False
-        logger.warning("the run leaves no record: %s: %s", journal.path, error)
+    with os.fdopen(handle, "wb") as out:
+        out.write(data)
     return True
 
 
+def _file_name(started: str, config: str, number: int = 1) -> str:
+    time = re.sub(r"[:.]", "-", started[:19])
+    name = re.sub(r"[^A-Za-z0-9_-]", "-", config)[:_LONGEST_NAME]
+    return f"{time}-{name}{f'-{number}' if number > 1 else ''}.jsonl"
+
+
+# --- active runs
+
+
+def _lock_path(path: Path) -> Path:
+    return path.parent.parent / "active" / f"{path.stem}.lock"
+
+
+def _locks(folder: Path) -> list[Path]:
+    return sorted((folder / "active").glob("*.lock"))
+
+
+def _is_locked(path: Path) -> bool:
+    """Return whether a run holds this lock. A stale lock file is removed."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    try:
+        with FileLock(path, blocking=False):
+            path.unlink()
+    except Timeout:
+        return True
+    except Exception:  # noqa: BLE001 - a file system without locks
+        return False
+    return False
+
+
 def prune(folder: Path, days: float, now: float) -> list[Path]:
-    """Remove the run files that were last written more than ``days`` before ``now`` (epoch)."""
+    """Remove files last written more than ``days`` before ``now`` (seconds since the epoch).
+
+    The files of active runs are kept.
+    """
     oldest = now - days * 86400
     removed = []
     for path in sorted((folder / "runs").glob("*.jsonl")):
         with suppress(OSError):
-            if path.stat().st_mtime < oldest:
+            if path.lstat().st_mtime < oldest and not _is_locked(_lock_path(path)):
                 path.unlink()
                 removed.append(path)
     return removed
 
 
-def _file_name(started: str, config: str) -> str:
-    time = re.sub(r"[:.]", "-", started[:19])
-    return f"{time}-{re.sub(r'[^A-Za-z0-9_-]', '-', config)}.jsonl"
+# --- reading
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:
-    """Read a file's events; a torn last line is left out, any other broken one is an error."""
-    lines = path.read_bytes().splitlines(keepends=True)
+    """Yield the events of a file. Raises RecordError on an invalid line that is not the last."""
+    data = _read_regular(path)
+    if data is None:
+        raise RecordError(f"{path} is not a regular file of at most {_LARGEST >> 20} MB.")
+    lines = data.split(b"\n")
     for number, line in enumerate(lines, 1):
+        if not line:
+            continue
         try:
             event = json.loads(line)
-        except ValueError as error:
-            if number == len(lines) and not line.endswith(b"\n"):
+        except (ValueError, RecursionError) as error:
+            if number == len(lines):
                 return
-            raise RecordError(f"{path}, line {number} is not JSON: {error}.") from error
+            raise RecordError(f"{path}: line {number} is not JSON: {error}.") from error
         if isinstance(event, dict):
             yield event
 
 
 def read_run(path: Path) -> RunRecord:
-    """Read one run."""
+    """Read the record of one run. Raises RecordError if the file does not contain one."""
     return run_from_events(read_events(path))
 
 
 def read_runs(folder: Path) -> list[RunRecord]:
-    """Read all runs of a folder, oldest first; what cannot be read is named in a warning."""
+    """Read all runs in a folder, oldest first; warn about those that cannot be read."""
     runs = (_try_read(path) for path in sorted((folder / "runs").glob("*.jsonl")))
     return sorted((run for run in runs if run is not None), key=lambda run: run.started)
 
@@ -139,6 +243,6 @@ def read_runs(folder: Path) -> list[RunRecord]:
 def _try_read(path: Path) -> RunRecord | None:
     try:
         return read_run(path)
-    except (RecordError, OSError, KeyError, TypeError) as error:
-        logger.warning("left out %s: %s", path, error)
+    except RecordError as error:
+        logger.warning("skipped %s: %s", path, error)
         return None

@@ -1,4 +1,4 @@
-"""How plan and script of a job compare: codes that parity decides and records keep."""
+"""The verdict of comparing a job's plan with the script, shared by parity and records."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["JobVerdict"]
 
 
 class JobVerdict(str, enum.Enum):
-    """How a job came out; the values are codes for JSON and records."""
+    """The result of comparing a job's plan with the script; the values are codes."""
 
     EQUAL = "equal"
-    ACCEPTED = "accepted"  # equal but for accepted differences
+    ACCEPTED = "accepted"  # equal except for accepted differences
     DIFFERENT = "different"
     UNTRACEABLE = "untraceable"
     NO_PLAN = "no-plan"
@@ -22,11 +22,11 @@ class JobVerdict(str, enum.Enum):
         return self.value
 
     @property
-    def is_clean(self) -> bool:
-        """Tell whether plan and script do the same, as far as anybody minds."""
+    def is_success(self) -> bool:
+        """Whether plan and script are equal, or differ only in accepted ways."""
         return self in (JobVerdict.EQUAL, JobVerdict.ACCEPTED)
 
     @property
-    def is_bad(self) -> bool:
-        """Tell whether such a job may not move to Python."""
-        return not self.is_clean and self is not JobVerdict.OTHER_SCRIPT
+    def is_failure(self) -> bool:
+        """Whether the job must not move to Python."""
+        return not self.is_success and self is not JobVerdict.OTHER_SCRIPT

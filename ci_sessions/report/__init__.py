@@ -1,1 +1,1 @@
-"""What people read: a dry run, a run as it goes on, and the last screenful of it."""
+"""Output for people: dry runs, the progress of a run, summaries and comparisons."""

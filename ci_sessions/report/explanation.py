@@ -1,4 +1,4 @@
-"""Why a job runs what it runs, in words."""
+"""Explains which row of the table a job matches, and what would change that."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 __all__ = ["describe_explanation"]
 
-_SHOWN = 4  # commands of a change that are spelled out
-_WIDEST = 110
+_MAX_COMMANDS = 4  # per change and sign
+_MAX_WIDTH = 110
 
 
 def describe_explanation(explanation: Explanation) -> str:
-    """Write an explanation for a person."""
+    """Return an explanation for people."""
     plan = explanation.plan
     lines = [
         plan.describe_job(),
@@ -33,7 +33,7 @@ def describe_explanation(explanation: Explanation) -> str:
         *_conditions(explanation.later),
     ]
     if explanation.changes:
-        lines += ["", "what another shard or build would change"]
+        lines += ["", "changes with another shard or build:"]
         lines += [line for change in explanation.changes for line in _change(change)]
     return "\n".join(lines)
 
@@ -45,11 +45,11 @@ def _conditions(rows: Iterable[Row]) -> list[str]:
 def _change(change: Change) -> Iterator[str]:
     yield f"  {change.what}"
     if change.error:
-        yield f"    refused: {change.error}"
-    for sign, commands in (("+", change.more), ("-", change.fewer)):
-        for line in commands[:_SHOWN]:
-            yield f"    {sign} {line if len(line) <= _WIDEST else line[:_WIDEST] + '…'}"
-        if len(commands) > _SHOWN:
-            yield f"    {sign} … and {len(commands) - _SHOWN} more"
+        yield f"    error: {change.error}"
+    for sign, commands in (("+", change.added), ("-", change.removed)):
+        for line in commands[:_MAX_COMMANDS]:
+            yield f"    {sign} {line if len(line) <= _MAX_WIDTH else line[:_MAX_WIDTH] + '…'}"
+        if len(commands) > _MAX_COMMANDS:
+            yield f"    {sign} … and {len(commands) - _MAX_COMMANDS} more"
     if change.flags:
         yield f"    flags: {', '.join(change.flags)}"

@@ -1,4 +1,4 @@
-"""A comparison of plans and script: text, Markdown for a pull request, JSON."""
+"""The results of ``parity`` as text, as Markdown for a pull request, and as JSON."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ci_sessions.parity.verdict import Side
 from ci_sessions.plan.shell import quote, quote_all
 from ci_sessions.records.verdict import JobVerdict
-from ci_sessions.text import duration
+from ci_sessions.text import count, duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,36 +25,42 @@ _ALWAYS = (
     JobVerdict.DIFFERENT,
     JobVerdict.UNTRACEABLE,
 )
-_WORDS = {
+_LABELS = {
     JobVerdict.EQUAL: "equal",
-    JobVerdict.ACCEPTED: "equal but for accepted differences",
+    JobVerdict.ACCEPTED: "equal except for accepted differences",
     JobVerdict.DIFFERENT: "different",
     JobVerdict.UNTRACEABLE: "could not be traced",
     JobVerdict.NO_PLAN: "no plan",
-    JobVerdict.OTHER_SCRIPT: "another script's",
-    JobVerdict.ERROR: "not compared",
+    JobVerdict.OTHER_SCRIPT: "run by another script",
+    JobVerdict.ERROR: "comparison failed",
 }
-_CHANGE_WORDS = {JobVerdict.EQUAL: "unchanged", JobVerdict.DIFFERENT: "changed"}
-_SHORT = {JobVerdict.ACCEPTED: "accepted", JobVerdict.UNTRACEABLE: "not traced"}
+_CHANGE_LABELS = {JobVerdict.EQUAL: "unchanged", JobVerdict.DIFFERENT: "changed"}
+_SHORT_LABELS = {
+    JobVerdict.ACCEPTED: "accepted",
+    JobVerdict.UNTRACEABLE: "not traced",
+    JobVerdict.OTHER_SCRIPT: "other script",
+    JobVerdict.ERROR: "failed",
+}
 _SIDES = {Side.PLAN: ("script", "plan"), Side.EARLIER: ("before", "now")}
-_WIDE = 100  # columns that a command's line may take before it is cut around what differs
+_MAX_COLUMNS = 100  # longer commands are cut before the first difference
 
 
-def describe_parity(result: ParityResult, most: int = 20) -> str:
-    """Write the totals, one diff for each distinct difference (at most ``most``), and a table."""
+def describe_parity(result: ParityResult, max_shown: int = 20) -> str:
+    """Return the totals, a diff for each distinct difference (at most ``max_shown``), a table."""
     blocks = ["\n".join(_block(job, others, result)) for job, others in _groups(result)]
-    lines = [_totals(result), *blocks[:most]]
-    if len(blocks) > most:
-        lines.append(f"… and {len(blocks) - most} more distinct differences: --show {len(blocks)}")
-    lines += [f"accepted differences: {fault}" for fault in result.faults]
+    lines = [_totals(result), *blocks[:max_shown]]
+    if len(blocks) > max_shown:
+        more = count(len(blocks) - max_shown, "more distinct difference")
+        lines.append(f"… and {more}: --show {len(blocks)} shows all")
+    lines += [f"accepted differences: {problem}" for problem in result.faults]
     assumed = sorted({note.text for job in result.jobs for note in job.assumed})
     if assumed:
-        lines.append("assumed on the way: " + "; ".join(assumed))
+        lines.append("assumed: " + "; ".join(assumed))
     return "\n".join([*lines, "", *_table(result)])
 
 
 def describe_job(job: JobComparison) -> str:
-    """Return one line: where a job first differs, or why it could not be compared."""
+    """Return one line: the first difference of a job, or why it could not be compared."""
     if not job.differences:
         return " ".join((job.reason, *job.lines[:1]))
     first = job.differences[0]
@@ -68,24 +74,24 @@ def _totals(result: ParityResult) -> str:
     for verdict in JobVerdict:
         number = result.count(verdict)
         if verdict in _ALWAYS or number:
-            name = _word(verdict, result)
+            name = _label(verdict, result)
             if verdict is not JobVerdict.ACCEPTED or result.other is Side.PLAN:
                 counts.append(f"{name} {number}")
     cached = f", {result.cached} from the cache" if result.cached else ""
     return "   ".join(counts) + f"   ({result.script}; {duration(result.seconds)}{cached})"
 
 
-def _word(verdict: JobVerdict, result: ParityResult) -> str:
-    if result.other is Side.EARLIER and verdict in _CHANGE_WORDS:
-        return _CHANGE_WORDS[verdict]
-    return _WORDS[verdict]
+def _label(verdict: JobVerdict, result: ParityResult) -> str:
+    if result.other is Side.EARLIER and verdict in _CHANGE_LABELS:
+        return _CHANGE_LABELS[verdict]
+    return _LABELS[verdict]
 
 
 def _groups(result: ParityResult) -> Iterator[tuple[JobComparison, list[JobComparison]]]:
-    """Give a job for each distinct difference, with the others that have it; commonest first."""
+    """Yield a job for each distinct difference, and the other jobs with it; most common first."""
     groups: dict[object, list[JobComparison]] = {}
     for job in result.jobs:
-        if job.verdict.is_bad:
+        if job.verdict.is_failure:
             groups.setdefault(_signature(job), []).append(job)
     for first, *others in sorted(groups.values(), key=len, reverse=True):
         yield first, others
@@ -96,11 +102,15 @@ def _signature(job: JobComparison) -> object:
         return (job.verdict, job.lines, job.reason if job.verdict is JobVerdict.NO_PLAN else "")
     first = job.differences[0]
     if first.field == "argv" and first.script and first.plan:
-        at = _first_apart(first.script.argv, first.plan.argv)
+        at = _first_difference(first.script.argv, first.plan.argv)
         return (first.stream, first.field, first.lines[:1], first.script.argv[at : at + 1])
-    what = first.script or first.plan
+    command = first.script or first.plan
     changed = (
-        tuple(_changed_names(first)) if first.field == "env" else what.argv[:4] if what else ()
+        tuple(_changed_names(first))
+        if first.field == "env"
+        else command.argv[:4]
+        if command
+        else ()
     )
     return (first.stream, first.field, first.lines[:1], changed)
 
@@ -109,26 +119,26 @@ def _block(job: JobComparison, others: list[JobComparison], result: ParityResult
     difference = job.differences[0] if job.differences else None
     lines = difference.lines if difference else job.lines
     where = f"   {_where(lines)}" if lines else ""
-    yield f"{_word(job.verdict, result)}: {job.name}{where}"
+    yield f"{_label(job.verdict, result)}: {job.name}{where}"
     if difference is None:
-        yield f"  {_plain(job.reason)}"
+        yield f"  {_printable(job.reason)}"
     else:
         yield from _diff(difference, result)
         if len(job.differences) > 1:
-            yield f"  and {len(job.differences) - 1} more differences in this job"
+            yield f"  and {count(len(job.differences) - 1, 'more difference')} in this job"
     if others:
         configs = ", ".join(sorted({str(one.job.get("config", "")) for one in others}))
-        yield f"  the same in {len(others)} more jobs of {configs}"
+        yield f"  and the same difference in {count(len(others), 'more job')}: {configs}"
 
 
-def _plain(text: str) -> str:
-    """Return a text without control characters but for the ends of lines, which are indented."""
+def _printable(text: str) -> str:
+    """Remove control characters from text, except for newlines, and indent it."""
     lines = ("".join(c for c in line if c.isprintable()) for line in text.splitlines())
     return "\n  ".join(lines)
 
 
 def _where(lines: tuple[str, ...]) -> str:
-    """Write a line of the script, and from which of its own lines it was called."""
+    """Return a line of the script, and the lines that it was called from."""
     inner, *outer = (line.rpartition("/")[2] for line in lines)
     return inner + (f" (called from {', '.join(outer)})" if outer else "")
 
@@ -139,9 +149,9 @@ def _diff(difference: Difference, result: ParityResult) -> Iterator[str]:
     left, right = (f"  {name:{max(map(len, names))}}  " for name in names)
     stream = difference.stream if difference.stream != "test" else "command"
     if script is None or plan is None:
-        what = f"{stream} {difference.number}"
+        name = f"{stream} {difference.number}"
         yield f"{left if script else right}{_line(script or plan)}"
-        yield f"  {_gone(what, result) if script else _new(what, result)}"
+        yield f"  {_missing(name, result) if script else _added(name, result)}"
         return
     if difference.field == "env":
         yield f"{left}{_line(script)}"
@@ -153,50 +163,51 @@ def _diff(difference: Difference, result: ParityResult) -> Iterator[str]:
         yield f"{right}in {plan.cwd}: {_line(plan)}"
     elif difference.field == "order":
         yield f"{left}{_line(script)}"
-        which = f"{difference.stream} {difference.number}"
-        yield f"  {which} has another place in the order {_in(_SIDES[result.other][1])}"
+        name = f"{difference.stream} {difference.number}"
+        yield f"  {name} has a different position {_in_side(_SIDES[result.other][1])}"
     else:
-        yield from _words(left, script, right, plan, result)
+        yield from _command_diff(left, script, right, plan, result)
 
 
-def _words(
+def _command_diff(
     left: str, script: Command, right: str, plan: Command, result: ParityResult
 ) -> Iterator[str]:
-    """Write two commands above one another, and a mark below the first word that differs."""
-    at = _first_apart(script.argv, plan.argv)
+    """Yield two commands, and a line that marks and explains the first difference."""
+    at = _first_difference(script.argv, plan.argv)
     before = quote_all(script.argv[:at])
-    cut = max(0, len(before) - _WIDE)
+    cut = max(0, len(before) - _MAX_COLUMNS)
     column = len(before) - cut + (1 if at else 0) + (2 if cut else 0)
     for label, command in ((left, script), (right, plan)):
         text = _line(command)
         text = "… " + text[cut:] if cut else text
         yield label + text
-    yield " " * (len(right) + column) + "^ " + _said(script.argv[at:], plan.argv[at:], result)
+    yield " " * (len(right) + column) + "^ " + _explain(script.argv[at:], plan.argv[at:], result)
 
 
-def _said(script: tuple[str, ...], plan: tuple[str, ...], result: ParityResult) -> str:
-    """Say in words what happened at the first place where two commands part."""
+def _explain(script: tuple[str, ...], plan: tuple[str, ...], result: ParityResult) -> str:
+    """Describe the first difference between two commands."""
     if not plan or (script and script[1:2] == plan[:1]):
-        return _gone(script[0], result)
+        return _missing(script[0], result)
     if not script or plan[1:2] == script[:1]:
-        return _new(plan[0], result)
-    left, right = map(_in, _SIDES[result.other])
+        return _added(plan[0], result)
+    left, right = map(_in_side, _SIDES[result.other])
     return f"{script[0]} {left}, {plan[0]} {right}"
 
 
-def _gone(what: str, result: ParityResult) -> str:
-    return f"{what} is gone" if result.other is Side.EARLIER else f"{what} is missing in the plan"
+def _missing(name: str, result: ParityResult) -> str:
+    is_change = result.other is Side.EARLIER
+    return f"{name} was removed" if is_change else f"{name} is missing from the plan"
 
 
-def _new(what: str, result: ParityResult) -> str:
-    return f"{what} is new" if result.other is Side.EARLIER else f"{what} is not in the script"
+def _added(name: str, result: ParityResult) -> str:
+    return f"{name} was added" if result.other is Side.EARLIER else f"{name} is not in the script"
 
 
-def _in(side: str) -> str:
+def _in_side(side: str) -> str:
     return side if side in ("before", "now") else f"in the {side}"
 
 
-def _first_apart(one: tuple[str, ...], other: tuple[str, ...]) -> int:
+def _first_difference(one: tuple[str, ...], other: tuple[str, ...]) -> int:
     pairs = zip(one, other, strict=False)
     return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
@@ -217,44 +228,45 @@ def _line(command: Command | None) -> str:
 
 def _table(result: ParityResult) -> Iterator[str]:
     shown = [verdict for verdict in JobVerdict if result.count(verdict)]
-    heads = "".join(f"{_SHORT.get(one, _word(one, result)):>17}" for one in shown)
+    heads = "".join(f"{_SHORT_LABELS.get(one, _label(one, result)):>17}" for one in shown)
     yield f"{'config':40}{'jobs':>6}{heads}"
     for config, counts in result.by_config().items():
         cells = "".join(f"{counts[one] or '':>17}" for one in shown)
         yield f"{config or '(none)':40}{sum(counts.values()):>6}{cells}"
 
 
-def parity_markdown(result: ParityResult, most: int = 20) -> str:
-    """Write a comment for a pull request: the totals, the diffs folded, the table."""
+def parity_markdown(result: ParityResult, max_shown: int = 20) -> str:
+    """Return a comment for a pull request: the totals, collapsed diffs, and a table."""
     mark = "❌" if result.exit_code else "✅"
     is_change = result.other is Side.EARLIER
-    title = "Jobs affected by this change" if is_change else "Parity of plans and script"
+    title = "Jobs affected by this change" if is_change else "Plans compared with the script"
     lines = [f"### {mark} {title}", "", _totals(result), ""]
     groups = list(_groups(result))
-    for job, others in groups[:most]:
+    for job, others in groups[:max_shown]:
         head, *rest = _block(job, others, result)
-        lines += ["<details>", f"<summary>{_escaped(head)}</summary>", ""]
+        lines += ["<details>", f"<summary>{_escape(head)}</summary>", ""]
         lines += ["```", *rest, "```", "", "</details>", ""]
-    if len(groups) > most:
-        lines += [f"… and {len(groups) - most} more distinct differences.", ""]
-    lines += [f"- ⚠️ accepted differences: {_escaped(fault)}" for fault in result.faults]
+    if len(groups) > max_shown:
+        more = count(len(groups) - max_shown, "more distinct difference")
+        lines += [f"… and {more}.", ""]
+    lines += [f"- ⚠️ accepted differences: {_escape(problem)}" for problem in result.faults]
     shown = [verdict for verdict in JobVerdict if result.count(verdict)]
-    heads = " | ".join(_word(one, result) for one in shown)
+    heads = " | ".join(_label(one, result) for one in shown)
     lines += ["", f"| config | jobs | {heads} |", "| --- | ---: |" + " ---: |" * len(shown)]
     for config, counts in result.by_config().items():
         cells = " | ".join(str(counts[one] or "") for one in shown)
-        lines.append(f"| {_escaped(config) or '(none)'} | {sum(counts.values())} | {cells} |")
+        lines.append(f"| {_escape(config) or '(none)'} | {sum(counts.values())} | {cells} |")
     return "\n".join([*lines, ""])
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     for old, new in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("\n", " ")):
         text = text.replace(old, new)
     return text
 
 
 def parity_to_json(result: ParityResult) -> dict[str, Any]:
-    """Return everything as JSON values: each job with all of its differences."""
+    """Return the complete result as JSON values, with all differences of each job."""
     return {
         "format": 1,
         "script": result.script,

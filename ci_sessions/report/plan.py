@@ -1,4 +1,4 @@
-"""A plan for people: a dry run to read and to paste, and a script for bash."""
+"""A plan as the text of a dry run, which can be pasted into a shell, and as a bash script."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ci_sessions.plan.plan import TestKind
 from ci_sessions.plan.shell import ShellWriter, quote
 from ci_sessions.plan.step import Expect
+from ci_sessions.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -18,21 +19,21 @@ if TYPE_CHECKING:
 
 __all__ = ["describe_plan", "describe_suites", "plan_script"]
 
-_EXPECTED = {
+_EXPECTATIONS = {
     Expect.SUCCESS: "",
     Expect.FAILURE: "must fail",
     Expect.ANYTHING: "may fail",
-    Expect.CLEAN_CHECKOUT: "must print nothing new but ?? third_party",
+    Expect.CLEAN_CHECKOUT: "must print nothing new except ?? third_party",
     Expect.NO_OUTPUT: "must print nothing",
 }
-_PLACES = ("ROOT", "SITE", "TMP", "SHIMS", "RANDOM_NAME")
+_PLACE_NAMES = ("ROOT", "SITE", "TMP", "SHIMS", "RANDOM_NAME")
 
 
 def describe_plan(plan: Plan, checkout: Checkout, devices: int, place: Callable[[str], str]) -> str:
-    """Write a plan for a person, to be pasted into a shell from the first ``cd`` on.
+    """Return the text of a dry run, which can be pasted into a shell from the first ``cd`` on.
 
-    Places keep their short names (``$SITE``), which are set at the top. ``devices`` is how many
-    this machine has.
+    Places keep their names (``$SITE``), which are set at the top. ``devices`` is the number of
+    devices of this machine.
     """
     writer = ShellWriter(plan.questions)
     lines = [
@@ -41,22 +42,22 @@ def describe_plan(plan: Plan, checkout: Checkout, devices: int, place: Callable[
         f"checkout {checkout.describe()}",
         *(f"note: {notice}" for notice in plan.notices),
         "",
-        "exported for the whole job",
+        "environment of the job",
         f"  cd {quote(str(checkout.root))}",
         *_indented(_places(plan, writer, place)),
         *_indented(_exports(plan, writer)),
     ]
     if plan.setup:
-        lines += ["", "set-up", *_steps(plan.setup, writer)]
+        lines += ["", "setup", *_steps(plan.setup, writer)]
     for test in plan.tests:
         lines += ["", _test_heading(test), *_steps(test.steps, writer)]
     if plan.cleanup:
-        lines += ["", "clean-up, whatever happens", *_steps(plan.cleanup, writer)]
+        lines += ["", "cleanup, which always runs", *_steps(plan.cleanup, writer)]
     return "\n".join([*lines, "", f"{_needs(plan, devices)} · nothing was run"])
 
 
 def describe_suites(plan: Plan) -> str:
-    """Name the suites that a plan's parts come from."""
+    """Return the names of the suites that a plan's tests come from."""
     return f"{'suite' if len(plan.suites) == 1 else 'suites'} {', '.join(plan.suites)}"
 
 
@@ -65,12 +66,12 @@ def _indented(lines: Iterable[str]) -> list[str]:
 
 
 def _places(plan: Plan, writer: ShellWriter, place: Callable[[str], str]) -> Iterator[str]:
-    """Set the places that the plan's lines name, but for those that every shell has."""
+    """Yield assignments of the places that the plan uses, except for those that every shell has."""
     lines = [writer.guarded_line(step) for step in plan.steps()]
     lines += [writer.export(name, value) for name, value in plan.env.items()]
-    named = set(re.findall(r"\$(\w+)", "\n".join(lines)))
-    for name in _PLACES:
-        if name in named:
+    used = set(re.findall(r"\$(\w+)", "\n".join(lines)))
+    for name in _PLACE_NAMES:
+        if name in used:
             yield f"{name}={quote(place(name))}"
 
 
@@ -105,43 +106,42 @@ def _step(step: Step, writer: ShellWriter) -> Iterator[str]:
 
 
 def _notes(step: Step) -> Iterator[tuple[object, str]]:
-    """Say what a shell line alone does not: when the step runs, and what makes it good."""
+    """Yield what the shell line does not show: when the step runs and how it is evaluated."""
     policy = step.policy
-    yield step.when, f"only if {step.when.name if step.when else ''}"
-    yield policy.expect is not Expect.SUCCESS, _EXPECTED[policy.expect]
-    yield policy.required_output, f"and print {policy.required_output!r}"
+    yield step.when, f"only if {step.when.description if step.when else ''}"
+    yield policy.expect is not Expect.SUCCESS, _EXPECTATIONS[policy.expect]
+    yield policy.required_output, f"must print {policy.required_output!r}"
     yield policy.retry_waits, f"up to {len(policy.retry_waits) + 1} tries"
     yield policy.defers_failure, "a failure counts after the next step"
-    yield policy.always, "runs whatever happens"
-    yield policy.judge, f"its output is judged too ({policy.judge}), and it may run again"
-    yield step.keeps_environment, "what it exports holds from here on"
+    yield policy.always, "always runs"
+    yield policy.skips_without_match, "only if a file matches"
+    yield policy.judge, f"its output is checked too ({policy.judge}), and it may run again"
+    yield step.exports_variables, "its exports apply to later steps"
 
 
 def _needs(plan: Plan, devices: int) -> str:
     need = plan.needs
     if not need.count:
         return "needs no device"
-    word = "device" if need.count == 1 else "devices"
     here = "none" if devices == 0 else str(devices)
-    return f"needs {need.count} {need.device.upper()} {word} (this machine: {here})"
+    return f"needs {count(need.count, f'{need.device.upper()} device')} (this machine: {here})"
 
 
 def plan_script(plan: Plan, checkout: Checkout, place: Callable[[str], str]) -> str:
-    """Write a plan as a bash script that stops at the first failure.
+    """Return a plan as a bash script that stops at the first failure.
 
-    What only the runner does is not in it: further tries, clean-up after a failure, and looking
-    into output.
+    Only the runner retries steps, cleans up after a failure and checks output.
     """
     writer = ShellWriter(plan.questions)
     lines = ["#!/bin/bash", f"# {plan.describe_job()}"]
-    lines += ["# Tries, clean-up after a failure and looking into output are the runner's."]
+    lines += ["# Only the runner retries steps, cleans up after a failure and checks output."]
     lines += ["set -e -o pipefail"]
     lines += [f"cd {quote(str(checkout.root))}", *_places(plan, writer, place)]
     lines += _exports(plan, writer)
     for title, steps, skipped in (
-        ("set-up", plan.setup, None),
+        ("setup", plan.setup, None),
         *((test.name, test.steps, test.skipped) for test in plan.tests),
-        ("clean-up", plan.cleanup, None),
+        ("cleanup", plan.cleanup, None),
     ):
         mark = "# " if skipped else ""
         lines += ["", f"# {title}" + (f": skipped, {skipped}" if skipped else "")]

@@ -1,4 +1,4 @@
-"""The commands that repeat the first step that failed: with this tool, and without it."""
+"""The commands that repeat the first failed step, with ci_sessions and without it."""
 
 from __future__ import annotations
 
@@ -18,55 +18,55 @@ if TYPE_CHECKING:
 
 __all__ = ["Invocation", "repeat_lines"]
 
-_UNSHOWN = frozenset({"TERM", "PYTHONUNBUFFERED", "PATH"})  # for clean logs only
+_HIDDEN = frozenset({"TERM", "PYTHONUNBUFFERED", "PATH"})  # not needed to repeat a step
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Invocation:
-    """How a person calls this tool for a job. ``words`` are the command and the job's options.
+    """The command line that runs a job: the command and the options that identify the job.
 
-    ``inputs`` are variables that no option can give.
+    ``inputs`` are the variables for which there are no options.
     """
 
-    words: tuple[str, ...]
+    argv: tuple[str, ...]
     inputs: Mapping[str, str]
 
     def line(self, *more: str) -> str:
-        """Write the command with some more options."""
-        given = [f"{name}={quote(text)}" for name, text in self.inputs.items()]
-        return " ".join([*given, quote_all([*self.words, *more])])
+        """Return the command line, with additional options."""
+        variables = [f"{name}={quote(value)}" for name, value in self.inputs.items()]
+        return " ".join([*variables, quote_all([*self.argv, *more])])
 
 
 def repeat_lines(
     plan: Plan, run: RunRecord, invocation: Invocation | None, *, root: Path, env: Variables
 ) -> str:
-    """Write the commands that repeat the first bad step; nothing where there is none.
+    """Return the commands that repeat the first failed step, or "" if there is none.
 
-    ``plan`` has its places filled in. ``env`` are the variables of the plain command; without an
-    ``invocation`` that is all there is.
+    The places in ``plan`` must be filled in. ``env`` has the variables of the plain command, which
+    is the only one without an ``invocation``.
     """
-    bad = next(iter(run.bad_steps), None)
-    if bad is None:
+    failed = next(iter(run.failed_steps), None)
+    if failed is None:
         return ""
-    step = _step_of(plan, bad)
+    step = _step_of(plan, failed)
     lines = []
     if invocation is not None:
-        is_of_test = any(test.name == bad.test for test in plan.tests)
-        which = ("--test", bad.test, "--step", str(bad.number)) if is_of_test else ()
-        lines.append(invocation.line(*which))
+        is_in_test = any(test.name == failed.test for test in plan.tests)
+        options = ("--test", failed.test, "--step", str(failed.number)) if is_in_test else ()
+        lines.append(invocation.line(*options))
     if step is not None and step.kind is not Kind.PROBE:
         plain = _plain_line(plan, step, root, env)
-        lines.append(plain if invocation is None else f"or without it: {plain}")
+        lines.append(plain if invocation is None else f"or without ci_sessions: {plain}")
     return "\n".join(lines)
 
 
-def _step_of(plan: Plan, bad: StepRecord) -> Step | None:
+def _step_of(plan: Plan, failed: StepRecord) -> Step | None:
     parts = {"setup": plan.setup, "cleanup": plan.cleanup}
     parts.update({test.name: test.steps for test in plan.tests})
-    step = next((one for one in parts.get(bad.test, ()) if one.number == bad.number), None)
+    step = next((one for one in parts.get(failed.test, ()) if one.number == failed.number), None)
     if step is not None and isinstance(step.command, ForEach):
-        # The executable that failed, of several: its name ends the record's id.
-        name = bad.id.rpartition(f".{bad.number}.")[2]
+        # The record's id ends with the name of the executable that failed.
+        name = failed.id.rpartition(f".{failed.number}.")[2]
         pattern = step.command.executables.patterns[0]
         path = f"{pattern.rpartition('/')[0]}/{name}"
         return replace(step, command=step.command.on(path))
@@ -74,13 +74,13 @@ def _step_of(plan: Plan, bad: StepRecord) -> Step | None:
 
 
 def _plain_line(plan: Plan, step: Step, root: Path, env: Variables) -> str:
-    """Write one step for a shell in any folder, with the job's variables spelled out."""
+    """Return a shell line for one step that works in any folder, with the job's variables set."""
     writer = ShellWriter(plan.questions)
     unset = [word for name, value in env.items() if value is None for word in ("-u", name)]
     sets = [
         writer.assignment(name, value)
         for name, value in env.items()
-        if value is not None and name not in _UNSHOWN
+        if value is not None and name not in _HIDDEN
     ]
     line = writer.line(step)
     is_compound = step.cwd != "." or any(value is None for value in step.env.values())

@@ -1,10 +1,11 @@
-"""The roll-out on one page: what a release owner reads, and what a scheduled job parses."""
+"""The state of the rollout, as a table for people and as JSON for scripts."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from ci_sessions.gate.evidence import Action
+from ci_sessions.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,20 +16,20 @@ if TYPE_CHECKING:
 __all__ = ["describe_rollout", "rollout_to_json"]
 
 _COLUMNS = f"{'config':22}{'share':>6}  {'runs py/sh':>13}  {'fallback':22}{'runner errors':22}"
-_SHOWN = 3
+_MAX_RUNS = 3
 
 
 def describe_rollout(
     rollout: Rollout, evidence: Mapping[str, Evidence], verdicts: Mapping[str, Verdict]
 ) -> str:
-    """Write a table a phase; each figure with its sample and interval."""
+    """Return a table for each phase; rates and times have their intervals."""
     targets = rollout.targets
     limits = (
         f"fallback < {100 * targets.fallback:g} %",
         f"time < +{100 * targets.time:g} %",
         f"errors < {100 * targets.errors:g} %",
     )
-    lines = [f"targets: {', '.join(limits)}, each at the edge of its 95 % interval"]
+    lines = [f"targets: {', '.join(limits)}, each with 95 % confidence"]
     phases = sorted({entry.phase for entry in rollout.configurations.values()})
     for phase in phases:
         state = "open" if phase in rollout.open_phases else "closed"
@@ -46,39 +47,39 @@ def _row(share: int, found: Evidence, verdict: Verdict) -> list[str]:
     rates = f"{_rate(found.fallback_rate):22}{_rate(found.error_rate):22}"
     line = (
         f"  {found.config:22}{share:>4} %  {runs:>13}  {rates}"
-        f"{disagree:>10}  {_time(found):28}{verdict.action}: {verdict.why}"
+        f"{disagree:>10}  {_time(found):28}{verdict.action}: {verdict.reason}"
     )
-    more = [f"      {name}" for name in verdict.runs[:_SHOWN]]
-    if len(verdict.runs) > _SHOWN:
-        more.append(f"      … and {len(verdict.runs) - _SHOWN} more")
+    more = [f"      {name}" for name in verdict.runs[:_MAX_RUNS]]
+    if len(verdict.runs) > _MAX_RUNS:
+        more.append(f"      … and {len(verdict.runs) - _MAX_RUNS} more")
     if found.shadows:
-        faults = len(found.shadow_faults)
-        more.append(f"      shadow: {found.shadows} runs, {faults} that differ or have no plan")
+        failed = f"{len(found.failed_shadows)} did not match the script"
+        more.append(f"      shadow: {count(found.shadows, 'run')}, {failed}")
     return [line, *more]
 
 
 def _rate(rate: Rate) -> str:
     if rate.total == 0:
         return "no runs"
-    edges = rate.interval
-    return f"{100 * rate.value:.1f} % ({100 * edges.low:.1f}–{100 * edges.high:.1f})"  # noqa: RUF001
+    limits = rate.interval
+    return f"{100 * rate.value:.1f} % ({100 * limits.low:.1f}–{100 * limits.high:.1f})"  # noqa: RUF001
 
 
 def _time(found: Evidence) -> str:
     if found.slowdown is None:
         return "no pairs"
-    edges = found.slowdown_interval
-    return f"{100 * found.slowdown:+.1f} % ({100 * edges.low:+.1f}…{100 * edges.high:+.1f})"
+    limits = found.slowdown_interval
+    return f"{100 * found.slowdown:+.1f} % ({100 * limits.low:+.1f}…{100 * limits.high:+.1f})"
 
 
 def rollout_to_json(
     rollout: Rollout, evidence: Mapping[str, Evidence], verdicts: Mapping[str, Verdict]
 ) -> dict[str, Any]:
-    """Return the same for machines: fractions, counts, intervals."""
+    """Return the same data as JSON values: fractions, counts, intervals."""
 
     def rate(value: Rate) -> dict[str, float | int]:
-        edges = value.interval
-        return {"hits": value.hits, "total": value.total, "low": edges.low, "high": edges.high}
+        limits = value.interval
+        return {"hits": value.hits, "total": value.total, "low": limits.low, "high": limits.high}
 
     return {
         config: {
@@ -93,7 +94,7 @@ def rollout_to_json(
             "slowdown": evidence[config].slowdown,
             "verdict": str(verdicts[config].action),
             "to_share": verdicts[config].share,
-            "why": verdicts[config].why,
+            "why": verdicts[config].reason,
             "is_done": verdicts[config].action is Action.DONE,
         }
         for config, entry in rollout.configurations.items()

@@ -1,4 +1,4 @@
-"""The last screenful of a run: what failed, where, and the one command that repeats it."""
+"""The summary at the end of a run: what failed, where, and the command that repeats it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 __all__ = ["describe_run"]
 
-_SHOWN_CASES = 5
+_MAX_CASES = 5
 _VERDICTS = {Outcome.PASSED: "PASSED", Outcome.INTERRUPTED: "INTERRUPTED"}
 
 
 def describe_run(run: RunRecord, repeat: str, record: str) -> str:
-    """Write the last screenful. ``repeat`` are the lines that repeat the first bad step."""
+    """Return the summary. ``repeat`` has the commands that repeat the first failed step."""
     job = run.job
     shard = f"shard {job['shard']} of {job['num_shards']}"
     where = f"{job['config']} on {job['build_environment']}, {shard}"
     tests = list(dict.fromkeys(step.test for step in run.steps if step.test not in NOT_TESTS))
-    bad = list(dict.fromkeys(step.test for step in run.bad_steps))
-    counts = count(len(tests), "test") + (f", {len(bad)} failed" if bad else "")
+    failed = list(dict.fromkeys(step.test for step in run.failed_steps))
+    counts = count(len(tests), "test") + (f", {len(failed)} failed" if failed else "")
     verdict = _VERDICTS.get(run.outcome, "FAILED")
     lines = ["", f"{verdict}  {where} · {counts} · {duration(run.wall)}", *_route(run), ""]
     for name in dict.fromkeys(step.test for step in run.steps):
@@ -33,41 +33,41 @@ def describe_run(run: RunRecord, repeat: str, record: str) -> str:
     if run.note:
         lines += ["", f"the runner failed: {run.note}"]
     if run.outcome is Outcome.NO_TEST:
-        lines += ["", "no test ran, so this is not a success: a dry run shows why each is skipped."]
-    if run.bad_steps and repeat:
+        lines += ["", "no test ran, so the run failed: --dry-run shows why each test is skipped."]
+    if run.failed_steps and repeat:
         lines += ["", "Repeat just this step:", textwrap.indent(repeat, "  ")]
     return "\n".join([*lines, "", f"record: {record}", ""])
 
 
 def _route(run: RunRecord) -> list[str]:
-    """Say who ran the job and why, where the gate was asked."""
+    """Return a line about the route, if the gate was asked."""
     route = run.route
     if route is None:
         return []
     detail = f", {route.detail}" if route.detail else ""
-    back = f" (Python could not: {route.fallback})" if route.fallback else ""
-    return [f"route: {run.runner}: {route.reason}{detail}{back}"]
+    fallback = f" (Python could not run it: {route.fallback})" if route.fallback else ""
+    return [f"route: {run.runner}: {route.reason}{detail}{fallback}"]
 
 
 def _test_lines(steps: list[StepRecord]) -> list[str]:
-    """One line for a test that went well; for another, also its bad steps and failed cases."""
+    """Return one line for a test that passed, or the failed steps and cases of one that did not."""
     name, wall = steps[0].test, sum(step.wall for step in steps)
-    bad = [step for step in steps if step.outcome.is_bad]
+    failed = [step for step in steps if step.outcome.is_failure]
     ran = [step for step in steps if step.outcome is not Outcome.SKIPPED]
-    if not bad and name in NOT_TESTS:
+    if not failed and name in NOT_TESTS:
         return []
     if not ran:
         reasons = dict.fromkeys(step.note for step in steps)
         return [f" - {name:28} skipped: {'; '.join(reasons)}"]
-    if not bad:
+    if not failed:
         return [f" ✓ {name:28} exit 0   {duration(wall):>12}{_case_counts(steps)}"]
-    return [line for step in bad for line in _bad_step(step)]
+    return [line for step in failed for line in _failed_step(step)]
 
 
-def _bad_step(step: StepRecord) -> list[str]:
-    word = "" if step.outcome is Outcome.FAILED else f" ({step.outcome})"
+def _failed_step(step: StepRecord) -> list[str]:
+    outcome = "" if step.outcome is Outcome.FAILED else f" ({step.outcome})"
     code = f"exit {step.code}" if step.code else "failed"
-    head = f" ✗ {step.test:28} {code}{word}   {duration(step.wall):>12}"
+    head = f" ✗ {step.test:28} {code}{outcome}   {duration(step.wall):>12}"
     return [
         head + _case_counts([step]),
         f"     step {step.number}: {step.command}",
@@ -97,7 +97,7 @@ def _case_counts(steps: list[StepRecord]) -> str:
 
 
 def _failed_cases(step: StepRecord) -> list[str]:
-    """Show a few failed cases, those with the same message together."""
+    """Return lines for a few failed cases, grouped by message."""
     if step.cases is None:
         return []
     by_message: dict[str, list[Case]] = {}
@@ -106,14 +106,14 @@ def _failed_cases(step: StepRecord) -> list[str]:
     counted = Counter({message: len(cases) for message, cases in by_message.items()})
     lines: list[str] = []
     common = counted.most_common()
-    for message, number in common[:_SHOWN_CASES]:
+    for message, number in common[:_MAX_CASES]:
         lines.append(f"     {by_message[message][0].name}")
         if message:
             lines.append(f"       {message}")
         if number > 1:
             where = f" ({step.cases.source})" if step.cases.source else ""
             lines.append(f"     … {number - 1} more with this message{where}")
-    rest = sum(number for _, number in common[_SHOWN_CASES:])
+    rest = sum(number for _, number in common[_MAX_CASES:])
     if rest:
         lines.append(f"     … and {rest} more ({step.cases.source})")
     return lines

@@ -1,1 +1,1 @@
-"""Running a plan: processes, the order of steps, clean-up, and what each step came to."""
+"""Runs a plan: starts processes, runs the steps in order, cleans up, evaluates the results."""

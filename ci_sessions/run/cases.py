@@ -1,103 +1,72 @@
-"""The test cases of a step: from the JUnit XML that run_test.py writes, or else from its output."""
+"""A step's test cases, from the JUnit XML that run_test.py writes, or from the step's output."""
 
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ET
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ci_sessions.log import logger
 from ci_sessions.records.record import Case, Cases
+from ci_sessions.run.reports import FOLDER, Limits, ReportReader, find_reports
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
     from pathlib import Path
 
     from ci_sessions.text import Redactor
 
-__all__ = ["CaseScanner", "read_cases", "redacted_cases", "reports_below"]
+__all__ = ["CaseScanner", "read_cases", "redact_cases"]
 
-REPORTS = "test/test-reports"
-_MOST = 500  # failed cases kept in a record
-_LONGEST = 4000  # characters of a message taken
-_KEPT = 300  # characters of a message that a record keeps, after redaction
+_MAX_FAILED = 500  # failed cases in a record
+_MAX_LINE = 4000  # characters of a line of output that are scanned
+_MAX_MESSAGE = 300  # characters of a message in a record, after redaction
 
-_UNITTEST = re.compile(r"^(ERROR|FAIL): (?:test )?(\S+) \((\S+)\)")
-_PYTEST = re.compile(r"^(ERROR|FAILED) (\S+::\S+)(?: - (.*))?$")
+_UNITTEST = re.compile(r"(ERROR|FAIL): (?:test )?(\S+) \((\S+)\)")
 
 
-def reports_below(root: Path) -> dict[Path, int]:
-    """Return the reports below ``root/test/test-reports`` and when each was last written (ns)."""
-    return {path: path.stat().st_mtime_ns for path in (root / REPORTS).rglob("*.xml")}
+def read_cases(
+    root: Path,
+    before: Mapping[Path, int],
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+) -> Cases | None:
+    """Read the reports written since ``find_reports`` returned ``before``; None if there are none.
 
-
-def read_cases(root: Path, before: dict[Path, int]) -> Cases | None:
-    """Read the reports that were written since ``reports_below`` gave ``before``.
-
-    A case that was run again counts once; it failed if its last run did. Returns None where there
-    is no new report. A report that is not XML (a killed writer) is passed over.
+    A case that was rerun counts once, with its last result. There is a warning about reports that
+    cannot be read, for example because their writer was killed.
     """
-    now = reports_below(root)
-    files = sorted(
-        (path for path, written in now.items() if before.get(path) != written),
-        key=lambda path: now[path],
-    )
-    # The same class runs in several test files, each of which reports to a folder of its own.
-    seen: dict[tuple[Path, str], tuple[str, Case | None]] = {}
-    for path in files:
-        for name, verdict, case in _cases_in(path):
-            seen[path.parent, name] = (verdict, case)
-    if not seen:
+    now = find_reports(root, limits)
+    new = {path: written for path, written in now.items() if before.get(path) != written}
+    reader = ReportReader(limits)
+    reader.read(new)
+    if reader.rejected:
+        logger.warning(
+            "%d of %d reports in %s were not read, such as %s",
+            *(len(reader.rejected), len(new), FOLDER, reader.rejected[0]),
+        )
+    if not reader.results:
         return None
-    verdicts = [verdict for verdict, _ in seen.values()]
-    failed = [case for _, case in seen.values() if case is not None]
-    parents = {path.parent.relative_to(root) for path in files}
-    source = str(parents.pop()) if len(parents) == 1 else REPORTS
+    results = list(reader.results.values())
+    parents = {path.parent.relative_to(root) for path in new}
     return Cases(
-        total=len(seen),
-        failures=verdicts.count("failure"),
-        errors=verdicts.count("error"),
-        skipped=verdicts.count("skipped"),
-        failed=tuple(failed[:_MOST]),
-        source=source,
+        total=len(results),
+        failures=results.count("failure"),
+        errors=results.count("error"),
+        skipped=results.count("skipped"),
+        failed=tuple(list(reader.failed.values())[:_MAX_FAILED]),
+        source=str(parents.pop()) if len(parents) == 1 else FOLDER,
     )
 
 
-def _cases_in(path: Path) -> Iterator[tuple[str, str, Case | None]]:
-    try:
-        root = ET.parse(path).getroot()  # noqa: S314 - see above
-    except (ET.ParseError, OSError):
-        return
-    for element in root.iter("testcase"):
-        name = f"{element.get('classname', '')}.{element.get('name', '')}".strip(".")
-        for fault in ("failure", "error"):
-            found = element.find(fault)
-            if found is not None:
-                text = found.get("message") or found.text or ""
-                yield name, fault, Case(name, fault, _last_words(text))
-                break
-        else:
-            skipped = element.find("skipped")
-            # unittest-xml-reporting writes an expected failure, which is a success, as skipped.
-            is_skipped = skipped is not None and skipped.get("type") != "XFAIL"
-            yield name, "skipped" if is_skipped else "passed", None
-
-
-def _last_words(text: str) -> str:
-    """Return the line of a message that says most: the last that is not blank."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:_LONGEST] if lines else ""
-
-
-def redacted_cases(cases: Cases | None, redact: Redactor) -> Cases | None:
-    """Return cases without secrets, their messages cut to what a record keeps."""
+def redact_cases(cases: Cases | None, redact: Redactor) -> Cases | None:
+    """Redact secrets in the failed cases, and shorten their messages for the record."""
     if cases is None:
         return None
     failed = tuple(
         replace(
             case,
             name=redact(case.name),
-            message=redact(case.message)[:_KEPT],  # cut what is redacted, not before
+            message=redact(case.message)[:_MAX_MESSAGE],  # redact first: a cut secret is not found
         )
         for case in cases.failed
     )
@@ -105,10 +74,10 @@ def redacted_cases(cases: Cases | None, redact: Redactor) -> Cases | None:
 
 
 class CaseScanner:
-    """Collects failed cases from a test's output, as unittest and pytest print them.
+    """Collects the failed cases that unittest and pytest print.
 
-    For a checkout whose run_test.py writes XML under CI only. It knows which cases failed, not how
-    many there were.
+    For checkouts whose run_test.py only writes XML in CI. It finds the cases that failed, but not
+    the total number. Only the start of a very long line is scanned.
     """
 
     def __init__(self) -> None:
@@ -116,23 +85,34 @@ class CaseScanner:
         self._rest = ""
 
     def feed(self, text: str) -> None:
-        """Take a piece of output."""
-        *lines, self._rest = (self._rest + text).split("\n")
-        for line in lines:
-            if match := _UNITTEST.match(line):
-                # Python 3.11 and later print the case's name in the parentheses too.
-                name = match[3] if match[3].endswith(f".{match[2]}") else f"{match[3]}.{match[2]}"
-                self._add(name, match[1], "")
-            elif match := _PYTEST.match(line):
-                self._add(match[2], match[1], match[3] or "")
+        """Process a piece of output."""
+        start = 0
+        while (end := text.find("\n", start)) >= 0:
+            line = self._rest + text[start : min(end, start + _MAX_LINE)]
+            if line.startswith(("ERROR", "FAIL")):
+                self._line(line[:_MAX_LINE])
+            self._rest, start = "", end + 1
+        if len(self._rest) < _MAX_LINE:
+            self._rest += text[start : start + _MAX_LINE]
+
+    def _line(self, line: str) -> None:
+        if match := _UNITTEST.match(line):
+            # Python 3.11 and later also print the case's name in the parentheses.
+            name = match[3] if match[3].endswith(f".{match[2]}") else f"{match[3]}.{match[2]}"
+            self._add(name, match[1], "")
+            return
+        word, _, rest = line.partition(" ")
+        name, _, message = rest.partition(" - ")
+        if word in ("ERROR", "FAILED") and "::" in name and " " not in name:
+            self._add(name, word, message)
 
     def _add(self, name: str, word: str, message: str) -> None:
-        if len(self._failed) < _MOST:
+        if len(self._failed) < _MAX_FAILED:
             fault = "error" if word == "ERROR" else "failure"
-            self._failed[name] = Case(name, fault, message[:_LONGEST])
+            self._failed[name] = Case(name, fault, message)
 
     def cases(self) -> Cases | None:
-        """Return what was found, or None."""
+        """Return the failed cases that were found, or None."""
         if not self._failed:
             return None
         failed = tuple(self._failed.values())

@@ -1,4 +1,4 @@
-"""The processes below this one: found in /proc, also those that left their group, and ended."""
+"""Find and terminate all descendants of this process, including those that left their group."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 from ci_sessions import clock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-__all__ = ["GRACE", "adopt_orphans", "descendants", "end_descendants", "group_size"]
+__all__ = ["GRACE", "adopt_orphans", "descendants", "group_size", "terminate_descendants"]
 
-GRACE = 5.0  # seconds between asking a process to end and killing it
-_TICK = 0.01  # seconds between looks
+GRACE = 5.0  # seconds between SIGTERM and SIGKILL
+_TICK = 0.01  # seconds between checks
 _PR_SET_CHILD_SUBREAPER = 36
 
 
 def _processes() -> Iterator[tuple[int, int, int, str]]:
-    """Give pid, parent, group and state of every process, from /proc (nothing elsewhere)."""
+    """Yield the pid, parent, group and state of every process, from /proc; nothing without it."""
     for entry in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError, ValueError, IndexError):
             pid, rest = entry.parent.name, entry.read_text(errors="replace").rpartition(")")[2]
@@ -32,7 +32,7 @@ def _processes() -> Iterator[tuple[int, int, int, str]]:
 
 
 def group_size(group: int) -> int:
-    """Count the living processes of a group; zombies are dead already."""
+    """Return the number of running processes in a group; zombies do not count."""
     if sys.platform != "linux":
         try:
             os.killpg(group, 0)
@@ -43,14 +43,14 @@ def group_size(group: int) -> int:
 
 
 def adopt_orphans() -> None:
-    """Ask Linux to hand this process its descendants' orphans, so that none gets out of sight."""
+    """Become a subreaper (Linux): orphaned descendants become children of this process."""
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def descendants() -> set[int]:
-    """Return the pids of all processes below this one."""
+    """Return the pids of all descendants of this process."""
     children: dict[int, list[int]] = {}
     for pid, parent, _, state in _processes():
         if state not in "ZX":
@@ -64,19 +64,33 @@ def descendants() -> set[int]:
     return found
 
 
-def end_descendants(but: set[int]) -> int:
-    """End every process below this one that is not in ``but``; return how many there were."""
-    mine = descendants() - but
-    for signum in (signal.SIGTERM, signal.SIGKILL):
-        for pid in mine:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signum)
-        deadline = clock.seconds() + (GRACE if signum == signal.SIGTERM else 1.0)
-        while clock.seconds() < deadline and descendants() & mine:
-            clock.sleep(_TICK)
-        if not descendants() & mine:
+def terminate_descendants(keep: set[int], is_impatient: Callable[[], bool] = lambda: False) -> int:
+    """Terminate all descendants that are not in ``keep``; return how many there were.
+
+    They get SIGTERM, and SIGKILL after a grace period, or at once if ``is_impatient``. New
+    descendants that they start meanwhile are terminated too, within a time limit.
+    """
+    terminated: set[int] = set()
+    deadline = clock.monotonic() + GRACE
+    while (left := descendants() - keep) and clock.monotonic() < deadline:
+        _send(left - terminated, signal.SIGTERM)
+        terminated |= left
+        if is_impatient():
             break
-    for pid in mine:
+        clock.sleep(_TICK)
+    deadline = clock.monotonic() + GRACE
+    while (left := descendants() - keep) and clock.monotonic() < deadline:
+        _send(left, signal.SIGSTOP)  # a stopped process cannot start another one
+        terminated |= left
+        _send((descendants() - keep) | left, signal.SIGKILL)
+        clock.sleep(_TICK)
+    for pid in terminated:
         with suppress(ChildProcessError, OSError):
             os.waitpid(pid, os.WNOHANG)
-    return len(mine)
+    return len(terminated)
+
+
+def _send(pids: set[int], signum: int) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signum)

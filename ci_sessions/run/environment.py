@@ -1,4 +1,4 @@
-"""What a shell step exports, kept for the steps after it."""
+"""Captures the variables that a shell step exports, for the steps after it."""
 
 from __future__ import annotations
 
@@ -12,38 +12,40 @@ if TYPE_CHECKING:
 
     from ci_sessions.plan.step import Step
 
-__all__ = ["saved_environment"]
+__all__ = ["capture_exports"]
 
-_OWN_VARIABLES = frozenset({"_", "SHLVL", "PWD", "OLDPWD"})
+_SHELL_VARIABLES = frozenset({"_", "SHLVL", "PWD", "OLDPWD"})  # set by every shell
 
 
 @contextlib.contextmanager
-def saved_environment(
-    step: Step, env: Mapping[str, str], kept: dict[str, str | None]
+def capture_exports(
+    step: Step, env: Mapping[str, str], exports: dict[str, str | None]
 ) -> Iterator[str]:
-    """Give a shell step a file to write its environment to; add what it changed to ``kept``.
+    """Yield the path of a file for the step's environment, and add what changed to ``exports``.
 
-    For other steps the path is empty.
+    The path is empty for a step that exports nothing.
     """
-    if not step.keeps_environment:
+    if not step.exports_variables:
         yield ""
         return
     with tempfile.TemporaryDirectory(prefix="ci-sessions-") as folder:
         path = Path(folder) / "environment"
         yield str(path)
         if path.is_file():
-            kept.update(_changed(env, path.read_bytes()))
+            exports.update(_changes(env, path.read_bytes()))
 
 
-def _changed(before: Mapping[str, str], after: bytes) -> dict[str, str | None]:
-    """Return the variables that a shell set or removed."""
+def _changes(before: Mapping[str, str], after: bytes) -> dict[str, str | None]:
+    """Return the variables that a shell set, or removed (None)."""
     pairs = (
         item.partition("=") for item in after.decode(errors="surrogateescape").split("\0") if item
     )
     now = {name: value for name, _, value in pairs}
-    ours = {name for name in now if name.startswith("BASH_FUNC_")} | _OWN_VARIABLES
-    new: dict[str, str | None] = {
-        name: value for name, value in now.items() if before.get(name) != value and name not in ours
+    ignored = {name for name in now if name.startswith("BASH_FUNC_")} | _SHELL_VARIABLES
+    changed: dict[str, str | None] = {
+        name: value
+        for name, value in now.items()
+        if before.get(name) != value and name not in ignored
     }
-    gone = {name: None for name in before if name not in now and name not in ours}
-    return {**new, **gone}
+    removed = {name: None for name in before if name not in now and name not in ignored}
+    return {**changed, **removed}

@@ -1,7 +1,7 @@
-"""The order of things: set-up, each test's steps, clean-up whatever happens, a record of all.
+"""Runs a plan in order: setup, the steps of each test, and cleanup in every case.
 
-test.sh stops at the first command that fails. So does this, but for tests that were added here,
-whose failure only makes the job red at its end, and with ``keep_going``.
+Like test.sh, it stops at the first command that fails, except with ``keep_going``, and except for
+added tests, which only make the job fail at its end.
 """
 
 from __future__ import annotations
@@ -17,12 +17,19 @@ from ci_sessions.plan.shell import ShellWriter
 from ci_sessions.plan.step import Expect, Kind, Step
 from ci_sessions.records.record import Outcome, RunRecord
 from ci_sessions.run import process
-from ci_sessions.run.descendants import adopt_orphans, descendants, end_descendants
-from ci_sessions.run.signals import Interrupted, holding_signals, raising_on_signals
-from ci_sessions.run.step_runner import CLEANUP, SETUP, Part, StepRunner, fault_of
+from ci_sessions.run.descendants import adopt_orphans, descendants, terminate_descendants
+from ci_sessions.run.signals import Interrupted, Signals, note_signals, raise_on_signals
+from ci_sessions.run.step_runner import (
+    CLEANUP,
+    SETUP,
+    Part,
+    StepRunner,
+    TimeLeft,
+    describe_exception,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from ci_sessions.plan.plan import Plan
     from ci_sessions.records.store import Journal
@@ -32,25 +39,28 @@ if TYPE_CHECKING:
 
 __all__ = ["Executor", "Limits"]
 
-RUNNER_FAULT = 70  # the exit code of a fault of the runner itself
-_CLEANUP_LIMIT = 600.0  # seconds that a clean-up step may take, whatever is left of the job's limit
+RUNNER_ERROR_CODE = 70  # the exit code if the runner itself fails
+_CLEANUP_TIMEOUT = 600.0  # seconds for a cleanup step, which the job's time limit does not affect
+# After these, a step may have changed what an ``always`` step restores; test.sh's own commands
+# change nothing when they fail.
+_MAY_HAVE_CHANGES = (Outcome.PASSED, Outcome.TIMED_OUT, Outcome.INTERRUPTED, Outcome.ABORTED)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Time limits in seconds; None is none."""
+    """Time limits in seconds; None is no limit."""
 
     job: float | None = None
     step: float | None = None
 
 
 class _StopJobError(Exception):
-    """The job ends here; its clean-up is still to come."""
+    """Stops the job; its cleanup still runs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Executor:
-    """Runs a plan. ``on_ci`` is strict about a checkout that was dirty before."""
+    """Runs a plan. ``on_ci``: a checkout that was dirty before the run is a failure too."""
 
     plan: Plan
     machine: Machine
@@ -61,145 +71,171 @@ class Executor:
     keep_going: bool = False
     on_ci: bool = False
 
-    def run(self, run: RunRecord) -> RunRecord:
-        """Run the plan and return its record. Signals end the run, not this function."""
-        runner = StepRunner(self.plan, self.machine, self.screen, self.journal, self.redact)
-        return _Run(self, runner, clock.seconds()).whole(run)
+    def run(
+        self, run: RunRecord, before: Callable[[RunRecord], RunRecord] = lambda run: run
+    ) -> RunRecord:
+        """Run the plan and return its record, also if a signal interrupts the run.
+
+        ``before`` runs first, and may return a changed record.
+        """
+        with note_signals() as signals:
+            self.machine.signals = signals
+            runner = StepRunner(
+                self.plan, self.machine, self.screen, self.journal, self.redact, signals
+            )
+            return _Run(self, runner, signals, clock.monotonic()).execute(run, before)
 
 
 @dataclass(slots=True)
 class _Run:
-    """One run as it goes on. ``began`` is the clock's, in seconds; ``faults`` are the runner's."""
+    """One run in progress. ``start`` is monotonic time; ``errors`` are those of the runner."""
 
-    setting: Executor
+    executor: Executor
     runner: StepRunner
-    began: float
-    faults: list[str] = field(default_factory=list)
+    signals: Signals
+    start: float
+    errors: list[str] = field(default_factory=list)
+    stopped: Interrupted | None = None
 
-    def whole(self, run: RunRecord) -> RunRecord:
-        plan = self.setting.plan
-        self.setting.journal.append(run.started_event())
-        before = descendants()
+    def execute(self, run: RunRecord, before: Callable[[RunRecord], RunRecord]) -> RunRecord:
+        plan = self.executor.plan
+        self.executor.journal.append(run.started_event())
+        others = descendants()
         adopt_orphans()
         if plan.drops_core_dumps:
-            process.no_core_dumps()
-        stopped: Interrupted | None = None
-        with raising_on_signals():
-            try:
-                self.all_tests()
-            except Interrupted as signal:
-                stopped = signal
-            except _StopJobError:
-                pass
-            except Exception as error:  # noqa: BLE001 - a fault of ours must still clean up and be recorded
-                self.faults.append(fault_of(error))
-                logger.error("the runner failed: %s\n%s", error, traceback.format_exc())
-            try:
-                self.clean_up(CLEANUP, plan.cleanup)
-            except Interrupted as signal:
-                stopped = stopped or signal
-        end_descendants(before)
-        ended = self.ended(run, stopped)
-        self.setting.journal.append(ended.ended_event())
+            process.disable_core_dumps()
+        try:
+            with raise_on_signals():
+                run = before(run)
+            self.run_tests()
+        except Interrupted as signal:
+            self.stopped = signal
+        except _StopJobError:
+            pass
+        except Exception as error:  # noqa: BLE001 - whatever fails, clean up and record it
+            self.add_error("", error)
+        self.clean_up(CLEANUP, plan.cleanup)
+        terminate_descendants(others, self.signals.is_impatient)
+        self.executor.screen.close()
+        ended = self.finish(run)
+        self.executor.journal.append(ended.ended_event())
         return ended
 
-    def ended(self, run: RunRecord, stopped: Interrupted | None) -> RunRecord:
+    def add_error(self, where: str, error: Exception) -> None:
+        """Note an error in the runner itself."""
+        self.errors.append(f"{where}{describe_exception(error)}")
+        logger.error("the runner failed: %s\n%s", self.errors[-1], traceback.format_exc())
+
+    def finish(self, run: RunRecord) -> RunRecord:
         ended = replace(
             run,
-            ended=clock.stamp(),
-            wall=clock.seconds() - self.began,
-            note=self.setting.redact(self.faults[0]) if self.faults else "",
-            steps=tuple(self.runner.steps),
+            ended=clock.timestamp(),
+            wall=clock.monotonic() - self.start,
+            note=self.executor.redact(self.errors[0]) if self.errors else "",
+            steps=tuple(self.runner.records),
         )
-        if stopped is not None:
-            return replace(ended, outcome=Outcome.INTERRUPTED, exit_code=stopped.exit_code)
-        if self.faults:
-            return replace(ended, outcome=Outcome.RUNNER_ERROR, exit_code=RUNNER_FAULT)
-        if ended.bad_steps:
-            return replace(ended, outcome=Outcome.FAILED, exit_code=ended.bad_steps[0].code or 1)
-        if not ended.has_tested:
+        if self.stopped is not None:
+            return replace(ended, outcome=Outcome.INTERRUPTED, exit_code=self.stopped.exit_code)
+        if self.errors:
+            return replace(ended, outcome=Outcome.RUNNER_ERROR, exit_code=RUNNER_ERROR_CODE)
+        if ended.failed_steps:
+            return replace(ended, outcome=Outcome.FAILED, exit_code=ended.failed_steps[0].code or 1)
+        if not ended.has_run_tests:
             return replace(ended, outcome=Outcome.NO_TEST, exit_code=2)
         return replace(ended, outcome=Outcome.PASSED, exit_code=0)
 
-    def all_tests(self) -> None:
-        plan, machine = self.setting.plan, self.setting.machine
-        for step in plan.cleanup:  # they ask for the state to restore: ask before it changes
-            if step.when is None or machine.holds(step.when):
+    def run_tests(self) -> None:
+        plan, machine = self.executor.plan, self.executor.machine
+        for step in plan.cleanup:  # ask the questions about the original state before it changes
+            if step.when is None or machine.evaluate(step.when):
                 machine.argv(step)
-        if not self.setting.on_ci:
-            self.runner.dirty = self.changes()
-        if not self.sequence(SETUP, plan.setup):
+        self.runner.dirty_before = self.changed_files()
+        if not self.run_steps(SETUP, plan.setup):
             return
         for test in plan.tests:
-            is_good = self.test(test)
-            if not is_good and not self.setting.keep_going and test.kind is not TestKind.ADDED:
+            is_ok = self.run_test(test)
+            if not is_ok and not self.executor.keep_going and test.kind is not TestKind.ADDED:
                 return
 
-    def changes(self) -> frozenset[str]:
-        """What git says is changed before anything ran: a developer's own edits are no fault."""
-        steps = (step for test in self.setting.plan.tests for step in test.steps)
+    def changed_files(self) -> frozenset[str] | None:
+        """Return the changes in the checkout before the run, which tests are not to blame for.
+
+        Returns None if git fails. On CI no changes are expected, so none are returned.
+        """
+        steps = (step for test in self.executor.plan.tests for step in test.steps)
         check = next((s for s in steps if s.policy.expect is Expect.CLEAN_CHECKOUT), None)
         if check is None:
-            return frozenset()
-        machine = self.setting.machine
-        line = ShellWriter().line(machine.placed(check))
-        asked = process.capture(line, cwd=machine.root, env=machine.variables)
-        return frozenset(asked.text.splitlines())
+            return None
+        machine = self.executor.machine
+        line = "git rev-parse --git-dir"
+        if not self.executor.on_ci:
+            line = ShellWriter().line(machine.fill_step(check))
+        output = process.capture(
+            line, cwd=machine.root, env=machine.variables, signals=self.signals
+        )
+        if output.code:
+            return None
+        return frozenset() if self.executor.on_ci else frozenset(output.text.splitlines())
 
-    def test(self, test: Test) -> bool:
-        """Run one test and tell whether it passed; its ``always`` steps run even on a signal."""
-        part, done = Part(test.name, test.kind), len(self.runner.steps)
+    def run_test(self, test: Test) -> bool:
+        """Run one test; return whether it passed. Its ``always`` steps run even after a signal."""
+        part, first = Part(test.name, test.kind), len(self.runner.records)
         if test.skipped is not None:
             for step in test.steps:
                 self.runner.skip(part, step, test.skipped)
             return True
         try:
-            return self.sequence(part, test.steps)
+            return self.run_steps(part, test.steps)
         finally:
-            records = self.runner.steps[done:]
+            records = self.runner.records[first:]
             ran = {record.number for record in records}
-            # Where nothing passed, nothing was changed that could be put back.
-            if any(record.outcome is Outcome.PASSED for record in records):
+            if any(record.outcome in _MAY_HAVE_CHANGES for record in records):
                 missed = [s for s in test.steps if s.policy.always and s.number not in ran]
                 self.clean_up(part, missed)
 
-    def sequence(self, part: Part, steps: Sequence[Step]) -> bool:
+    def run_steps(self, part: Part, steps: Sequence[Step]) -> bool:
         """Run steps until one fails; a deferred failure counts after the next step."""
-        is_good, is_deferred = True, False
+        is_ok, is_deferred = True, False
         for step in steps:
-            outcome = self.runner.run(part, step, self.limit())
-            if outcome is Outcome.TIMED_OUT and self.is_out_of_time():
+            self.signals.check()
+            outcome = self.runner.run(part, step, TimeLeft(self.command_time, self.job_time))
+            if outcome is Outcome.TIMED_OUT and self.job_time() == 0:
                 raise _StopJobError
-            is_bad, defers = outcome.is_bad, step.policy.defers_failure
-            is_good = is_good and not is_bad
-            goes_on = self.setting.keep_going and step.kind is Kind.TEST
-            if (is_bad and not defers and not goes_on) or (is_deferred and not goes_on):
+            is_failure, defers = outcome.is_failure, step.policy.defers_failure
+            is_ok = is_ok and not is_failure
+            continues = self.executor.keep_going and step.kind is Kind.TEST
+            if (is_failure and not defers and not continues) or (is_deferred and not continues):
                 return False
-            is_deferred = is_bad and defers
-        return is_good
+            is_deferred = is_failure and defers
+        return is_ok
 
-    def limit(self) -> float | None:
-        """The seconds that the next step may take: its own limit, or what is left of the job's."""
-        limits = self.setting.limits
-        elapsed = clock.seconds() - self.began
-        left = None if limits.job is None else max(0.0, limits.job - elapsed)
-        return min((limit for limit in (left, limits.step) if limit is not None), default=None)
+    def job_time(self) -> float | None:
+        """Return the seconds left until the job's time limit, or None."""
+        limit = self.executor.limits.job
+        return None if limit is None else max(0.0, limit - (clock.monotonic() - self.start))
 
-    def is_out_of_time(self) -> bool:
-        limit = self.setting.limits.job
-        return limit is not None and clock.seconds() - self.began >= limit
+    def command_time(self) -> float | None:
+        """Return the timeout of the next command: its own limit, or the rest of the job's."""
+        limits = (self.job_time(), self.executor.limits.step)
+        return min((limit for limit in limits if limit is not None), default=None)
 
     def clean_up(self, part: Part, steps: Iterable[Step]) -> None:
-        """Put things back, all of them.
+        """Run cleanup steps.
 
-        The job's time limit does not hold here, a fault in one step does not keep the next from
-        running, and a first signal waits until all are done.
+        The job's time limit does not apply, and an error in one step does not stop the others. The
+        first signal is deferred until all are done; a second one terminates the current step.
         """
-        limit = self.setting.limits.step or _CLEANUP_LIMIT
-        with holding_signals():
+        timeout = self.executor.limits.step or _CLEANUP_TIMEOUT
+        time_left = TimeLeft(lambda: timeout, lambda: None)
+        with self.signals.defer_one():
             for step in steps:
                 try:
-                    self.runner.run(part, step, limit)
+                    self.runner.run(part, step, time_left)
+                except Interrupted as signal:
+                    self.stopped = self.stopped or signal
                 except Exception as error:  # noqa: BLE001 - the other steps must still run
-                    self.faults.append(f"clean-up: {fault_of(error)}")
-                    logger.error("clean-up failed: %s\n%s", error, traceback.format_exc())
+                    self.add_error("cleanup: ", error)
+        try:
+            self.signals.check()
+        except Interrupted as signal:
+            self.stopped = self.stopped or signal

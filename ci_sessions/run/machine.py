@@ -1,4 +1,4 @@
-"""The machine's answers to what a plan leaves open: places, questions, conditions, devices."""
+"""Values that a plan leaves open, looked up on this machine: places, answers, devices."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 
 from ci_sessions.errors import CheckoutError, InternalError, MissingToolError
 from ci_sessions.plan.placeholders import Kind, Piece, names_in, parse, render, substitute
-from ci_sessions.plan.shell import bash_words
-from ci_sessions.plan.step import Program
+from ci_sessions.plan.shell import bash_argv
 from ci_sessions.run import process
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from ci_sessions.plan.facts import Condition, Executables, Question
     from ci_sessions.plan.plan import DeviceNeed, Plan
     from ci_sessions.plan.step import Step, Variables
+    from ci_sessions.run.signals import Signals
 
 __all__ = ["Machine", "check_scripts", "count_devices"]
 
@@ -33,30 +33,35 @@ _LOCATE_TORCH = (
     "print(os.path.dirname(os.path.dirname(s.origin)) if s and s.origin "
     "else site.getsitepackages()[0])'"
 )
-_PLACE = re.compile(r"\$(ROOT|SITE|TMP|SHIMS)\b")
-_WILDCARD = re.compile(r"[*?]")
+_PLACE_NAME = re.compile(r"\$(ROOT|SITE|TMP|SHIMS)\b")
 
 
 @dataclass(slots=True)
 class Machine:
-    """Asks each thing once and remembers. Questions run in the environment ``variables``."""
+    """Looks up values and caches them. Questions run in the environment ``variables``.
+
+    ``signals`` can interrupt a question.
+    """
 
     root: Path
     variables: Mapping[str, str]
     questions: Mapping[str, Question] = field(default_factory=lambda: MappingProxyType({}))
-    _known: dict[str, str] = field(default_factory=dict)
+    signals: Signals | None = None
+    _cache: dict[str, str] = field(default_factory=dict)
 
     def place(self, name: str) -> str:
-        """Return a folder (ROOT, SITE, HOME, TMP, SHIMS), or the search PATH."""
-        if name not in self._known:
-            self._known[name] = self._find(name)
-        return self._known[name]
+        """Return the path of a folder (ROOT, SITE, HOME, TMP, SHIMS), or PATH."""
+        if name not in self._cache:
+            self._cache[name] = self._find_place(name)
+        return self._cache[name]
 
-    def _find(self, name: str) -> str:
+    def _find_place(self, name: str) -> str:
         if name == "ROOT":
             return str(self.root)
         if name == "SITE":
-            found = process.capture(_LOCATE_TORCH, cwd=self.root, env=self.variables)
+            found = process.capture(
+                _LOCATE_TORCH, cwd=self.root, env=self.variables, signals=self.signals
+            )
             return found.text or "$SITE"
         if name == "SHIMS":
             python = shutil.which("python", path=self.variables.get("PATH"))
@@ -67,44 +72,49 @@ class Machine:
 
     @property
     def random(self) -> str:
-        """Eight letters, the same all run."""
-        if "random" not in self._known:
-            self._known["random"] = "".join(secrets.choice(string.ascii_letters) for _ in range(8))
-        return self._known["random"]
+        """Eight random letters, the same for the whole run."""
+        if "random" not in self._cache:
+            self._cache["random"] = "".join(secrets.choice(string.ascii_letters) for _ in range(8))
+        return self._cache["random"]
 
     def pin(self, name: str) -> str | None:
-        """Return the commit that the checkout pins a project to, if it does."""
-        path = self.root / ".github" / "ci_commit_pins" / f"{name}.txt"
+        """Return the commit that the checkout pins a project to, or None."""
         try:
-            return path.read_text(encoding="utf-8", errors="replace").strip()
+            return self._pin_file(name).read_text(encoding="utf-8", errors="replace").strip()
         except OSError:
-            return None  # a step that needs it fails by name
+            return None
+
+    def _pin_file(self, name: str) -> Path:
+        return self.root / ".github" / "ci_commit_pins" / f"{name}.txt"
 
     def answer(self, name: str) -> str:
-        """Ask a question. Raises InternalError where there is no answer and there must be one."""
+        """Return the answer to a question. Raises InternalError if a needed one has no answer."""
         key = f"ask:{name}"
-        if key not in self._known:
+        if key not in self._cache:
             question = self.questions[name]
-            asked = self._shell(question.line)
-            if asked.code == process.TIMED_OUT or (asked.code and question.is_needed):
-                raise InternalError(f"no answer to {name!r} (exit {asked.code}): {question.line}")
-            self._known[key] = asked.text
-        return self._known[key]
+            output = self._run_shell(question.line)
+            if output.code == process.TIMED_OUT or (output.code and question.is_needed):
+                raise InternalError(
+                    f"no answer to {name!r}: exit code {output.code} from: {question.line}"
+                )
+            self._cache[key] = output.text
+        return self._cache[key]
 
-    def holds(self, condition: Condition) -> bool:
-        """Evaluate a condition: anew, unless it cannot change."""
+    def evaluate(self, condition: Condition) -> bool:
+        """Return whether a condition is met. The result is cached only if it is fixed."""
         key = f"if:{condition.name}"
-        if not condition.is_fixed or key not in self._known:
-            self._known[key] = "" if self._shell(condition.line).code else "yes"
-        return bool(self._known[key])
+        if not condition.is_fixed or key not in self._cache:
+            self._cache[key] = "" if self._run_shell(condition.line).code else "yes"
+        return bool(self._cache[key])
 
-    def _shell(self, line: str) -> process.Captured:
-        """Run a line of shell that finds the places which it names as variables."""
-        places = {name: self.place(name) for name in _PLACE.findall(line)}
-        return process.capture(line, cwd=self.root, env={**self.variables, **places})
+    def _run_shell(self, line: str) -> process.ShellOutput:
+        """Run a line of shell, with the places in it set as variables."""
+        places = {name: self.place(name) for name in _PLACE_NAME.findall(line)}
+        env = {**self.variables, **places}
+        return process.capture(line, cwd=self.root, env=env, signals=self.signals)
 
-    def found(self, executables: Executables, cwd: str) -> list[str]:
-        """List executables that are there, as paths from the step's folder (a template)."""
+    def find_executables(self, executables: Executables, cwd: str) -> list[str]:
+        """Return the executables that exist, as paths relative to ``cwd`` (a template)."""
         folder = self.root / self.render(cwd)
         paths = [
             pattern[: pattern.rindex("/") + 1] + path.name
@@ -116,8 +126,8 @@ class Machine:
 
     # --- templates
 
-    def known(self, piece: Piece) -> str | None:
-        """Return what is known of a piece without asking a question."""
+    def resolve(self, piece: Piece) -> str | None:
+        """Return the value of a piece, or None for a question."""
         match piece.kind:
             case Kind.PLACE:
                 return self.place(piece.name)
@@ -128,69 +138,81 @@ class Machine:
             case _:
                 return None
 
-    def pinned(self, piece: Piece) -> str | None:
-        """Return a pinned commit, and leave all else open: for people, who know places by name."""
+    def resolve_pin(self, piece: Piece) -> str | None:
+        """Return a pinned commit, and None for everything else: a dry run shows the other names."""
         return self.pin(piece.name) if piece.kind is Kind.PIN else None
 
-    def placed(self, step: Step) -> Step:
-        """Return a step with all filled in that is known without a question."""
-        return step.mapped(lambda template: substitute(template, self.known))
+    def fill_step(self, step: Step) -> Step:
+        """Return a step with everything filled in except the answers to questions."""
+        return step.mapped(lambda template: substitute(template, self.resolve))
 
     def render(self, template: str) -> str:
-        """Return the plain text of a template, asking what it asks."""
+        """Return a template with everything filled in; this may run questions."""
         return render(template, self._value)
 
     def _value(self, piece: Piece) -> str:
         if piece.kind is Kind.QUESTION:
             return self.answer(piece.name)
-        found = self.known(piece)
-        return f"{piece.kind.name}-{piece.name}" if found is None else found
+        if piece.kind is Kind.WILDCARD:
+            return "*"
+        found = self.resolve(piece)
+        if found is None:
+            raise CheckoutError(
+                f"the checkout does not pin {piece.name}: {self._pin_file(piece.name)} is missing."
+            )
+        return found
 
-    def argv(self, step: Step, *, saves_to: str = "") -> tuple[str, ...]:
-        """Return the words of a step, answered; wildcards become the files that match.
+    def _text(self, piece: Piece) -> str:
+        return piece.name if piece.kind is Kind.TEXT else self._value(piece)
 
-        ``saves_to`` is the file in which a shell step writes down its environment.
+    def argv(self, step: Step, *, env_file: str = "") -> tuple[str, ...]:
+        """Return the arguments of a step, with everything filled in and wildcards expanded.
+
+        ``env_file`` is the file to which a shell step writes its environment.
         """
         command = step.command
-        in_bash = bash_words(command, self.render, saves_to=saves_to)
+        in_bash = bash_argv(command, self.render, env_file=env_file)
         if in_bash is not None:
             return in_bash
-        words: list[str] = []
+        argv: list[str] = []
         for template in command.argv:
             asked = names_in(template, Kind.QUESTION)
             if asked and self.questions[asked[0]].is_list:
-                words += self.answer(asked[0]).split()
-            elif isinstance(command, Program) and command.expands:
-                words += self._expand(template, step.cwd)
-            else:
-                words.append(self.render(template))
-        return tuple(words)
+                argv += self.answer(asked[0]).split()
+            else:  # as in a shell, a pattern that matches no file is passed on unchanged
+                argv += self._matches(template, step.cwd) or [self.render(template)]
+        return tuple(argv)
 
-    def _expand(self, template: str, cwd: str) -> list[str]:
-        """Return the files that match; a pattern that nothing matches stays as it is."""
-        pieces = parse(template)
-        texts = [piece.name if piece.kind is Kind.TEXT else "" for piece in pieces]
-        if not any(map(_WILDCARD.search, texts)):
-            return [self.render(template)]
-        base = self.root / self.render(cwd)
+    def unmatched(self, step: Step) -> str | None:
+        """Return the first argument with a wildcard that matches no file, or None."""
+        for template in step.argv:
+            is_pattern = bool(names_in(template, Kind.WILDCARD))
+            if is_pattern and not self._matches(template, step.cwd):
+                return self.render(template)
+        return None
+
+    def _matches(self, template: str, cwd: str) -> list[str]:
+        """Return the files that a template with wildcards matches; none for another template."""
+        if not names_in(template, Kind.WILDCARD):
+            return []
         pattern = "".join(
-            piece.name.replace("[", "[[]") if piece.kind is Kind.TEXT else glob.escape(value)
-            for piece in pieces
-            for value in ["" if piece.kind is Kind.TEXT else self._value(piece)]
+            "*" if piece.kind is Kind.WILDCARD else glob.escape(self._text(piece))
+            for piece in parse(template)
         )
-        found = sorted(glob.glob(pattern, root_dir=base))  # noqa: PTH207 - Path.glob takes no absolute pattern
-        return found or [self.render(template)]
+        base = self.root / self.render(cwd)
+        return sorted(glob.glob(pattern, root_dir=base))  # noqa: PTH207 - Path.glob rejects absolute patterns
 
     def environment(
-        self, exported: Variables, kept: Mapping[str, str | None], own: Variables
+        self, plan_env: Variables, exports: Mapping[str, str | None], step_env: Variables
     ) -> dict[str, str]:
-        """Lay a step's variables over the caller's; None removes a name.
+        """Return the environment of a step; None removes a variable.
 
-        First what the plan exports for all, then what earlier steps left (``kept``, plain texts),
-        then the step's own. A question without an answer that is optional changes nothing.
+        The variables of the plan override the caller's, the ``exports`` of earlier steps override
+        these, and the variables of the step override all. ``exports`` are plain strings, the others
+        are templates. If an optional question has no answer, its variable does not change.
         """
         merged = dict(self.variables)
-        for layer, is_template in ((exported, True), (kept, False), (own, True)):
+        for layer, is_template in ((plan_env, True), (exports, False), (step_env, True)):
             for name, value in layer.items():
                 if value is None:
                     merged.pop(name, None)
@@ -201,31 +223,34 @@ class Machine:
         return merged
 
     def _is_optional(self, template: str) -> bool:
-        asked = names_in(template, Kind.QUESTION)
-        return any(self.questions[name].is_optional for name in asked)
+        names = names_in(template, Kind.QUESTION)
+        return any(self.questions[name].is_optional for name in names)
 
-    def need(self, *programs: str) -> None:
-        """Raise ``MissingToolError`` for the first program that is not on PATH."""
+    def require(self, *programs: str) -> None:
+        """Raise MissingToolError for the first program that is not on PATH."""
         for name in programs:
             if shutil.which(name, path=self.variables.get("PATH")) is None:
                 raise MissingToolError(
-                    f"{name} is not on PATH, and the job's steps start with it: install it, or "
-                    "activate the environment that has it."
+                    f"{name} is not on PATH, but the job needs it: install it, or activate the "
+                    "environment that has it."
                 )
 
 
 def count_devices(need: DeviceNeed, dev: Path = Path("/dev")) -> int:
-    """Count this machine's devices of a kind by their device files; no process is started."""
+    """Return how many devices of a kind this machine has, by counting their device files."""
     if not need.files or (need.requires and not (dev / need.requires).exists()):
         return 0
     return len(list(dev.glob(need.files)))
 
 
 def check_scripts(plan: Plan, root: Path) -> None:
-    """Raise ``CheckoutError`` where a test's own script is not in the checkout."""
+    """Raise CheckoutError if a test's script is missing from the checkout."""
     for test in plan.tests:
         steps: Sequence[Step] = () if test.skipped else test.steps
         for step in steps:
             script = next((word for word in step.argv if word.startswith("test/run_test")), None)
             if script and not (root / script).is_file():
-                raise CheckoutError(f"{root} has no {script}, which {test.name} runs.")
+                raise CheckoutError(
+                    f"{root} has no {script}, which {test.name} runs: pass another checkout with "
+                    "--checkout."
+                )

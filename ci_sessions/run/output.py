@@ -1,4 +1,4 @@
-"""A child's output on its way: redacted, shown, searched for failed cases, its end kept."""
+"""A child's output as it arrives: redacted, shown, scanned for failed cases, its tail kept."""
 
 from __future__ import annotations
 
@@ -13,60 +13,76 @@ if TYPE_CHECKING:
 
 __all__ = ["OutputCapture", "Screen"]
 
-_TAIL = 8  # lines of output kept of a step that failed without saying which case
-_WIDEST = 300  # characters of a line that are kept
+_TAIL_LINES = 8  # the last lines of a step, kept in case it fails without a failed test case
+_MAX_WIDTH = 300  # characters kept of each of these lines
+_MAX_TEXT = 4 << 20  # characters of an output that is kept, from its start
 
 
 class Screen(Protocol):
-    """Where a person watches."""
+    """Shows the progress of a run."""
 
     def begin(self, step: StepRecord, total: int) -> None:
-        """A step starts; ``total`` is the number of steps of the whole run."""
+        """Show that a step starts. ``total`` is the number of steps in the run."""
 
     def write(self, text: str) -> None:
         """Show output of the step."""
 
     def tick(self, elapsed: float) -> None:
-        """Time passes, in seconds since the step's start."""
+        """Update the display. ``elapsed`` is the time since the step started, in seconds."""
 
     def end(self, step: StepRecord) -> None:
-        """Close the step, which ended or was not run."""
+        """Show the result of a step, or that it was skipped."""
+
+    def close(self) -> None:
+        """Finish whatever is still open, at the end of the run."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Return whether more output can be shown without blocking."""
 
 
 class OutputCapture:
-    """Takes a child's output. ``keeps``: all of it is wanted afterwards, as ``text``."""
+    """Receives a child's output. ``keep_text``: keep it in ``text``."""
 
-    def __init__(self, screen: Screen, redact: Redactor, *, keeps: bool) -> None:
+    def __init__(self, screen: Screen, redact: Redactor, *, keep_text: bool) -> None:
         self.text = ""
         self.scanner = CaseScanner()
         self._screen = screen
         self._redact = redact
-        self._keeps = keeps
-        self._held = ""
-        self._last: deque[str] = deque(maxlen=_TAIL + 1)
+        self._keep_text = keep_text
+        self._pending = ""
+        self._last_lines: deque[str] = deque(maxlen=_TAIL_LINES + 1)
 
     def __call__(self, text: str) -> None:
-        """Take a piece of output."""
-        # Whole secrets go first: the tail that is held back is then only ever half a one.
-        text, self._held = self._redact.split_safely(self._redact(self._held + text))
+        """Process a piece of output."""
+        # Redact complete secrets first, so that only the start of one can be left at the end.
+        text, self._pending = self._redact.split_safely(self._redact(self._pending + text))
         self._show(text)
 
     def flush(self) -> None:
-        """Show what was held back for fear of half a secret."""
-        self._show(self._held)
-        self._held = ""
+        """Show the output that was held back because it may be the start of a secret."""
+        self._show(self._redact(self._pending))
+        self._pending = ""
 
     def tail(self) -> tuple[str, ...]:
-        """Return the last lines that say something."""
-        return tuple(line[:_WIDEST] for line in self._last if line.strip())[-_TAIL:]
+        """Return the last lines that are not blank; of overwritten lines, the last text."""
+        shown = (line.rstrip("\r").rpartition("\r")[2] for line in self._last_lines)
+        return tuple(line for line in shown if line.strip())[-_TAIL_LINES:]
 
     def _show(self, text: str) -> None:
         if not text:
             return
-        shown = self._redact(text)
-        if self._keeps:
-            self.text += shown
-        self.scanner.feed(shown)
-        begun = self._last.pop() if self._last else ""
-        self._last.extend((begun + shown).split("\n"))
-        self._screen.write(shown)
+        if self._keep_text and len(self.text) < _MAX_TEXT:
+            self.text += text[:_MAX_TEXT]
+        self.scanner.feed(text)
+        self._remember(text)
+        self._screen.write(text)
+
+    def _remember(self, text: str) -> None:
+        """Update the last lines, in time proportional to the text, with bounded memory."""
+        lines = text.rsplit("\n", _TAIL_LINES + 1)
+        if len(lines) == _TAIL_LINES + 2:  # the first one is everything that came before
+            lines = lines[1:]
+        elif self._last_lines:
+            lines[0] = self._last_lines.pop() + lines[0]
+        self._last_lines.extend(line[:_MAX_WIDTH] for line in lines)

@@ -1,7 +1,7 @@
-"""The only user of subprocess: start a child in its own group, stream what it writes, end it all.
+"""The only user of subprocess: start a child, stream its output, terminate its process group.
 
-Each child leads a session of its own, so that ending the group ends its grandchildren. What leaves
-the group (a daemon) is found by ``descendants.py``.
+Each child starts a new session, so that terminating its process group also terminates its own
+children. ``descendants.py`` finds the processes that left the group, such as daemons.
 """
 
 from __future__ import annotations
@@ -17,46 +17,53 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ci_sessions import clock
-from ci_sessions.run.descendants import GRACE, group_size
+from ci_sessions.run.descendants import group_size
 from ci_sessions.run.pipe import PipeReader
+from ci_sessions.run.signals import Interrupted, Signals
+from ci_sessions.run.termination import reap, shell_code, terminate_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 __all__ = [
-    "Captured",
-    "Ended",
     "LineProcess",
+    "ProcessResult",
     "ProgramOutput",
     "Reason",
+    "ShellOutput",
     "capture",
     "capture_program",
-    "no_core_dumps",
+    "disable_core_dumps",
     "stream",
 ]
 
-_TICK = 0.1  # seconds between looks at the child and its limits
-_DRAIN = 1.0  # seconds that output may trail a child's end, held open by a grandchild
+_TICK = 0.1  # seconds between checks of the child and its time limit
+_DRAIN = 1.0  # seconds to wait for output after a child's exit, if a grandchild holds the pipe open
 _CHUNK = 65536
+_MAX_READS_AFTER_EXIT = 16  # of up to _CHUNK bytes, if nobody takes the output
+_MAX_CAPTURED = 4 << 20  # characters
+NOT_EXECUTABLE = 126
 NOT_FOUND = 127
 TIMED_OUT = 124
 
 
 class Reason(enum.Enum):
-    """Why a child is no more."""
+    """Why a child process ended."""
 
     EXIT = "exit"
     TIMEOUT = "timeout"
-    NOT_FOUND = "not found"  # it never was
+    NOT_FOUND = "not found"  # it could not be started
+    SIGNAL = "signal"  # the run was interrupted
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """How a child ended. Times in seconds; ``peak`` is the largest resident set, in bytes.
+class ProcessResult:
+    """How a child process ended. Times are in seconds, ``peak`` is the maximum memory in bytes.
 
-    Time and memory are the operating system's own accounting (``wait4``) and include the child's
-    children. ``code`` is the child's own, 128 + N for signal N.
+    Time and memory come from the operating system (``wait4``) and include the child's children.
+    ``code`` is the exit code, 128 + N for signal N. ``left_behind`` counts the processes that were
+    still running in its group.
     """
 
     code: int
@@ -68,8 +75,8 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Captured:
-    """The answer to a short question: exit code and standard output."""
+class ShellOutput:
+    """The exit code and standard output of a line of shell."""
 
     code: int
     text: str
@@ -77,61 +84,74 @@ class Captured:
 
 @dataclass(frozen=True, slots=True)
 class ProgramOutput:
-    """What a program printed: exit code, standard output, standard error."""
+    """The exit code and output of a program."""
 
     code: int
-    output: bytes
-    errors: str
+    stdout: bytes
+    stderr: str
 
 
-def capture(line: str, *, cwd: Path, env: Mapping[str, str], limit: float = 60.0) -> Captured:
-    """Run a line of bash, at most ``limit`` seconds; return what it prints, as ``$(…)`` would."""
-    try:
-        done = subprocess.run(
-            ["bash", "-c", line],  # noqa: S607 - bash from PATH is what the checkout's scripts use
-            cwd=cwd,
-            env=dict(env),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=limit,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return Captured(TIMED_OUT, "")
-    except FileNotFoundError:
-        return Captured(NOT_FOUND, "")
-    return Captured(done.returncode, done.stdout.decode(errors="replace").rstrip("\n"))
+def capture(
+    line: str,
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    timeout: float = 60.0,
+    signals: Signals | None = None,
+) -> ShellOutput:
+    """Run a line of bash and return its output as ``$(…)`` does, or the start of a large one.
+
+    ``timeout`` is in seconds. Raises ``Interrupted`` for a signal noted by ``signals``.
+    """
+    pieces: list[str] = []
+
+    def keep(text: str) -> None:
+        if sum(map(len, pieces)) < _MAX_CAPTURED:
+            pieces.append(text)
+
+    result = stream(
+        ["bash", "-c", line],
+        cwd=cwd,
+        env=env,
+        emit=keep,
+        timeout=timeout,
+        signals=signals,
+        with_stderr=False,
+    )
+    if result.reason is Reason.SIGNAL:
+        raise Interrupted(result.code - 128)
+    text = "" if result.reason is Reason.NOT_FOUND else "".join(pieces).rstrip("\n")
+    return ShellOutput(result.code, text)
 
 
-def capture_program(argv: Sequence[str], *, limit: float = 60.0) -> ProgramOutput:
-    """Run a program to its end, at most ``limit`` seconds, and return all that it printed.
+def capture_program(argv: Sequence[str], *, timeout: float = 60.0) -> ProgramOutput:
+    """Run a program and return its output. ``timeout`` is in seconds.
 
-    One that cannot be started has code 127, one that took too long 124.
+    The exit code is 127 if it cannot be started, 124 after a timeout.
     """
     try:
-        done = subprocess.run(list(argv), capture_output=True, check=False, timeout=limit)
+        done = subprocess.run(list(argv), capture_output=True, check=False, timeout=timeout)
     except subprocess.TimeoutExpired:
-        return ProgramOutput(TIMED_OUT, b"", f"{argv[0]} took more than {limit:g} s")
+        return ProgramOutput(TIMED_OUT, b"", f"{argv[0]} took more than {timeout:g} s")
     except OSError as error:
         return ProgramOutput(NOT_FOUND, b"", f"{argv[0]}: {error.strerror}")
     return ProgramOutput(done.returncode, done.stdout, done.stderr.decode(errors="replace").strip())
 
 
 class LineProcess:
-    """A child that answers each line with a line, in a session of its own; a context manager.
+    """A child process that answers each line with one line; a context manager.
 
-    ``errors`` is the file that takes its standard error.
+    It runs in a session of its own. ``stderr`` is the file for its standard error.
     """
 
-    def __init__(self, argv: Sequence[str], *, env: Mapping[str, str], errors: Path) -> None:
-        with errors.open("wb") as told:
+    def __init__(self, argv: Sequence[str], *, env: Mapping[str, str], stderr: Path) -> None:
+        with stderr.open("wb") as file:
             self._child = subprocess.Popen(
                 list(argv),
                 env=dict(env),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=told,
+                stderr=file,
                 start_new_session=True,
             )
         self._rest = b""
@@ -140,10 +160,10 @@ class LineProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.end()
+        self.terminate()
 
-    def ask(self, line: str, limit: float) -> str | None:
-        """Send a line and return the answer; None when it ended, or took over ``limit`` seconds."""
+    def ask(self, line: str, timeout: float) -> str | None:
+        """Send a line and return the answer; None if the child ended or timed out (seconds)."""
         stdin, stdout = self._child.stdin, self._child.stdout
         if stdin is None or stdout is None:  # pragma: no cover - Popen was given pipes
             return None
@@ -152,14 +172,14 @@ class LineProcess:
             stdin.flush()
         except (BrokenPipeError, ValueError):
             return None
-        return self._read(stdout.fileno(), clock.seconds() + limit)
+        return self._read(stdout.fileno(), clock.monotonic() + timeout)
 
     def _read(self, handle: int, until: float) -> str | None:
         pieces = [self._rest]
         with selectors.DefaultSelector() as selector:
             selector.register(handle, selectors.EVENT_READ)
             while b"\n" not in pieces[-1]:
-                if not selector.select(max(0.0, until - clock.seconds())):
+                if not selector.select(max(0.0, until - clock.monotonic())):
                     return None
                 piece = os.read(handle, _CHUNK)
                 if not piece:
@@ -168,8 +188,8 @@ class LineProcess:
         line, _, self._rest = b"".join(pieces).partition(b"\n")
         return line.decode()
 
-    def end(self) -> None:
-        """End the child and its group, now."""
+    def terminate(self) -> None:
+        """Kill the child and its process group."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._child.pid, signal.SIGKILL)
         self._child.wait()
@@ -179,21 +199,27 @@ class LineProcess:
                     pipe.close()
 
 
-def stream(  # noqa: PLR0913 - a process has this many sides
+def stream(  # noqa: PLR0913 - a process has this many settings
     argv: Sequence[str],
     *,
     cwd: Path,
     env: Mapping[str, str],
     emit: Callable[[str], None],
-    limit: float | None = None,
+    timeout: float | None = None,
     on_tick: Callable[[float], None] = lambda _: None,
-) -> Ended:
-    """Run a command, hand its output to ``emit`` as it comes, and say how it ended.
+    is_ready: Callable[[], bool] = lambda: True,
+    signals: Signals | None = None,
+    with_stderr: bool = True,
+) -> ProcessResult:
+    """Run a command, pass its output to ``emit`` as it arrives, and return how it ended.
 
-    Output is standard output and error together, decoded as UTF-8 with a mark for what is not.
-    ``limit`` is in seconds. On a signal the whole group ends before ``Interrupted`` goes on.
+    The output is standard output and (``with_stderr``) standard error, decoded as UTF-8 with
+    surrogate escapes. It is read only while ``is_ready`` returns true; otherwise the child blocks
+    when its pipe is full, but ``timeout`` (seconds) and signals still apply. If ``signals`` notes a
+    signal, the process group is terminated and the reason is ``Reason.SIGNAL``.
     """
-    began = clock.seconds()
+    start = clock.monotonic()
+    signals = signals or Signals()
     try:
         child = subprocess.Popen(
             list(argv),
@@ -201,107 +227,85 @@ def stream(  # noqa: PLR0913 - a process has this many sides
             env=dict(env),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.STDOUT if with_stderr else subprocess.DEVNULL,
             start_new_session=True,
         )
-    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+    except OSError as error:
         emit(f"{error.filename or argv[0]}: {error.strerror}\n")
-        code = 126 if isinstance(error, PermissionError) else NOT_FOUND
-        return Ended(code, clock.seconds() - began, 0.0, 0, Reason.NOT_FOUND)
+        code = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
+        return ProcessResult(code, clock.monotonic() - start, 0.0, 0, Reason.NOT_FOUND)
     try:
-        return _follow(child, began, emit, limit, on_tick)
-    except BaseException as error:
-        first = signal.SIGINT if getattr(error, "signum", 0) == signal.SIGINT else signal.SIGTERM
-        _end_group(child, first)
+        return _wait_for(child, start, emit, timeout, on_tick, is_ready, signals)
+    except BaseException:
+        terminate_group(child, signal.SIGTERM, signals)
         raise
     finally:
         if child.stdout is not None:
             child.stdout.close()
 
 
-def _follow(
+def _wait_for(  # noqa: PLR0913, PLR0917 - the arguments of ``stream``
     child: subprocess.Popen[bytes],
-    began: float,
+    start: float,
     emit: Callable[[str], None],
-    limit: float | None,
+    timeout: float | None,
     on_tick: Callable[[float], None],
-) -> Ended:
+    is_ready: Callable[[], bool],
+    signals: Signals,
+) -> ProcessResult:
     if child.stdout is None:  # pragma: no cover - Popen was given a pipe
         raise ValueError("the child has no output to read")
     output = PipeReader(child.stdout, emit)
     usage: resource.struct_rusage | None = None
-    reason = Reason.EXIT
-    gone: float | None = None
+    reason, signum = Reason.EXIT, 0
+    exited, reads_left = float("inf"), _MAX_READS_AFTER_EXIT
     while True:
-        is_open = output.read(_TICK)
-        elapsed = clock.seconds() - began
+        # After the child's exit, the rest of its output is read even if nobody takes it.
+        reads_left -= usage is not None
+        can_read = is_ready() or (usage is not None and reads_left > 0)
+        is_open = output.read(_TICK) if can_read else output.wait(_TICK)
+        elapsed = clock.monotonic() - start
         on_tick(elapsed)
         if usage is None:
-            usage = _reap(child)
-            gone = clock.seconds() if usage else None
-        if usage is None and limit is not None and elapsed > limit:
-            reason = Reason.TIMEOUT
-            usage = _end_group(child, signal.SIGTERM)
-            gone = clock.seconds()
-        if gone is not None and (not is_open or clock.seconds() - gone > _DRAIN):
+            usage = reap(child)
+            if usage is None:
+                signum = _noted_signal(signals)
+                if signum or (timeout is not None and elapsed > timeout):
+                    reason = Reason.SIGNAL if signum else Reason.TIMEOUT
+                    first = signal.SIGINT if signum == signal.SIGINT else signal.SIGTERM
+                    usage = terminate_group(child, first, signals)
+            exited = clock.monotonic() if usage else exited
+        if usage is not None and (not is_open or clock.monotonic() - exited > _DRAIN):
             break
     output.finish()
     left = group_size(child.pid)
     if left:
-        _end_group(child, signal.SIGTERM)
-    code = TIMED_OUT if reason is Reason.TIMEOUT else _shell_code(child.returncode)
-    return Ended(
-        code,
-        clock.seconds() - began,
-        usage.ru_utime + usage.ru_stime if usage else 0.0,
-        usage.ru_maxrss * 1024 if usage else 0,
+        terminate_group(child, signal.SIGTERM, signals)
+    return ProcessResult(
+        _exit_code(child, reason, signum),
+        clock.monotonic() - start,
+        usage.ru_utime + usage.ru_stime,
+        usage.ru_maxrss * 1024,
         reason,
         left,
     )
 
 
-def _reap(child: subprocess.Popen[bytes], *, wait: bool = False) -> resource.struct_rusage | None:
-    """Collect the child if it has ended, with the system's accounting of it."""
-    if child.returncode is not None:
-        return None
+def _noted_signal(signals: Signals) -> int:
     try:
-        pid, status, usage = os.wait4(child.pid, 0 if wait else os.WNOHANG)
-    except ChildProcessError:  # pragma: no cover - somebody else reaped it
-        child.returncode = 0
-        return None
-    if pid == 0:
-        return None
-    child.returncode = os.waitstatus_to_exitcode(status)
-    return usage
+        signals.check()
+    except Interrupted as interrupt:
+        return interrupt.signum
+    return 0
 
 
-def _end_group(child: subprocess.Popen[bytes], first: int) -> resource.struct_rusage | None:
-    """End all of a child's group: ask, wait, kill. Returns the child's accounting, if now ended."""
-    usage = _reap(child)
-    deadline = clock.seconds() + GRACE
-    signum = first
-    while group_size(child.pid) or child.returncode is None:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, signum)
-        if signum == signal.SIGKILL:
-            usage = usage or _reap(child, wait=True)
-        until = min(deadline, clock.seconds() + GRACE)
-        while clock.seconds() < until and (group_size(child.pid) or child.returncode is None):
-            usage = usage or _reap(child)
-            clock.sleep(_TICK / 10)
-        if signum == signal.SIGKILL:
-            break
-        signum = signal.SIGKILL
-    return usage
+def _exit_code(child: subprocess.Popen[bytes], reason: Reason, signum: int) -> int:
+    if reason is Reason.TIMEOUT:
+        return TIMED_OUT
+    return 128 + signum if reason is Reason.SIGNAL else shell_code(child.returncode)
 
 
-def _shell_code(code: int | None) -> int:
-    if code is None:  # pragma: no cover - the child was reaped before
-        return NOT_FOUND
-    return 128 - code if code < 0 else code
-
-
-def no_core_dumps() -> None:
-    """Do as ``ulimit -c 0``: a rerun that crashes often must not fill the disk."""
+def disable_core_dumps() -> None:
+    """Disable core dumps, like ``ulimit -c 0``."""
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))

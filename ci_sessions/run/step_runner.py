@@ -1,4 +1,4 @@
-"""One step of a plan: whether it runs, its tries, what came of it. Each is recorded as it ends."""
+"""Runs the steps of a plan one at a time, with retries, and records each when it ends."""
 
 from __future__ import annotations
 
@@ -18,28 +18,42 @@ from ci_sessions.records.record import (
     step_started_event,
 )
 from ci_sessions.run import process
-from ci_sessions.run.cases import read_cases, redacted_cases, reports_below
-from ci_sessions.run.environment import saved_environment
+from ci_sessions.run.cases import read_cases, redact_cases
+from ci_sessions.run.environment import capture_exports
 from ci_sessions.run.judging import judge_step, needs_output
 from ci_sessions.run.output import OutputCapture
+from ci_sessions.run.reports import Limits, find_reports
 from ci_sessions.run.signals import Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from ci_sessions.plan.plan import Plan
+    from ci_sessions.records.record import Cases
     from ci_sessions.records.store import Journal
     from ci_sessions.run.machine import Machine
     from ci_sessions.run.output import Screen
-    from ci_sessions.run.process import Ended
+    from ci_sessions.run.process import ProcessResult
+    from ci_sessions.run.signals import Signals
     from ci_sessions.text import Redactor
 
-__all__ = ["CLEANUP", "SETUP", "Part", "StepRunner", "fault_of"]
+__all__ = ["CLEANUP", "SETUP", "Part", "StepRunner", "TimeLeft", "describe_exception"]
+
+_TICK = 0.1  # seconds between checks for signals during a wait
+_MAX_REPORT_TIME = 20.0  # seconds for reading a step's reports
+_MIN_REPORT_TIME = 1.0  # the same if the step has used up its time limit
+
+
+class TimeLeft(NamedTuple):
+    """Functions that return the seconds left: for the next command, and for the job; or None."""
+
+    command: Callable[[], float | None]
+    job: Callable[[], float | None]
 
 
 class Part(NamedTuple):
-    """The part of a plan that a step belongs to: set-up, a test, or clean-up."""
+    """The part of a plan that a step belongs to: setup, a test, or cleanup."""
 
     name: str
     kind: TestKind
@@ -50,17 +64,18 @@ CLEANUP = Part("cleanup", TestKind.REPLACES)
 
 
 class _Result(NamedTuple):
-    """What became of a command: its record, and its output where that is judged."""
+    """The record of a command, and its output if the outcome depends on it."""
 
     record: StepRecord
-    text: str = ""
+    output: str = ""
 
 
 @dataclass(slots=True)
 class StepRunner:
-    """Runs steps of a plan one by one. ``steps`` are the records so far, in order.
+    """Runs the steps of a plan one at a time. ``records`` are those of the steps so far, in order.
 
-    ``kept`` is what shell steps exported; ``dirty`` the lines of ``git status`` from before.
+    ``exports`` are the variables that shell steps exported. ``dirty_before`` has the lines of
+    ``git status`` from before the run, or is None if git failed.
     """
 
     plan: Plan
@@ -68,35 +83,40 @@ class StepRunner:
     screen: Screen
     journal: Journal
     redact: Redactor
-    dirty: frozenset[str] = frozenset()
-    steps: list[StepRecord] = field(default_factory=list)
-    kept: dict[str, str | None] = field(default_factory=dict)
+    signals: Signals
+    dirty_before: frozenset[str] | None = None
+    records: list[StepRecord] = field(default_factory=list)
+    exports: dict[str, str | None] = field(default_factory=dict)
 
-    def run(self, part: Part, step: Step, limit: float | None) -> Outcome:
-        """Run a step, for each of its executables where it has several; return its outcome.
+    def run(self, part: Part, step: Step, time_left: TimeLeft) -> Outcome:
+        """Run a step, once for each of its executables if it has several; return its outcome.
 
-        ``limit`` is in seconds, for each command that it takes; None is none.
+        Raises ``Interrupted`` on a signal, after the step has been recorded.
         """
         record = self._record(part, step)
         if step.skipped is not None:
             return self._skip(record, step.skipped)
-        if step.when is not None and not self.machine.holds(step.when):
-            return self._skip(record, f"condition not met: {step.when.name}")
+        if step.when is not None and not self.machine.evaluate(step.when):
+            return self._skip(record, f"condition not met: {step.when.description}")
+        unmatched = self.machine.unmatched(step) if step.policy.skips_without_match else None
+        if unmatched is not None:
+            return self._skip(record, f"no file matches {unmatched}")
         if not isinstance(step.command, ForEach):
-            return self._tries(step, record, limit)
-        found = self.machine.found(step.command.executables, step.cwd)
+            return self._run_with_retries(step, record, time_left)
+        found = self.machine.find_executables(step.command.executables, step.cwd)
         if not found:
             patterns = ", ".join(step.command.executables.patterns)
             return self._skip(record, f"no executable matches {patterns}")
         outcomes = []
         for path in found:
             one = replace(step, command=step.command.on(path))
-            name = f"{record.id}.{path.rpartition('/')[2]}"
-            outcomes.append(self._tries(one, replace(self._record(part, one), id=name), limit))
-        return next((outcome for outcome in outcomes if outcome.is_bad), Outcome.PASSED)
+            name = f"{self.plan.step_id(part.name, step.number)}.{path.rpartition('/')[2]}"
+            record = replace(self._record(part, one), id=name)
+            outcomes.append(self._run_with_retries(one, record, time_left))
+        return next((outcome for outcome in outcomes if outcome.is_failure), Outcome.PASSED)
 
     def skip(self, part: Part, step: Step, reason: str) -> Outcome:
-        """Record a step that is not run."""
+        """Record a step as skipped."""
         return self._skip(self._record(part, step), reason)
 
     def _record(self, part: Part, step: Step) -> StepRecord:
@@ -106,131 +126,160 @@ class StepRunner:
             test=part.name,
             number=step.number,
             kind=str(step.kind),
-            command=self.redact(writer.command(self.machine.placed(step).command)),
+            command=self.redact(writer.command(self.machine.fill_step(step).command)),
             test_kind=str(part.kind),
             is_test=step.is_test,
         )
 
     def _skip(self, record: StepRecord, reason: str) -> Outcome:
-        skipped = replace(record, outcome=Outcome.SKIPPED, note=reason, started=clock.stamp())
+        skipped = replace(record, outcome=Outcome.SKIPPED, note=reason, started=clock.timestamp())
         return self._finish(skipped)
 
     def _finish(self, record: StepRecord) -> Outcome:
-        self.steps.append(record)
+        self.records.append(record)
         self.journal.append(step_ended_event(record))
         self.screen.end(record)
+        if record.outcome is Outcome.INTERRUPTED and record.code is not None:
+            raise Interrupted(record.code - 128)
         return record.outcome
 
-    def _tries(self, step: Step, record: StepRecord, limit: float | None) -> Outcome:
-        """Run a command, again after each wait of its policy while it fails."""
+    def _run_with_retries(self, step: Step, record: StepRecord, time_left: TimeLeft) -> Outcome:
+        """Run a command, with the retries of its policy."""
         if step.policy.judge is not None:
-            return self._until_judged(step, record, limit, step.policy.judge)
+            return self._run_until_judged(step, record, time_left, step.policy.judge)
         waits = list(step.policy.retry_waits)
         while True:
-            result = self._once(step, record, limit)
+            result = self._run_once(step, record, time_left.command())
             if result.record.outcome is not Outcome.FAILED or not waits:
                 return self._finish(result.record)
             wait = waits.pop(0)
-            logger.warning("%s failed: trying again in %g s", record.id, wait)
+            logger.warning("%s failed: retrying in %g s", record.id, wait)
+            try:
+                has_time = self._wait(wait, time_left.job())
+            except Interrupted:
+                self._finish(result.record)
+                raise
+            if not has_time:
+                note = "the job's time limit was reached before the next retry"
+                late = replace(result.record, outcome=Outcome.TIMED_OUT, code=124, note=note)
+                return self._finish(late)
             self.screen.end(result.record)
-            clock.sleep(wait)
 
-    def _until_judged(
-        self, step: Step, record: StepRecord, limit: float | None, judge: str
+    def _wait(self, seconds: float, left: float | None) -> bool:
+        """Wait, at most the time that is left to the job; return whether that was enough."""
+        until = clock.monotonic() + min(seconds, seconds if left is None else left)
+        while clock.monotonic() < until:
+            self.signals.check()
+            clock.sleep(min(_TICK, until - clock.monotonic()))
+        return left is None or left > seconds
+
+    def _run_until_judged(
+        self, step: Step, record: StepRecord, time_left: TimeLeft, judge: str
     ) -> Outcome:
-        """Run a command as often as the judge of its output asks; each run has its record."""
+        """Run a command as often as the judge of its output asks; each run has its own record."""
         outputs: list[str] = []
         while True:
             number = len(outputs) + 1
-            result = self._once(step, replace(record, id=f"{record.id}.run{number}"), limit)
+            result = self._run_once(
+                step, replace(record, id=f"{record.id}.run{number}"), time_left.command()
+            )
             if result.record.outcome is not Outcome.PASSED:
                 return self._finish(result.record)
-            outputs.append(result.text)
+            outputs.append(result.output)
             decision, why = JUDGES[judge](outputs)
-            if decision is Decision.BAD:
+            if decision is Decision.FAIL:
                 return self._finish(replace(result.record, outcome=Outcome.FAILED, note=why))
             self._finish(replace(result.record, note=why))
-            if decision is Decision.GOOD:
+            if decision is Decision.PASS:
                 return Outcome.PASSED
             logger.warning("%s: %s", record.id, why)
 
-    def _once(self, step: Step, record: StepRecord, limit: float | None) -> _Result:
-        """Run a command once. What is cut off is recorded before the reason for it goes on."""
-        env = self.machine.environment(self.plan.env, self.kept, step.env)
-        with saved_environment(step, env, self.kept) as saves_to:
-            argv = self.machine.argv(step, saves_to=saves_to)
-            if step.kind is Kind.FILE and "ln" in argv[:2] and any("*" in word for word in argv):
-                note = "no library matches the pattern"
-                skipped = replace(record, outcome=Outcome.SKIPPED, note=note)
-                return _Result(replace(skipped, started=clock.stamp()))
-            started = replace(record, started=clock.stamp(), outcome=Outcome.ABORTED)
+    def _run_once(self, step: Step, record: StepRecord, timeout: float | None) -> _Result:
+        """Run a command once. If an error stops it, record that before the error propagates."""
+        env = self.machine.environment(self.plan.env, self.exports, step.env)
+        with capture_exports(step, env, self.exports) as env_file:
+            argv = self.machine.argv(step, env_file=env_file)
+            started = replace(record, started=clock.timestamp(), outcome=Outcome.ABORTED)
             try:
-                return self._start(step, started, limit, argv, env)
-            except Interrupted as signal:
-                code = signal.exit_code
-                self._finish(replace(started, outcome=Outcome.INTERRUPTED, code=code))
-                raise
+                result = self._execute(step, started, timeout, argv, env)
             except Exception as error:
-                self._finish(replace(started, note=self.redact(fault_of(error))))
+                self._finish(replace(started, note=self.redact(describe_exception(error))))
                 raise
+        self.redact.learn({name: value or "" for name, value in self.exports.items()})
+        return result
 
-    def _start(
+    def _execute(
         self,
         step: Step,
         record: StepRecord,
-        limit: float | None,
+        timeout: float | None,
         argv: Sequence[str],
         env: dict[str, str],
     ) -> _Result:
-        """Run a command that is known by all its words."""
+        """Run a command whose arguments and environment are complete."""
         root = self.machine.root
         self.journal.append(step_started_event(record))
         self.screen.begin(record, sum(1 for _ in self.plan.steps()))
-        reports = reports_below(root) if step.kind is Kind.TEST else {}
-        capture = OutputCapture(self.screen, self.redact, keeps=needs_output(step.policy))
+        reports = find_reports(root) if step.kind is Kind.TEST else {}
+        capture = OutputCapture(self.screen, self.redact, keep_text=needs_output(step.policy))
         try:
-            ended = process.stream(
+            result = process.stream(
                 argv,
                 cwd=root / self.machine.render(step.cwd),
                 env=env,
                 emit=capture,
-                limit=limit,
+                timeout=timeout,
                 on_tick=self.screen.tick,
+                is_ready=lambda: self.screen.is_ready,
+                signals=self.signals,
             )
         finally:
             capture.flush()
-        return self._result(step, record, ended, capture, reports)
+        cases = None
+        if step.kind is Kind.TEST:
+            left = _MAX_REPORT_TIME if timeout is None else timeout - result.wall
+            cases = self._read_cases(reports, left) or capture.scanner.cases()
+        return self._judge(step, record, result, capture, cases)
 
-    def _result(
+    def _judge(
         self,
         step: Step,
         record: StepRecord,
-        ended: Ended,
+        result: ProcessResult,
         capture: OutputCapture,
-        reports: dict[Path, int],
+        cases: Cases | None,
     ) -> _Result:
-        render = self.machine.render
+        """Determine the outcome of a command that has ended."""
         outcome, note = judge_step(
-            step.policy, ended, capture.text, dirty=self.dirty, render=render
+            step.policy,
+            result,
+            capture.text,
+            dirty_before=self.dirty_before,
+            render=self.machine.render,
         )
-        cases = None
-        if step.kind is Kind.TEST:
-            cases = read_cases(self.machine.root, reports) or capture.scanner.cases()
-        names_case = cases is not None and bool(cases.failed)
+        names_failed_case = cases is not None and bool(cases.failed)
         done = replace(
             record,
             outcome=outcome,
-            code=ended.code,
-            wall=ended.wall,
-            cpu=ended.cpu,
-            peak=ended.peak,
+            code=result.code,
+            wall=result.wall,
+            cpu=result.cpu,
+            peak=result.peak,
             note=note,
-            cases=redacted_cases(cases, self.redact),
-            tail=capture.tail() if outcome.is_bad and not names_case else (),
+            cases=redact_cases(cases, self.redact),
+            tail=capture.tail() if outcome.is_failure and not names_failed_case else (),
         )
         return _Result(done, capture.text)
 
+    def _read_cases(self, before: dict[Path, int], left: float) -> Cases | None:
+        """Read the reports that a step wrote, unless another run may have written them."""
+        if not self.journal.is_alone():
+            logger.warning("another run is active here: test cases are read from the output only")
+            return None
+        seconds = min(max(left, _MIN_REPORT_TIME), _MAX_REPORT_TIME)
+        return read_cases(self.machine.root, before, Limits(seconds=seconds))
 
-def fault_of(error: Exception) -> str:
-    """Write an exception as records do."""
+
+def describe_exception(error: Exception) -> str:
+    """Return an exception as records store it: its type and message."""
     return f"{type(error).__name__}: {error}"

@@ -1,6 +1,7 @@
-"""Measure what grows with a fleet. Each figure is also a ratio to plain work on the same data.
+"""Benchmarks of operations that scale with the number of jobs.
 
-Machines differ and are noisy: compare the ratios, of the best of a few rounds, never the seconds.
+Machines differ and are noisy, so compare ratios, not seconds. Each result is the best of a few
+rounds, relative to a plain baseline on the same data.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from pathlib import Path
 
 from ci_sessions.catalogue.table import listed_configs
 from ci_sessions.checkout.locate import sample_checkout
-from ci_sessions.cli.plan import plan_lines
-from ci_sessions.gate.evidence import Evidence, collect, judge
+from ci_sessions.cli.plan import plan_jobs
+from ci_sessions.gate.evidence import Evidence, collect_evidence, judge
 from ci_sessions.gate.rollout import read_rollout
 from ci_sessions.parity.pool import trace_jobs
 from ci_sessions.parity.profile import read_profile
@@ -28,11 +29,11 @@ from ci_sessions.records.query import read_summaries
 TRACES = Path(__file__).parents[1] / "parity" / "traces.jsonl.xz"
 RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
 ROUNDS = 3
-STEPS = 6  # steps of a run, each with two events that a summary passes over
+STEPS = 6  # steps of a run, each with two events that a summary skips
 
 
 def best(work):
-    """Return the least seconds of a few rounds."""
+    """Return the shortest time of a few rounds, in seconds."""
     times = []
     for _ in range(ROUNDS):
         began = time.perf_counter()
@@ -43,11 +44,11 @@ def best(work):
 
 def plan_all(lines):
     """Plan all recorded jobs and print their lines."""
-    plan_lines(lines, io.StringIO())
+    plan_jobs(lines, io.StringIO())
 
 
 def trace_sample():
-    """Trace the sample's script for each configuration, two at once, nothing cached."""
+    """Trace the sample's script for each configuration, with two workers and no cache."""
     root, profile = sample_checkout(), read_profile()
     stage = read_stage(root, ".ci/pytorch/test.sh", profile)
     jobs = [{"TEST_CONFIG": config, "BUILD_ENVIRONMENT": "linux"} for config in listed_configs()]
@@ -55,7 +56,7 @@ def trace_sample():
 
 
 def write_runs(folder):
-    """Write a generated history: RUNS runs in 100 files, as merged artifacts are."""
+    """Write a generated history: RUNS runs in 100 files, like merged artifacts."""
     configs = list(read_rollout().configurations)
     for part in range(100):
         with (folder / f"{part}.jsonl").open("w") as out:
@@ -79,14 +80,14 @@ def write_runs(folder):
 
 
 def summarise(folder):
-    """Read all runs and judge each configuration."""
+    """Read all runs and compute each configuration's verdict."""
     rollout = read_rollout()
-    found = collect(read_summaries(sorted(folder.glob("*.jsonl"))))
+    found = collect_evidence(read_summaries(sorted(folder.glob("*.jsonl"))))
     return [judge(found.get(name, Evidence(name)), rollout) for name in rollout.configurations]
 
 
 def main():
-    """Print each figure: seconds, and the ratio to its baseline."""
+    """Print each result: seconds, and the ratio to its baseline."""
     with lzma.open(TRACES, "rt") as text:
         traces = text.read().splitlines()
     lines = [json.dumps(json.loads(line)["job"]) for line in traces]

@@ -1,4 +1,4 @@
-"""The documents' commands work, and print what the documents say."""
+"""The commands in the docs work, and print the output shown there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SET_UP = "python3 -m venv .venv && . .venv/bin/activate && pip install -q -e . &
 
 
 def examples(path):
-    """Give each command of a console block with the output that is shown below it."""
+    """Yield each command of a console block with the output shown below it."""
     for block in re.findall(r"^```console\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL):
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             command, _, output = part.partition("\n")
@@ -28,13 +28,13 @@ EXAMPLES = [
     pytest.param(command, output, id=f"{path.name}:{command[:60]}")
     for path in DOCUMENTS
     for command, output in examples(path)
-    if not command.endswith("nox -s tests")  # that is what runs this
+    if not command.endswith("nox -s tests")  # it would run these tests
 ]
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """A copy of the working tree, as git would clone it, with this environment's tools."""
+    """A copy of the working tree like a git clone, used with this environment's tools."""
     folder = tmp_path_factory.mktemp("clone") / "ci_sessions"
     names = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"],
@@ -48,19 +48,19 @@ def clone(tmp_path_factory):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     who = ["-c", "user.name=t", "-c", "user.email=t@example.invalid"]
-    for words in (["init", "-q"], ["add", "-A", "-f"], [*who, "commit", "-qm", "x"]):
-        subprocess.run(["git", *words], cwd=folder, check=True)
+    for args in (["init", "-q"], ["add", "-A", "-f"], [*who, "commit", "-qm", "x"]):
+        subprocess.run(["git", *args], cwd=folder, check=True)
     return folder
 
 
 def plain_environment():
-    """Say nothing of a CI around this test; a copy of the project is not measured for coverage."""
+    """Return the environment without CI variables, and without coverage in subprocesses."""
     left_out = ("CI", "GITHUB_ACTIONS", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
     return {name: value for name, value in os.environ.items() if name not in left_out}
 
 
 def pattern(output):
-    """Turn shown output into a pattern: ``…`` is anything, alone on a line any lines."""
+    """Turn shown output into a pattern: ``…`` matches anything, or any lines if alone on a line."""
     lines = [re.escape(line.rstrip()) for line in output.strip("\n").splitlines()]
     text = "\n".join(lines)
     text = re.sub(r"(^|\n)…(?=\n|$)", r"\1(?:.*\n)*?.*", text)
@@ -73,7 +73,7 @@ def test_there_are_examples():
 
 
 @pytest.mark.parametrize(("command", "output"), EXAMPLES)
-def test_a_command_prints_what_is_shown(clone, command, output):
+def test_a_command_prints_the_output_shown(clone, command, output):
     env = plain_environment()
     env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
     done = subprocess.run(
@@ -89,28 +89,28 @@ def test_a_command_prints_what_is_shown(clone, command, output):
     assert re.search(pattern(output), printed), printed
 
 
-def test_links_lead_somewhere():
+def test_links_have_targets():
     for path in DOCUMENTS:
         for target in re.findall(r"\]\((?!http)([^)#]+)\)", path.read_text()):
             assert (path.parent / target).exists(), f"{path.name}: {target}"
 
 
 def blocks(page):
-    """Give the code blocks of a page."""
+    """Return the code blocks of a page."""
     return re.findall(r"^```(?:python|text)\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
 
 
 def insert(path, new, before=""):
-    """Put new text into a file, before some line of it or at its end."""
+    """Insert text into a file, before a line or at the end."""
     text = path.read_text()
     assert before in text
     path.write_text(text.replace(before, new + before, 1) if before else text + new)
 
 
-def run_in(folder, *words):
+def run_in(folder, *args):
     env = {**plain_environment(), "PYTHONPATH": str(folder)}
     return subprocess.run(
-        [sys.executable, "-m", *words],
+        [sys.executable, "-m", *args],
         cwd=folder,
         env=env,
         capture_output=True,
@@ -123,8 +123,8 @@ def unit_tests(folder):
     return run_in(folder, "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", "tests/unit")
 
 
-def test_the_configuration_of_the_page_can_be_added(clone, tmp_path):
-    """The page 'Adding a configuration', followed to the letter in a copy of the tree."""
+def test_the_configuration_on_the_page_can_be_added(clone, tmp_path):
+    """Follow the page 'Adding a configuration' literally in a copy of the tree."""
     folder = tmp_path / "followed"
     shutil.copytree(clone, folder)
     code = folder / "ci_sessions"
@@ -149,7 +149,7 @@ def test_the_configuration_of_the_page_can_be_added(clone, tmp_path):
     tags = "cpu,dynamo,test_dynamo_export"
     assert f"- ci(config='dynamo_export') [{tags}] -> Run one configuration" in listed
     label = "linux-jammy-cuda13.0-py3.10-gcc11"
-    words = (
+    args = (
         "--config",
         "dynamo_export",
         "--build-environment",
@@ -158,7 +158,7 @@ def test_the_configuration_of_the_page_can_be_added(clone, tmp_path):
         "1/2",
         "--dry-run",
     )
-    done = run_in(folder, "ci_sessions", "dispatch", *words)
+    done = run_in(folder, "ci_sessions", "dispatch", *args)
     assert done.stdout.startswith("route: python: native\ndynamo_export · shard 1 of 2"), (
         done.stderr
     )
@@ -167,8 +167,8 @@ def test_the_configuration_of_the_page_can_be_added(clone, tmp_path):
     )
 
 
-def test_the_device_of_the_page_is_the_row_and_all_that_it_takes(clone, tmp_path):
-    """The page 'Adding a device', followed in a copy of the tree from which the row was taken."""
+def test_the_device_on_the_page_needs_only_its_row(clone, tmp_path):
+    """Follow the page 'Adding a device' in a copy of the tree without that row."""
     folder = tmp_path / "followed"
     shutil.copytree(clone, folder)
     row, test = blocks((folder / "docs" / "adding-a-device.md").read_text())
@@ -176,7 +176,7 @@ def test_the_device_of_the_page_is_the_row_and_all_that_it_takes(clone, tmp_path
     tests = folder / "tests" / "unit" / "catalogue" / "test_table.py"
     for path, block in ((table, row), (tests, test)):
         text = path.read_text()
-        assert text.count(block) == 1, "the page shows what stands in the code"
+        assert text.count(block) == 1, "the page and the code must show the same block"
         path.write_text(text.replace(block, ""))
     plan = ("ci_sessions", "plan", "einops", "--build-environment", "linux-jammy-py3.12-pallas-tpu")
     assert run_in(folder, *plan).stdout.endswith("needs no device · nothing was run\n")

@@ -1,7 +1,7 @@
-"""A real PyTorch 1.13.1 from Debian 12: its binaries, its whole source tree, an environment for both.
+"""A real PyTorch 1.13.1 from Debian 12: binaries, the full source tree, and an environment for both.
 
-Set up once, in a cache folder; what is there already is used again. Where apt or root are missing,
-or the system is another one, the tests are skipped and say so.
+It is set up once, in a cache folder that is reused. Without apt and root, or on another system, the
+tests are skipped with a reason.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SYSTEM_PYTHON = "/usr/bin/python3"
 
 
 class RealPyTorch(NamedTuple):
-    """The source tree, and the PATH on which its ``python`` comes first."""
+    """The source tree, and a PATH that starts with its ``python``."""
 
     root: Path
     path: str
@@ -56,7 +56,7 @@ def install_binaries():
 
 
 def source_lists(folder):
-    """Copy the system's package sources with source packages switched on; the system's stay as they are."""
+    """Copy the system's package sources and enable source packages in the copy."""
     parts = folder / "parts"
     parts.mkdir(parents=True, exist_ok=True)
     (folder / "lists" / "partial").mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def source_tree():
     CACHE.mkdir(parents=True, exist_ok=True)
     options = source_lists(CACHE / "apt")
     sh("apt-get", *options, "update")
-    # The upstream tarball is all that is needed; Debian's own patches may be missing on a mirror.
+    # Only the upstream tarball is needed; a mirror may lack Debian's patches.
     done = sh("apt-get", *options, "source", "--download-only", "pytorch", check=False, cwd=CACHE)
     archives = sorted(CACHE.glob("pytorch_1.13.1*.orig.tar.*"))
     assert archives, done.stderr
@@ -111,7 +111,7 @@ def environment():
 
 @pytest.fixture(scope="session")
 def source():
-    """Return the whole source tree of PyTorch 1.13.1, downloaded on first use."""
+    """Return the full source tree of PyTorch 1.13.1, downloaded on first use."""
     return source_tree()
 
 

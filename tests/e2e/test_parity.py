@@ -1,4 +1,4 @@
-"""Parity on a whole release: PyTorch 1.13.1's own script, workflows and rules, four years older.
+"""Parity on a complete older release: the script and workflows of PyTorch 1.13.1.
 
 Only the source tree is needed, so this runs wherever Debian's source package can be downloaded.
 """
@@ -27,7 +27,7 @@ GCC, CUDA, ASAN = (
     "linux-bionic-cuda11.7-py3.10-gcc7",
     "linux-focal-py3.7-clang7-asan",
 )
-# What the workflows' own lines add up to: 64 in matrices that reach a Linux test, and bazel's.
+# The expected jobs of the workflows: 64 in matrices of Linux tests, and bazel's.
 JOBS = {
     "": 1, "backwards_compat": 1, "crossref": 2, "default": 34, "distributed": 10, "docs_test": 1,
     "dynamo": 2, "functorch": 4, "jit_legacy": 2, "multigpu": 1, "nogpu_AVX512": 1,
@@ -42,13 +42,13 @@ def parity(tree, cwd, *words):
     )  # fmt: skip
 
 
-def test_every_job_of_the_releases_own_workflows_is_traced(source, tmp_path):
+def test_every_job_of_the_workflows_is_traced(source, tmp_path):
     done = parity(source, tmp_path, "--json")
     found = json.loads(done.stdout)
     print(parity(source, tmp_path).stdout)
     assert {config: sum(row.values()) for config, row in found["configs"].items()} == JOBS
     assert found["totals"]["untraceable"] == 0
-    # Its rules are its own, so most plans of today differ, and each says where.
+    # This release is different, so most plans differ from its script, and each report says where.
     assert found["exit_code"] == done.returncode == 1
     equal = {job["job"]["config"] for job in found["jobs"] if job["verdict"] == "equal"}
     assert equal == {"jit_legacy", "docs_test"}
@@ -62,13 +62,13 @@ def test_every_job_of_the_releases_own_workflows_is_traced(source, tmp_path):
     assert all(job["commands"] > 3 for job in found["jobs"] if job["verdict"] == "equal")
 
 
-def test_the_second_time_comes_from_the_cache(source, tmp_path):
+def test_the_second_run_uses_the_cache(source, tmp_path):
     parity(source, tmp_path, "--json")
     found = json.loads(parity(source, tmp_path, "--json").stdout)
-    assert found["cached"] == 64  # multigpu has a script of its own
+    assert found["cached"] == 64  # multigpu has its own script
 
 
-# What is done, old and new text, in which job it shows, the line it is found at, what differs.
+# Change, old text, new text, affected job, expected line, expected field.
 MUTATIONS = [
     ("a flag is added", "test_jit_fuser_legacy --verbose", "test_jit_fuser_legacy --verbose --new", "jit_legacy", GCC, 1, 196, "argv"),
     ("a flag is dropped", 'time python test/run_test.py --exclude-jit-executor --exclude-distributed-tests --shard "$1" "$NUM_TEST_SHARDS" --verbose\n\n', 'time python test/run_test.py --exclude-jit-executor --exclude-distributed-tests --shard "$1" "$NUM_TEST_SHARDS"\n\n', "default", GCC, 1, 206, "argv"),
@@ -76,7 +76,7 @@ MUTATIONS = [
     ("a shard is numbered wrongly", "test_python_shard 2\n  test_libtorch", "test_python_shard 1\n  test_libtorch", "default", GCC, 2, 706, "argv"),
     ("a test file is left out", "--include test_jit_legacy test_jit_fuser_legacy", "--include test_jit_legacy", "jit_legacy", GCC, 1, 196, "argv"),
     ("a command is dropped", "  python test_custom_ops.py -v\n", "", "default", GCC, 2, None, "missing"),
-    ("two installs change places", "  install_torchvision\n  install_torchdynamo\n  test_python_shard 1\n", "  install_torchdynamo\n  install_torchvision\n  test_python_shard 1\n", "default", GCC, 1, 700, "missing"),
+    ("two installs change found", "  install_torchvision\n  install_torchdynamo\n  test_python_shard 1\n", "  install_torchdynamo\n  install_torchvision\n  test_python_shard 1\n", "default", GCC, 1, 700, "missing"),
     ("an install moves past a test", "  install_torchdynamo\n  test_python_shard 1\n", "  test_python_shard 1\n  install_torchdynamo\n", "default", GCC, 1, 701, "order"),
     ("an export is dropped", "export VALGRIND=ON\n", "", "jit_legacy", GCC, 1, 196, "env"),
     ("an export changes", "export LANG=C.UTF-8", "export LANG=C", "docs_test", GCC, 1, 659, "env"),
@@ -96,7 +96,7 @@ MUTATIONS = [
 
 @pytest.fixture(scope="module")
 def before(source):
-    """The recordings of the script as it is, by job."""
+    """The recordings of the unchanged script, by job."""
     profile = read_profile()
     stage = read_stage(source, SCRIPT, profile)
     lines = [line_of(*job) for job in sorted({m[3:6] for m in MUTATIONS})]
@@ -114,7 +114,7 @@ def line_of(config, label, shard):
     [m[1:] for m in MUTATIONS],
     ids=[m[0] for m in MUTATIONS],
 )
-def test_a_change_of_the_releases_script_is_seen_and_found(
+def test_a_change_of_the_script_is_detected_in_the_release(
     source, before, old, new, config, label, shard, number, field
 ):
     profile = read_profile()
@@ -129,20 +129,20 @@ def test_a_change_of_the_releases_script_is_seen_and_found(
     mutated = read_stage(source, SCRIPT, profile, overlay=overlay)
     line = line_of(config, label, shard)
     (after,) = trace_jobs([job_variables(line)], mutated, profile)
-    proof = compare_versions(line, before[tuple(line.values())], after)
-    assert proof.verdict is JobVerdict.DIFFERENT
-    places = {
+    result = compare_versions(line, before[tuple(line.values())], after)
+    assert result.verdict is JobVerdict.DIFFERENT
+    found = {
         (int(at.rpartition(":")[2]), one.field)
-        for one in proof.differences
+        for one in result.differences
         for side in (one.script, one.plan)
         if side
         for at in side.lines
     }
     if number is None:
-        assert field in {name for _, name in places}
+        assert field in {name for _, name in found}
     else:
-        assert (number, field) in places
-    if config in ("jit_legacy", "docs_test"):  # equal to its plan before, so not any more
+        assert (number, field) in found
+    if config in ("jit_legacy", "docs_test"):  # it was equal to its plan before
         checkout = read_checkout(source, machine="x86_64")
         plan = planned_commands(line, checkout, profile.plan_answers)
         assert compare_job(line, after, plan).verdict is JobVerdict.DIFFERENT

@@ -1,4 +1,4 @@
-"""Jobs on a real PyTorch: one that is red for a known reason, and two that are green."""
+"""Jobs on a real PyTorch: one that fails for a known reason, and two that pass."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GREEN = "test_complex test_comparison_utils test_function_schema test_show_pickl
 
 @pytest.fixture
 def run(pytorch, tmp_path):
-    """Run a configuration, with reports as CI has them, and return output and record."""
+    """Run a configuration with JUnit reports, as in CI; return the output and the record."""
 
     def run(*words, **variables):
         env = {**os.environ, "PATH": pytorch.path, "CI": "1", **variables}
@@ -29,7 +29,7 @@ def run(pytorch, tmp_path):
     return run
 
 
-def test_the_legacy_jit_is_red_for_the_libraries_that_debian_leaves_out(run):
+def test_the_legacy_jit_fails_without_libraries_that_debian_omits(run):
     done, record = run(
         "jit_legacy", "--test", "test_jit_legacy", "--build-environment", "linux-jammy-py3.10-gcc11"
     )
@@ -39,7 +39,7 @@ def test_the_legacy_jit_is_red_for_the_libraries_that_debian_leaves_out(run):
     assert "Ran 2643 tests" in done.stdout
     assert "Ran 50 tests" in done.stdout
     assert "2,693 cases: 35 errors, 199 skipped" in end
-    cases = record.bad_steps[0].cases
+    cases = record.failed_steps[0].cases
     assert (cases.total, cases.errors, cases.failures, len(cases.failed)) == (2693, 35, 0, 35)
     names = {case.name for case in cases.failed}
     assert "jit.test_torchbind.TestTorchbind.test_torchbind_tracing_nested" in names
@@ -49,7 +49,7 @@ def test_the_legacy_jit_is_red_for_the_libraries_that_debian_leaves_out(run):
     assert len(end.splitlines()) <= 30
 
 
-def test_a_green_python_job(run):
+def test_a_python_job_passes(run):
     done, record = run("python", "--test", "test_python", TESTS_TO_INCLUDE=GREEN)
     print(done.stdout[-800:])
     assert done.returncode == record.exit_code == 0
@@ -61,7 +61,7 @@ def test_a_green_python_job(run):
 
 
 def test_the_aten_binaries(run):
-    """A build by clang 9 goes without valgrind, which finds faults in Debian's libraries."""
+    """A clang 9 build runs without valgrind, which finds errors in Debian's libraries."""
     done, record = run(
         "python", "--test", "test_aten", "--build-environment", "linux-bookworm-py3.11-clang9"
     )

@@ -1,4 +1,4 @@
-"""Integration tests are made of real processes, in checkouts of their own."""
+"""Integration tests start real processes, each in its own copy of the sample checkout."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ci_sessions.checkout.locate import sample_checkout
 
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch):
-    """Take away what a CI around these tests would say about its own job."""
+    """Remove the variables of a CI job that runs these tests."""
     names = (
         "CI",
         "GITHUB_ACTIONS",
@@ -32,7 +32,7 @@ def plain_environment(monkeypatch):
 
 @pytest.fixture
 def checkout(tmp_path):
-    """Return a copy of the sample checkout, in a git repository of its own, with a space in its path."""
+    """Return a copy of the sample checkout in its own git repository, with a space in its path."""
     root = tmp_path / "py torch"
     shutil.copytree(
         sample_checkout(), root, ignore=shutil.ignore_patterns("test-reports", "__pycache__")
@@ -43,10 +43,10 @@ def checkout(tmp_path):
     return root
 
 
-def git(root, *words):
+def git(root, *args):
     """Run git with an identity."""
     who = ("-c", "user.name=t", "-c", "user.email=t@example.invalid")
-    subprocess.run(["git", *who, *words], cwd=root, check=True)
+    subprocess.run(["git", *who, *args], cwd=root, check=True)
 
 
 def write_script(path: Path, text: str) -> Path:
@@ -57,10 +57,10 @@ def write_script(path: Path, text: str) -> Path:
     return path
 
 
-def ci(*words, cwd, env=None, check=None, timeout=120):
-    """Run ``python -m ci_sessions`` and return what it did."""
+def ci(*args, cwd, env=None, check=None, timeout=120):
+    """Run ``python -m ci_sessions`` and return the completed process."""
     done = subprocess.run(
-        [sys.executable, "-m", "ci_sessions", *map(str, words)],
+        [sys.executable, "-m", "ci_sessions", *map(str, args)],
         cwd=cwd,
         env={**os.environ, **(env or {})},
         capture_output=True,
@@ -75,7 +75,7 @@ def ci(*words, cwd, env=None, check=None, timeout=120):
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process lives; a zombie does not."""
+    """Return whether a process is running; a zombie is not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
@@ -83,10 +83,10 @@ def is_alive(pid: int) -> bool:
 
 
 def wait_for(condition, seconds=20.0):
-    """Wait until a condition holds, and fail if it never does."""
+    """Wait until a condition is true, and fail after some seconds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():
             return
         time.sleep(0.02)
-    raise AssertionError("waited in vain")
+    raise AssertionError(f"the condition was not met within {seconds:g} s")

@@ -1,4 +1,4 @@
-"""``python -m ci_sessions`` as a person or a CI job calls it."""
+"""``python -m ci_sessions``, called as a user or a CI job does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from integration.conftest import ci, write_script
 
 from ci_sessions.catalogue.planner import plan_job
-from ci_sessions.catalogue.scheduled import scheduled
+from ci_sessions.catalogue.scheduled import scheduled_matrices
 from ci_sessions.catalogue.table import config_facts
 from ci_sessions.checkout.checkout import read_checkout
 from ci_sessions.job.job_json import job_from_json
@@ -22,7 +22,7 @@ from ci_sessions.report.plan import plan_script
 CPU = "linux-jammy-py3.10-gcc11"
 
 
-def test_the_sample_is_used_and_said_so_where_there_is_no_checkout(tmp_path):
+def test_the_sample_is_used_and_logged_without_a_checkout(tmp_path):
     done = ci("run", "jit_legacy", cwd=tmp_path, check=0)
     assert "using the sample checkout" in done.stderr
     assert re.search(
@@ -77,7 +77,7 @@ def test_a_checkout_is_found_from_a_folder_below_it(checkout):
 
 
 def test_a_dry_run_starts_nothing_and_writes_nothing(checkout, tmp_path):
-    """The programs that steps would start are replaced by ones that leave a mark."""
+    """The programs that steps would start are replaced by ones that create a file."""
     for name in ("git", "pip", "pip3", "sudo", "pytest", "python3"):
         write_script(
             tmp_path / "bin" / name, f"#!/bin/sh\ntouch {shlex.quote(str(tmp_path / 'started'))}\n"
@@ -99,7 +99,7 @@ def test_json_is_all_there_is_on_standard_output(checkout):
 
 
 def test_a_dry_run_is_the_truth(checkout):
-    """What the plan shows, as a script for bash, comes to the same test cases as the run itself."""
+    """The plan as a bash script runs the same test cases as the run itself."""
     script = ci("plan", "jit_legacy", "--shell", cwd=checkout, check=0).stdout
     pasted = subprocess.run(
         ["bash"], input=script, capture_output=True, text=True, cwd="/", check=False
@@ -112,7 +112,7 @@ def test_a_dry_run_is_the_truth(checkout):
     assert len(ran) == 6
 
 
-def test_what_is_recorded_is_what_was_planned(checkout):
+def test_the_recorded_commands_are_the_planned_ones(checkout):
     planned = json.loads(ci("plan", "python", "--json", cwd=checkout, check=0).stdout)
     ci("run", "python", cwd=checkout, check=0)
     (run,) = read_runs(checkout / ".ci-sessions")
@@ -134,7 +134,7 @@ def test_a_red_run_names_case_code_and_a_command_that_repeats_it(checkout):
     (checkout / "test" / "test_jit_legacy.py").write_text(RED)
     done = ci("run", "jit_legacy", "--build-environment", CPU, cwd=checkout, check=1)
     end = done.stdout[done.stdout.index("\nFAILED  jit_legacy") :]
-    assert len(end.splitlines()) < 24, "the last screenful"
+    assert len(end.splitlines()) < 24, "the summary fits on a screen"
     assert " ✗ test_jit_legacy              exit 1" in end
     assert "     test_jit_legacy.T.test_red" in end
     assert "AssertionError: 1 != 2 : sums" in end
@@ -151,7 +151,7 @@ def test_a_red_run_names_case_code_and_a_command_that_repeats_it(checkout):
     assert repeated.returncode == 1
     assert "test_jit_legacy.T.test_red" in repeated.stdout
     assert "test_jit.1" not in repeated.stdout
-    plain = plain.removeprefix("or without it: ")
+    plain = plain.removeprefix("or without ci_sessions: ")
     repeated = subprocess.run(
         plain, shell=True, cwd="/", capture_output=True, text=True, check=False
     )
@@ -159,7 +159,7 @@ def test_a_red_run_names_case_code_and_a_command_that_repeats_it(checkout):
     assert "1 != 2 : sums" in repeated.stdout + repeated.stderr
 
 
-def test_a_repeat_command_hands_over_what_only_the_environment_can_say(checkout):
+def test_a_repeat_command_sets_the_variables_without_options(checkout):
     (checkout / "test" / "test_torch.py").write_text(RED)
     env = {"TESTS_TO_INCLUDE": "test_torch test_ops"}
     done = ci(
@@ -211,7 +211,7 @@ def test_installs_can_be_left_out(checkout):
     assert {step.get("skipped") for step in steps if step["kind"] == "install"} == {"--no-install"}
 
 
-def test_a_secret_is_nowhere(checkout):
+def test_a_secret_appears_nowhere(checkout):
     (checkout / "test" / "test_jit.py").write_text(
         "import os\nprint('the token is', os.environ['MY_TOKEN'])\n" + RED
     )
@@ -229,14 +229,14 @@ def test_github_actions_gets_groups(checkout):
 
 
 BAD = [
-    ({}, ["run"], "TEST_CONFIG is not set: name a configuration"),
+    ({}, ["run"], "TEST_CONFIG is not set: choose a configuration"),
     ({"TEST_CONFIG": " "}, ["run"], "TEST_CONFIG is not set"),
     ({}, ["run", "jit_legcy"], "did you mean jit_legacy?"),
     ({"TEST_CONFIG": "torchbnch"}, ["plan"], "did you mean torchbench"),
     (
         {},
         ["run", "jit_legacy", "--checkout", "/nope"],
-        "--checkout is '/nope', and there is no such folder",
+        "--checkout is '/nope', but there is no such folder",
     ),
     (
         {},
@@ -252,24 +252,24 @@ BAD = [
     (
         {"SHARD_NUMBER": "x"},
         ["plan", "python"],
-        "SHARD_NUMBER is 'x' (from the environment): give a whole number",
+        "SHARD_NUMBER is 'x' (from the environment): use a whole number",
     ),
     (
         {"SHARD_NUMBER": ""},
         ["plan", "python"],
-        "SHARD_NUMBER is empty (from the environment): give a whole number",
+        "SHARD_NUMBER is empty (from the environment): use a whole number",
     ),
     (
         {"NUM_TEST_SHARDS": "0"},
         ["plan", "python"],
-        "NUM_TEST_SHARDS is 0: there is at least 1 shard",
+        "NUM_TEST_SHARDS is 0: use 1 or more",
     ),
     ({"NUM_TEST_SHARDS": "-3"}, ["plan", "python"], "NUM_TEST_SHARDS is -3"),
     ({"NUM_TEST_SHARDS": "2.0"}, ["plan", "python"], "NUM_TEST_SHARDS is '2.0'"),
     (
         {},
         ["plan", "python", "--shard", "2of5"],
-        "--shard is '2of5': give the shard and their number, such as 1/5",
+        "--shard is '2of5': use N/M, such as 1/5 for shard 1 of 5",
     ),
     ({}, ["plan", "python", "--shard", "9/5"], "SHARD_NUMBER is 9, but NUM_TEST_SHARDS is 5"),
     ({}, ["plan", "python", "--shard", "a/b"], "(from --shard)"),
@@ -277,18 +277,18 @@ BAD = [
     (
         {"BUILD_ENVIRONMENT": "linux jammy"},
         ["plan", "python"],
-        "BUILD_ENVIRONMENT is 'linux jammy', which has ' ' in it",
+        "BUILD_ENVIRONMENT is 'linux jammy', which contains ' '",
     ),
     (
         {},
         ["plan", "python", "--build-environment", "linux-cuda1x.y.z"],
-        "'cuda1x.y.z' has no version after 'cuda'",
+        "'cuda1x.y.z' has no valid version after 'cuda'",
     ),
-    ({}, ["plan", "python", "--build-environment", "a;b"], "which has ';' in it"),
+    ({}, ["plan", "python", "--build-environment", "a;b"], "which contains ';'"),
     (
         {"CONTINUE_THROUGH_ERROR": "maybe"},
         ["plan", "python"],
-        "CONTINUE_THROUGH_ERROR is 'maybe': give 1 for yes",
+        "CONTINUE_THROUGH_ERROR is 'maybe': use 1 to turn it on",
     ),
     (
         {"PYTORCH_TEST_RERUN_DISABLED_TESTS": "2"},
@@ -307,32 +307,40 @@ BAD = [
         ["run", "python", "--test", "test_atne"],
         "--test is 'test_atne', but python has no such test: choose from test_python, test_aten",
     ),
-    ({}, ["run", "python", "--step", "1"], "--step names a step of one test: add --test NAME"),
+    (
+        {},
+        ["run", "python", "--step", "1"],
+        "--step selects a step of one test: add one --test NAME",
+    ),
     (
         {},
         ["run", "python", "--test", "test_aten", "--step", "99"],
-        "--step is 99, but test_aten has steps 1 to",
+        "--step is 99, but test_aten has ",
     ),
     ({}, ["run", "python", "--step", "x", "--test", "test_aten"], "invalid int value: 'x'"),
     (
         {},
         ["run", "python", "--timeout", "soon"],
-        "a time limit is 'soon': give seconds, or 15m or 2h",
+        "--timeout is 'soon': use a number of seconds, or a time such as 15m",
     ),
-    ({}, ["run", "python", "--step-timeout", "0"], "a time limit is '0'"),
+    ({}, ["run", "python", "--step-timeout", "0"], "--step-timeout is '0'"),
     ({}, ["run", "python", "--nonsense"], "unrecognized arguments: --nonsense"),
-    ({}, ["run", "smoke", "--shard", "1/2"], "smoke cannot be divided"),
+    ({}, ["run", "smoke", "--shard", "1/2"], "smoke cannot be sharded"),
     (
         {},
         ["run", "python", "--build-environment", "linux-jammy-cuda13.0-py3.10"],
-        "needs 1 cuda device, and this machine has 0",
+        "needs 1 cuda device, but this machine has 0",
     ),
     (
         {},
         ["run", "default", "--build-environment", "linux-libtorch"],
-        "runs no test (libtorch-no-op",
+        "has no tests to run (libtorch-no-op",
     ),
-    ({}, ["run", "distributed", "--test", "test_c10d_nccl"], "runs no test (NCCL needs CUDA"),
+    (
+        {},
+        ["run", "distributed", "--test", "test_c10d_nccl"],
+        "has no tests to run (NCCL needs CUDA",
+    ),
     ({}, ["plan", "--jobs", "/nope.jsonl"], "--jobs is '/nope.jsonl', which cannot be read"),
     (
         {},
@@ -342,16 +350,16 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("env", "words", "said"), BAD)
-def test_bad_input_is_exit_2_and_says_what_to_do(tmp_path, env, words, said):
-    done = ci(*words, cwd=tmp_path, env=env, check=2)
-    assert said in done.stderr
+@pytest.mark.parametrize(("env", "args", "message"), BAD)
+def test_bad_input_is_exit_2_and_says_what_to_do(tmp_path, env, args, message):
+    done = ci(*args, cwd=tmp_path, env=env, check=2)
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
     assert not (tmp_path / ".ci-sessions").exists(), "nothing ran, so nothing is recorded"
 
 
-def test_a_missing_program_is_said_before_anything_runs(checkout, tmp_path):
+def test_a_missing_program_is_reported_before_anything_runs(checkout, tmp_path):
     (tmp_path / "bin").mkdir()
     for name in ("bash", "git"):
         (tmp_path / "bin" / name).symlink_to(f"/usr/bin/{name}")
@@ -359,14 +367,14 @@ def test_a_missing_program_is_said_before_anything_runs(checkout, tmp_path):
     assert "python is not on PATH" in done.stderr
 
 
-def test_a_checkout_without_run_test_is_said(checkout):
+def test_a_checkout_without_run_test_is_reported(checkout):
     (checkout / "test" / "run_test.py").rename(checkout / "test" / "gone.py")
     done = ci("run", "jit_legacy", "--checkout", checkout, cwd="/", check=2)
     assert "has no test/run_test.py" in done.stderr
 
 
 def test_usage_and_version(tmp_path):
-    assert "usage: python -m ci_sessions VERB" in ci(cwd=tmp_path, check=0).stdout
+    assert "usage: python -m ci_sessions COMMAND" in ci(cwd=tmp_path, check=0).stdout
     assert ci("--version", cwd=tmp_path, check=0).stdout == "0.1.0\n"
     assert "--keep-going" in ci("run", "--help", cwd=tmp_path, check=0).stdout
 
@@ -415,7 +423,7 @@ def test_many_jobs_are_planned_in_one_process(tmp_path):
     assert json.loads(good.stdout) == lines[0]
 
 
-def test_a_reader_that_stops_early_is_no_fault(tmp_path):
+def test_a_reader_that_stops_early_is_not_an_error(tmp_path):
     (tmp_path / "jobs.jsonl").write_text((json.dumps(JOBS[0]) + "\n") * 2000)
     line = "python -m ci_sessions plan --jobs jobs.jsonl | head -n 1 >/dev/null"
     done = subprocess.run(
@@ -439,11 +447,11 @@ def test_an_explanation(tmp_path):
     assert "later rows that also match:\n  config has inductor\n" in done.stdout
 
 
-def test_a_reset_of_the_checkout_is_refused_on_a_dirty_tree(checkout):
-    """The backwards compatibility job would throw away what is not committed."""
+def test_a_reset_of_the_checkout_fails_if_it_has_changes(checkout):
+    """The backwards compatibility job would discard uncommitted changes."""
     (checkout / "version.txt").write_text("mine\n")
     done = ci("run", "backwards_compat", cwd=checkout, check=1)
-    assert "not empty:" in done.stdout
+    assert "expected no output, but got:" in done.stdout
     assert (checkout / "version.txt").read_text() == "mine\n"
 
 
@@ -454,7 +462,7 @@ def test_a_failing_executable_of_several_has_a_command_of_its_own(checkout):
         "   $ ./vec256_test_sample --gtest_output=xml:test/test-reports/vec256/./vec256_test_sample.xml"
         in done.stdout
     )
-    plain = done.stdout.split("or without it: ")[1].splitlines()[0]
+    plain = done.stdout.split("or without ci_sessions: ")[1].splitlines()[0]
     assert subprocess.run(plain, shell=True, cwd="/", check=False).returncode == 9
 
 
@@ -477,7 +485,7 @@ def test_settings_that_look_like_secrets_do_not_break_a_dry_run(checkout):
 
 def test_every_scheduled_plan_is_a_script_that_bash_can_read(checkout):
     tree = read_checkout(checkout, machine="x86_64")
-    jobs = {(m.config, m.build_environment): m.jobs()[0] for m in scheduled()}
+    jobs = {(m.config, m.build_environment): m.jobs()[0] for m in scheduled_matrices()}
     for job in jobs.values():
         script = plan_script(plan_job(job_from_json(job, config_facts), tree), tree, str)
         done = subprocess.run(

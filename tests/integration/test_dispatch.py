@@ -1,4 +1,4 @@
-"""``dispatch`` with real scripts and real faults: who runs, how often, with which exit code."""
+"""``dispatch`` with real scripts and failures: what runs, how often, and the exit code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CALLER = (
 
 @pytest.fixture
 def tree(checkout):
-    """A checkout whose script and tests each leave a line in ``ran``."""
+    """A checkout whose script and tests each write a line to ``ran``."""
     write_script(checkout / ".ci" / "pytorch" / "test.sh", SCRIPT)
     write_script(
         checkout / ".ci" / "pytorch" / "multigpu-test.sh", SCRIPT.replace("shell", "multigpu")
@@ -46,9 +46,9 @@ def ran(tree):
     return path.read_text().splitlines() if path.exists() else []
 
 
-def dispatch(tree, config="jit_legacy", *words, check=None, **env):
+def dispatch(tree, config="jit_legacy", *args, check=None, **env):
     names = {"TEST_CONFIG": config, "BUILD_ENVIRONMENT": CPU, "SHA1": "abc"}
-    return ci("dispatch", *words, cwd=tree, env={**names, **env}, check=check)
+    return ci("dispatch", *args, cwd=tree, env={**names, **env}, check=check)
 
 
 def last(tree):
@@ -70,7 +70,7 @@ def test_the_shells_exit_code_is_ours(tree):
     assert last(tree).exit_code == 7
 
 
-def test_python_runs_what_the_script_has_and_leaves_added_tests_out(tree):
+def test_python_runs_the_tests_of_the_script_without_added_ones(tree):
     dispatch(tree, check=0, USE_PYTHON_TEST_RUNNER="1")
     assert ran(tree) == ["python"]
     dispatch(tree, "jit_legacy", "--added", check=0, USE_PYTHON_TEST_RUNNER="1")
@@ -107,7 +107,7 @@ def test_options_reach_the_script(tree):
     assert ran(tree) == [f"shell docs_test {CPU} 2"]
 
 
-def test_junk_in_the_flag_runs_nothing(tree):
+def test_an_invalid_flag_runs_nothing(tree):
     done = dispatch(tree, check=2, USE_PYTHON_TEST_RUNNER="junk")
     assert "USE_PYTHON_TEST_RUNNER is 'junk'" in done.stderr
     assert ran(tree) == []
@@ -123,7 +123,7 @@ def test_junk_in_the_flag_runs_nothing(tree):
         ("jit_legacy", {"SHARD_NUMBER": "0"}, "bad-input"),
     ],
 )
-def test_what_python_cannot_plan_goes_to_the_shell(tree, config, env, reason):
+def test_a_job_that_python_cannot_plan_falls_back_to_the_shell(tree, config, env, reason):
     done = dispatch(tree, config, check=0, USE_PYTHON_TEST_RUNNER="1", **env)
     assert len(ran(tree)) == 1
     assert ran(tree)[0].startswith(f"shell {config}")
@@ -137,7 +137,7 @@ def test_an_unknown_configuration_is_recorded_as_such(tree):
     assert "did you mean jit_legacy" in last(tree).route.error
 
 
-def test_without_a_fallback_the_fault_is_the_result(tree):
+def test_without_a_fallback_the_failure_is_the_result(tree):
     env = {"USE_PYTHON_TEST_RUNNER": "1", "NO_SHELL_FALLBACK": "1"}
     done = dispatch(tree, "no_such_config", check=70, **env)
     assert ran(tree) == []
@@ -161,14 +161,14 @@ def test_a_dry_run_with_a_broken_rollout_file_runs_nothing_either(tree):
     path = tree / "broken"
     path.mkdir()
     (path / "rollout.toml").write_text("[")
-    words = ("--dry-run", "--rollout", path / "rollout.toml")
-    done = dispatch(tree, "docs_test", *words, check=0, USE_PYTHON_TEST_RUNNER="rollout")
+    args = ("--dry-run", "--rollout", path / "rollout.toml")
+    done = dispatch(tree, "docs_test", *args, check=0, USE_PYTHON_TEST_RUNNER="rollout")
     assert done.stdout == "route: shell: flag-off\n  .ci/pytorch/test.sh\n"
     assert ran(tree) == []
 
 
 @pytest.mark.parametrize(("flag", "fallback"), [("0", None), ("1", "bad-checkout")])
-def test_a_file_of_the_tree_that_cannot_be_read_keeps_no_job_from_its_script(tree, flag, fallback):
+def test_an_unreadable_file_does_not_keep_a_job_from_its_script(tree, flag, fallback):
     folder = tree / "benchmarks" / "dynamo"
     (folder / "expected_ci_speedup_inductor_torchbench_cpu.csv").write_text("resnet50,inductor\n")
     dispatch(tree, check=0, USE_PYTHON_TEST_RUNNER=flag)
@@ -190,7 +190,7 @@ def test_the_command_that_repeats_a_red_script_works(tree):
     assert ran(tree) == [f"shell jit_legacy {CPU} unset", f"shell jit_legacy {CPU} 1"]
 
 
-def test_a_broken_rollout_file_goes_to_the_shell(tree):
+def test_a_broken_rollout_file_falls_back_to_the_shell(tree):
     path = tree / "broken"
     path.mkdir()
     (path / "rollout.toml").write_text("[")
@@ -219,7 +219,7 @@ def test_a_script_that_is_not_executable(tree):
     assert "Permission denied" in done.stdout
 
 
-def test_a_missing_python_goes_to_the_shell(tree, tmp_path):
+def test_a_missing_python_falls_back_to_the_shell(tree, tmp_path):
     (tmp_path / "bin").mkdir()
     for name in ("bash", "git"):
         (tmp_path / "bin" / name).symlink_to(f"/usr/bin/{name}")
@@ -227,13 +227,13 @@ def test_a_missing_python_goes_to_the_shell(tree, tmp_path):
     assert last(tree).route.fallback == "missing-tool"
 
 
-def test_a_shadow_changes_nothing_and_says_what_it_found(tree):
-    """The tree's script runs whatever the plan says; what the trace finds is only recorded."""
+def test_a_shadow_run_changes_nothing_and_records_the_comparison(tree):
+    """The script runs whatever the plan is; the comparison is only recorded."""
     done = dispatch(tree, check=3, USE_PYTHON_TEST_RUNNER="shadow", SCRIPT_CODE="3")
     assert len(ran(tree)) == 1
     shadow = last(tree).route.shadow
     assert (str(shadow.verdict), shadow.detail) == ("different", "test 1, extra")
-    assert "shadow: the Python plan: different: test 1, extra (" in done.stderr
+    assert "shadow: plan and script compared: different: test 1, extra (" in done.stderr
     dispatch(tree, "no_such_config", check=0, USE_PYTHON_TEST_RUNNER="shadow")
     shadow = last(tree).route.shadow
     assert shadow.describe().startswith("no-plan: TEST_CONFIG is 'no_such_config'")
@@ -243,14 +243,14 @@ def test_a_shadow_changes_nothing_and_says_what_it_found(tree):
     assert shadow.describe().startswith("untraceable: it ended with exit code 9")
 
 
-def test_a_shadow_of_equal_sides_is_clean(checkout):
+def test_a_shadow_run_with_equal_commands(checkout):
     dispatch(checkout, check=0, USE_PYTHON_TEST_RUNNER="shadow")
     assert last(checkout).route.shadow.describe() == "equal"
     assert last(checkout).route.shadow.seconds > 0
 
 
 def broken_package(tree, path, old, new):
-    """Copy the package beside the noxfile, with a fault in it."""
+    """Copy the package next to the noxfile, with an error in it."""
     package = tree / "broken" / "ci_sessions"
     shutil.copytree(ROOT / "ci_sessions", package, ignore=shutil.ignore_patterns("__pycache__"))
     text = (package / path).read_text()
@@ -264,14 +264,14 @@ def broken_package(tree, path, old, new):
     }  # fmt: skip
 
 
-def call(tree, env, *words):
-    words = words or (sys.executable, "-m", "ci_sessions", "dispatch")
+def call(tree, env, *args):
+    args = args or (sys.executable, "-m", "ci_sessions", "dispatch")
     return subprocess.run(
-        words, cwd=tree, env=env, capture_output=True, text=True, timeout=120, check=False
+        args, cwd=tree, env=env, capture_output=True, text=True, timeout=120, check=False
     )
 
 
-def test_a_bug_in_a_suite_goes_to_the_shell(tree):
+def test_a_bug_in_a_suite_falls_back_to_the_shell(tree):
     env = broken_package(tree, "catalogue/suites/jit.py", "legacy = (", "legacy = 1 / 0, (")
     done = call(tree, env)
     assert done.returncode == 0, done.stderr
@@ -281,14 +281,14 @@ def test_a_bug_in_a_suite_goes_to_the_shell(tree):
     assert "catalogue/suites/jit.py" in route.trace
 
 
-def test_a_bug_before_the_first_test_goes_to_the_shell(tree):
+def test_a_bug_before_the_first_test_falls_back_to_the_shell(tree):
     env = broken_package(
         tree,
         "run/step_runner.py",
         "        env = self.machine.environment(",
         "        1 / 0\n        env = self.machine.environment(",
     )
-    # the fault strikes at the first step; the shell route runs by the same code, so it fails too
+    # the error is in the first step; the shell route uses the same code, so it fails too
     done = call(tree, env)
     assert done.returncode == 70
     assert ran(tree) == []
@@ -342,7 +342,7 @@ def test_a_package_that_cannot_be_imported_still_has_a_dispatch_session(tree):
 
 @pytest.fixture
 def path_with(tmp_path):
-    """Make a PATH with this environment's nox in front, or with one that cannot start."""
+    """Return a PATH that starts with a nox script of the given line."""
 
     def make(line):
         write_script(tmp_path / "front" / "nox", f"#!/bin/bash\n{line}\n")
@@ -391,7 +391,7 @@ def test_the_callers_line_does_not_rerun_a_red_test(tree, path_with):
     assert ran(tree) == ["python"]
 
 
-def test_the_callers_line_does_not_run_past_a_flag_that_says_nothing(tree, path_with):
+def test_the_callers_line_does_not_ignore_an_invalid_flag(tree, path_with):
     env = {
         **os.environ,
         "TEST_CONFIG": "jit_legacy",
@@ -404,7 +404,7 @@ def test_the_callers_line_does_not_run_past_a_flag_that_says_nothing(tree, path_
     assert ran(tree) == []
 
 
-def test_a_broken_package_keeps_the_special_cases_and_counts_only_what_was_asked_for(tree):
+def test_a_broken_package_keeps_the_special_cases_and_the_flag(tree):
     env = broken_package(tree, *IMPORT_ERROR)
     write_script(tree / ".ci" / "onnx" / "test.sh", SCRIPT.replace("shell", "onnx"))
     env |= {"BUILD_ENVIRONMENT": f"{CPU}-onnx", "USE_PYTHON_TEST_RUNNER": "0"}
@@ -418,7 +418,7 @@ def test_the_documented_line_is_the_tested_one():
 
 
 def test_many_writers_lose_nothing(tmp_path):
-    """50 processes append 200 events each to files of their own and one they share."""
+    """50 processes append 200 events each to one shared file."""
     code = (
         "import sys; from pathlib import Path; from ci_sessions.records.store import Journal\n"
         "journal = Journal(Path(sys.argv[1]) / 'runs' / 'shared.jsonl')\n"
@@ -446,12 +446,12 @@ def test_a_writer_that_is_killed_loses_at_most_its_last_line(tmp_path):
     writer = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
     )
-    said = [int(writer.stdout.readline()) for _ in range(50)][-1]
+    last_number = [int(writer.stdout.readline()) for _ in range(50)][-1]
     writer.kill()
     rest = writer.communicate()[0].split()
-    said = int(rest[-1]) if rest else said
+    last_number = int(rest[-1]) if rest else last_number
     from ci_sessions.records.store import read_events  # noqa: PLC0415
 
     numbers = [event["n"] for event in read_events(tmp_path / "runs" / "one.jsonl")]
     assert numbers == list(range(len(numbers)))
-    assert len(numbers) >= said
+    assert len(numbers) >= last_number

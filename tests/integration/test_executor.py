@@ -1,9 +1,12 @@
-"""The executor on real processes: order, clean-up, retries, kept variables, what makes a step good."""
+"""The executor with real processes: order, cleanup, retries, exported variables, outcomes."""
 
 from __future__ import annotations
 
 import io
 import os
+import shutil
+import subprocess
+from dataclasses import replace
 
 import pytest
 from conftest import make_job
@@ -11,7 +14,9 @@ from integration.conftest import write_script
 
 from ci_sessions.catalogue.judges import UNBACKED_PARITY
 from ci_sessions.catalogue.questions import QUESTIONS, TORCHTITAN_IS_NOT_CLONED, VEC256_TESTS
+from ci_sessions.cli.stdout import Stdout
 from ci_sessions.plan.plan import Draft, Export, Plan, TestKind, assemble
+from ci_sessions.plan.shell import ShellWriter
 from ci_sessions.plan.step import (
     Expect,
     ForEach,
@@ -31,14 +36,14 @@ from ci_sessions.text import Redactor
 
 POLICY = {
     "expect": "expect", "output": "required_output", "retry": "retry_waits", "always": "always",
-    "holds": "defers_failure", "judge": "judge",
+    "defers": "defers_failure", "judge": "judge", "match": "skips_without_match",
 }  # fmt: skip
-"""What the tests call the fields of a policy."""
+"""Short names for the fields of a policy."""
 
 
-def program(*argv, kind=Kind.TEST, expands=False, **more):
+def program(*argv, kind=Kind.TEST, **more):
     policy = Policy(**{POLICY[name]: more.pop(name) for name in list(more) if name in POLICY})
-    command = Program(argv, expands=expands)
+    command = Program(argv)
     return Step(kind=kind, command=command, policy=policy, is_test=kind is Kind.TEST, **more)
 
 
@@ -51,7 +56,7 @@ def replacing(name, *items, kind=TestKind.REPLACES, **more):
 
 
 def execute(root, *tests, setup=(), cleanup=(), env=None, journal=None, **more):
-    """Run tests made of steps in a folder and return the record and the screen's text."""
+    """Run tests in a folder; return the record and the console output."""
     job = make_job(CONTINUE_THROUGH_ERROR="1" if more.get("keep_going") else "0")
     plan = Plan(
         job=job,
@@ -69,8 +74,8 @@ def execute(root, *tests, setup=(), cleanup=(), env=None, journal=None, **more):
     executor = Executor(
         plan=plan,
         machine=Machine(root, variables, QUESTIONS),
-        screen=ConsoleScreen(out),
-        journal=journal or store.open_journal(root / "records", "2026-01-01T00:00:00", "x"),
+        screen=ConsoleScreen(Stdout(out)),
+        journal=journal or store.create_journal(root / "records", "2026-01-01T00:00:00", "x"),
         redact=Redactor(variables),
         **more,
     )
@@ -101,7 +106,7 @@ def test_keep_going_runs_the_rest_and_lists_all_that_failed(tmp_path):
         replacing("c", sh("exit 9")),
         keep_going=True,
     )
-    assert [step.code for step in run.bad_steps] == [7, 8, 9]
+    assert [step.code for step in run.failed_steps] == [7, 8, 9]
     assert run.exit_code == 7
     assert (tmp_path / "on").exists()
     assert not (tmp_path / "never").exists(), "tests whose install failed are not run"
@@ -114,7 +119,7 @@ def test_an_added_test_stops_nothing_but_makes_the_job_red(tmp_path):
     assert (tmp_path / "on").exists()
 
 
-def test_clean_up_runs_after_a_failure_and_changes_no_verdict(tmp_path):
+def test_cleanup_runs_after_a_failure_and_does_not_change_the_outcome(tmp_path):
     run, _ = execute(
         tmp_path,
         replacing(
@@ -130,7 +135,7 @@ def test_clean_up_runs_after_a_failure_and_changes_no_verdict(tmp_path):
     assert (tmp_path / "last").exists()
 
 
-def test_clean_up_is_not_run_for_a_test_that_never_began(tmp_path):
+def test_cleanup_is_not_run_for_a_test_that_never_started(tmp_path):
     run, _ = execute(
         tmp_path,
         replacing("a", sh("exit 7")),
@@ -139,7 +144,7 @@ def test_clean_up_is_not_run_for_a_test_that_never_began(tmp_path):
     assert outcomes(run) == [("a", 1, "failed")]
 
 
-def test_a_failed_set_up_runs_no_test(tmp_path):
+def test_after_a_failed_setup_no_test_runs(tmp_path):
     run, _ = execute(
         tmp_path, replacing("a", sh("touch never")), setup=[sh("exit 4", kind=Kind.PREFLIGHT)]
     )
@@ -147,9 +152,9 @@ def test_a_failed_set_up_runs_no_test(tmp_path):
     assert not (tmp_path / "never").exists()
 
 
-def test_a_held_failure_counts_after_the_next_step(tmp_path):
+def test_a_deferred_failure_counts_after_the_next_step(tmp_path):
     run, _ = execute(
-        tmp_path, replacing("a", sh("exit 4", holds=True), sh("touch second"), sh("touch third"))
+        tmp_path, replacing("a", sh("exit 4", defers=True), sh("touch second"), sh("touch third"))
     )
     assert run.exit_code == 4
     assert (tmp_path / "second").exists()
@@ -171,20 +176,20 @@ def test_a_step_is_tried_again(tmp_path):
     ("line", "more", "outcome", "note"),
     [
         ("exit 1", {"expect": Expect.FAILURE}, "passed", ""),
-        ("exit 0", {"expect": Expect.FAILURE}, "failed", "it was expected to fail, and did not"),
+        ("exit 0", {"expect": Expect.FAILURE}, "failed", "expected to fail, but passed"),
         ("echo it: x; exit 1", {"expect": Expect.FAILURE, "output": "it: x"}, "passed", ""),
         (
             "exit 1",
             {"expect": Expect.FAILURE, "output": "x"},
             "failed",
-            "it failed as expected, but without 'x' in what it printed",
+            "failed as expected, but without 'x' in its output",
         ),
         ("exit 1", {"expect": Expect.ANYTHING}, "passed", ""),
         ("true", {"expect": Expect.NO_OUTPUT}, "passed", ""),
-        ("echo a", {"expect": Expect.NO_OUTPUT}, "failed", "not empty:\na"),
+        ("echo a", {"expect": Expect.NO_OUTPUT}, "failed", "expected no output, but got:\na"),
     ],
 )
-def test_what_makes_a_step_good(tmp_path, line, more, outcome, note):
+def test_a_policy_decides_the_outcome(tmp_path, line, more, outcome, note):
     run, _ = execute(tmp_path, replacing("a", sh(line, **more), sh("true")))
     assert (str(run.steps[0].outcome), run.steps[0].note) == (outcome, note)
 
@@ -200,7 +205,7 @@ def test_a_checkout_left_dirty_is_a_failure(checkout):
     assert run.steps[-1].note == "the checkout was left dirty:\n?? new"
 
 
-def test_a_developers_own_edits_are_no_fault_but_ci_is_strict(checkout):
+def test_earlier_changes_in_the_checkout_are_a_failure_only_on_ci(checkout):
     (checkout / "mine").write_text("")
     assert execute(checkout, replacing("a", sh("true"), CLEAN))[0].outcome is Outcome.PASSED
     assert (
@@ -210,7 +215,7 @@ def test_a_developers_own_edits_are_no_fault_but_ci_is_strict(checkout):
 
 
 def test_records_do_not_dirty_the_checkout(checkout):
-    journal = store.open_journal(checkout / ".ci-sessions", "2026-01-01T00:00:00", "x")
+    journal = store.create_journal(checkout / ".ci-sessions", "2026-01-01T00:00:00", "x")
     run, _ = execute(checkout, replacing("a", sh("true"), CLEAN), journal=journal, on_ci=True)
     assert run.outcome is Outcome.PASSED
 
@@ -239,7 +244,7 @@ def test_steps_that_do_not_run_say_why(tmp_path):
     assert run.outcome is Outcome.PASSED
 
 
-def test_nothing_goes_green_without_a_test(tmp_path):
+def test_a_run_without_a_test_does_not_pass(tmp_path):
     run, _ = execute(tmp_path, replacing("a", sh("true", skipped="no"), sh("true", kind=Kind.FILE)))
     assert (run.outcome, run.exit_code) == (Outcome.NO_TEST, 2)
 
@@ -284,17 +289,24 @@ def test_a_missing_helper_is_a_red_step(tmp_path):
     assert (run.outcome, run.exit_code) == (Outcome.FAILED, 127)
 
 
-def test_wildcards_are_expanded_and_missing_libraries_are_no_fault(tmp_path):
+def test_wildcards_are_expanded_and_missing_libraries_are_skipped(tmp_path):
     for name in ("liba.so", "libb.so"):
         (tmp_path / "lib" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "lib" / name).write_text("")
     (tmp_path / "bin").mkdir()
-    link = program("ln", "-sf", f"{tmp_path}/lib/lib*", "bin", kind=Kind.FILE, expands=True)
-    none = program("ln", "-sf", "lib/none*", "bin", kind=Kind.FILE, expands=True)
-    copy = program("cp", "lib/lib*.so", "bin", kind=Kind.FILE, expands=True)
+    link, none = (
+        program("ln", "-sf", f"{tmp_path}/lib/{name}", "bin", kind=Kind.FILE, match=True)
+        for name in ("lib${any}", "none${any}")
+    )
+    copy = program("cp", "lib/lib${any}.so", "bin", kind=Kind.FILE)
     run, _ = execute(tmp_path, replacing("a", link, none, sh("true")))
     assert sorted(path.name for path in (tmp_path / "bin").iterdir()) == ["liba.so", "libb.so"]
-    assert run.steps[1].note == "no library matches the pattern"
+    assert run.steps[1].note == f"no file matches {tmp_path}/lib/none*"
+    lines = [ShellWriter().guarded_line(replace(step, number=0)) for step in (link, none)]
+    shutil.rmtree(tmp_path / "bin")
+    (tmp_path / "bin").mkdir()
+    subprocess.run(["bash", "-ec", "\n".join(lines)], cwd=tmp_path, check=True)
+    assert sorted(path.name for path in (tmp_path / "bin").iterdir()) == ["liba.so", "libb.so"]
     run, _ = execute(
         tmp_path,
         replacing(
@@ -304,10 +316,10 @@ def test_wildcards_are_expanded_and_missing_libraries_are_no_fault(tmp_path):
     assert run.outcome is Outcome.PASSED
 
 
-def test_a_step_limit_and_a_job_limit(tmp_path):
+def test_the_time_limits_of_a_step_and_a_job(tmp_path):
     run, _ = execute(tmp_path, replacing("a", sh("sleep 60")), limits=Limits(step=0.3))
     assert (run.steps[0].outcome, run.exit_code) == (Outcome.TIMED_OUT, 124)
-    assert "its time limit" in run.steps[0].note
+    assert "time limit exceeded" in run.steps[0].note
     run, _ = execute(
         tmp_path,
         replacing("a", sh("sleep 60")),
@@ -322,7 +334,7 @@ def test_a_step_limit_and_a_job_limit(tmp_path):
 
 
 def test_secrets_reach_neither_screen_nor_record(tmp_path):
-    journal = store.open_journal(tmp_path / "records", "2026-01-01T00:00:00", "x")
+    journal = store.create_journal(tmp_path / "records", "2026-01-01T00:00:00", "x")
     line = 'echo "all $MY_TOKEN"; printf hun; sleep 0.6; echo ter22; echo "FAILED a::b - $MY_TOKEN"; exit 1'
     run, text = execute(tmp_path, replacing("a", sh(line), sh("echo hunter22")), journal=journal)
     recorded = journal.path.read_text()
@@ -352,7 +364,7 @@ def test_an_optional_question_without_an_answer_leaves_the_callers_value(tmp_pat
     assert run.outcome is Outcome.PASSED
 
 
-def test_a_fault_of_ours_cleans_up_and_is_recorded(tmp_path, monkeypatch):
+def test_an_error_in_the_runner_cleans_up_and_is_recorded(tmp_path, monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("ours, with hunter22")
 
@@ -363,7 +375,7 @@ def test_a_fault_of_ours_cleans_up_and_is_recorded(tmp_path, monkeypatch):
 
 
 def test_the_record_reads_back_as_it_was(tmp_path):
-    journal = store.open_journal(tmp_path / "records", "2026-01-01T00:00:00", "x")
+    journal = store.create_journal(tmp_path / "records", "2026-01-01T00:00:00", "x")
     run, _ = execute(tmp_path, replacing("a", sh("true"), sh("exit 3")), journal=journal)
     assert store.read_run(journal.path) == run
     assert run.steps[0].wall > 0
@@ -399,7 +411,7 @@ def test_a_model_that_fails_unbacked_is_a_failure(tmp_path):
     assert run.outcome is Outcome.FAILED
 
 
-def test_the_jobs_limit_does_not_cut_clean_up(tmp_path):
+def test_the_time_limit_of_the_job_does_not_stop_cleanup(tmp_path):
     run, _ = execute(
         tmp_path,
         replacing(
@@ -416,12 +428,12 @@ def test_the_jobs_limit_does_not_cut_clean_up(tmp_path):
     assert (tmp_path / "cleaned").exists()
 
 
-def test_nothing_is_put_back_that_was_never_changed(tmp_path):
+def test_nothing_is_restored_that_was_never_changed(tmp_path):
     run, _ = execute(tmp_path, replacing("a", sh("exit 3"), sh("touch back", always=True)))
     assert outcomes(run) == [("a", 1, "failed")]
 
 
-def test_a_fault_in_one_clean_up_step_does_not_keep_the_next(tmp_path, monkeypatch, caplog):
+def test_an_error_in_one_cleanup_step_does_not_stop_the_next(tmp_path, monkeypatch, caplog):
     real = Machine.argv
 
     def broken(self, step, **more):
@@ -441,7 +453,7 @@ def test_a_fault_in_one_clean_up_step_does_not_keep_the_next(tmp_path, monkeypat
     assert (tmp_path / "next").exists()
 
 
-def test_a_crash_after_some_reports_still_shows_its_last_words(tmp_path):
+def test_a_crash_after_some_reports_still_shows_the_last_lines(tmp_path):
     report = tmp_path / "test" / "test-reports"
     line = f"mkdir -p '{report}'; echo '<s><testcase classname=\"A\" name=\"ok\"/></s>' > '{report}/a.xml'; echo THE REASON; exit 139"
     run, _ = execute(tmp_path, replacing("a", sh(line)))
@@ -461,7 +473,7 @@ def test_the_same_class_in_two_test_files_is_two_cases(tmp_path):
 
 
 def test_secrets_in_names_and_at_the_edge_of_a_message_are_hidden(tmp_path):
-    journal = store.open_journal(
+    journal = store.create_journal(
         tmp_path / "records", "2026-01-01T00:00:00", "x", Redactor({"MY_TOKEN": "hunter22"})
     )
     line = "printf 'FAILED a::b[%s] - %0295d%s\\n' $MY_TOKEN 0 $MY_TOKEN; exit 1"
@@ -477,7 +489,7 @@ def test_a_question_that_must_be_answered_ends_the_run(tmp_path):
     assert "no answer to 'previous_commit'" in run.note
 
 
-def test_a_fault_in_the_jobs_clean_up_is_not_green(tmp_path, monkeypatch):
+def test_an_error_in_the_jobs_cleanup_fails_the_run(tmp_path, monkeypatch):
     real = Machine.environment
     monkeypatch.setattr(
         Machine,
@@ -490,4 +502,4 @@ def test_a_fault_in_the_jobs_clean_up_is_not_green(tmp_path, monkeypatch):
         cleanup=[sh("true", kind=Kind.PROBE, env={"CLEAN": "1"})],
     )
     assert (str(run.outcome), run.exit_code) == ("runner error", 70)
-    assert run.note == "clean-up: ZeroDivisionError: division by zero"
+    assert run.note == "cleanup: ZeroDivisionError: division by zero"

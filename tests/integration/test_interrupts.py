@@ -1,4 +1,4 @@
-"""A run that is ended from outside leaves no process, cleans up, and says so in its record."""
+"""An interrupted run leaves no processes behind, cleans up, and records the interrupt."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from integration.conftest import is_alive, wait_for, write_script
 from ci_sessions.records.store import read_runs
 
 SLOW = """#!/bin/bash
-# A test with a child and a grandchild, one of which left the process group.
+# A test with a child and a grandchild; one of them left the process group.
 bash -c 'sleep 300 & echo $! >> pids; wait' &
 setsid sleep 300 &
 echo $! >> pids
@@ -24,14 +24,14 @@ wait
 
 @pytest.fixture
 def site(tmp_path):
-    """An installed torch, as far as a wheel test looks at it."""
+    """A site-packages folder with just enough of torch for a wheel test."""
     (tmp_path / "site" / "torch" / "test").mkdir(parents=True)
     (tmp_path / "site" / "torch" / "__init__.py").write_text("")
     return tmp_path / "site"
 
 
 def slow_checkout(checkout):
-    """Make ATen's test slow and its build folder hidden, so that there is something to restore."""
+    """Make ATen's test slow and hide its build folder, so that there is something to restore."""
     with (checkout / ".gitignore").open("a") as ignored:
         ignored.write("pids\n")
     write_script(checkout / "aten" / "tools" / "run_tests.sh", SLOW)
@@ -49,15 +49,15 @@ def end(process, signum, checkout):
     os.kill(process.pid, signum)
     out, _ = process.communicate(timeout=60)
     assert not [pid for pid in pids(checkout) if is_alive(pid)], "something survived"
-    assert (checkout / "build").exists(), "clean-up did not run"
+    assert (checkout / "build").exists(), "cleanup did not run"
     assert not (checkout / "build_renamed").exists()
     return out
 
 
-def start(words, cwd, site):
+def start(args, cwd, site):
     env = {**os.environ, "IN_WHEEL_TEST": "1", "PYTHONPATH": str(site)}
     return subprocess.Popen(
-        words, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        args, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
 
 
@@ -72,7 +72,7 @@ def test_a_signal_to_the_command(checkout, site, signum, code):
     assert "INTERRUPTED  python" in out
     (run,) = read_runs(checkout / ".ci-sessions")
     assert (str(run.outcome), run.exit_code) == ("interrupted", code)
-    assert [str(step.outcome) for step in run.bad_steps] == ["interrupted"]
+    assert [str(step.outcome) for step in run.failed_steps] == ["interrupted"]
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
@@ -113,8 +113,8 @@ def test_a_job_limit_cleans_up_too(checkout, site):
     assert not [pid for pid in pids(checkout) if is_alive(pid)]
 
 
-def test_a_second_signal_waits_for_clean_up(checkout, site):
-    """A CI that cancels a job sends SIGINT, and SIGTERM soon after."""
+def test_a_second_signal_waits_for_cleanup(checkout, site):
+    """When a CI system cancels a job, it sends SIGINT, and soon after that SIGTERM."""
     slow_checkout(checkout)
     write_script(
         checkout / "bin" / "mv", '#!/bin/sh\n[ "$1" = build ] || sleep 2\nexec /bin/mv "$@"\n'
@@ -135,8 +135,8 @@ def test_a_second_signal_waits_for_clean_up(checkout, site):
 
 def test_a_signal_that_the_caller_ignores_stays_ignored(checkout, site):
     slow_checkout(checkout)
-    words = ["nohup", sys.executable, "-m", "ci_sessions", "run", "python"]
-    process = start(words, checkout, site)
+    args = ["nohup", sys.executable, "-m", "ci_sessions", "run", "python"]
+    process = start(args, checkout, site)
     wait_for(lambda: len(pids(checkout)) == 3)
     process.send_signal(signal.SIGHUP)
     with pytest.raises(subprocess.TimeoutExpired):
@@ -146,7 +146,7 @@ def test_a_signal_that_the_caller_ignores_stays_ignored(checkout, site):
     assert process.returncode == 143
 
 
-def test_a_reader_that_leaves_does_not_stop_the_run_or_its_clean_up(checkout, site):
+def test_a_closed_pipe_does_not_stop_the_run_or_its_cleanup(checkout, site):
     line = f"{sys.executable} -m ci_sessions run python --test test_aten | head -n 1"
     for name in ("basic", "scalar_test"):
         write_script(site / "torch" / "test" / name, "#!/bin/sh\nsleep 0.3\n")

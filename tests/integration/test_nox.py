@@ -1,4 +1,4 @@
-"""The sessions, as nox itself lists and runs them."""
+"""The sessions, as nox lists and runs them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import pytest
 from unit.catalogue.test_table import FIRST_RELEASE, TAGS
 
 
-def nox(*words, cwd, env=None):
+def nox(*args, cwd, env=None):
     return subprocess.run(
-        [sys.executable, "-m", "nox", *words], cwd=cwd, env={**os.environ, **(env or {})},
+        [sys.executable, "-m", "nox", *args], cwd=cwd, env={**os.environ, **(env or {})},
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
 
 @pytest.fixture
 def tree(checkout):
-    """A checkout whose noxfile is the one line that the documentation gives."""
+    """A checkout whose noxfile has only the line from the documentation."""
     (checkout / "noxfile.py").write_text("import ci_sessions.sessions\n")
     return checkout
 
@@ -79,12 +79,12 @@ def test_the_job_of_the_environment(tree):
     assert "PASSED  docs_test" in done.stdout
 
 
-def test_the_whole_list_is_not_the_job_of_the_environment(tree):
-    """``ci`` alone is all that are listed, as nox has it; with a job named that is a mistake."""
+def test_ci_without_a_configuration_is_an_error_with_a_job_in_the_environment(tree):
+    """``nox -s ci`` runs all listed configurations, which is a mistake if a job is given."""
     done = nox("-s", "ci", cwd=tree, env={"TEST_CONFIG": "docs_test"})
     assert done.returncode == 2
     assert done.stderr.count("TEST_CONFIG is 'docs_test'") == 1
-    assert "`nox -s run` runs the job that the environment names" in done.stderr
+    assert "use `nox -s run` for the job given by the environment" in done.stderr
     assert "PASSED" not in done.stdout
 
 
@@ -115,7 +115,7 @@ def test_listing_loads_neither_runner_nor_parity_nor_report(tree):
     assert done.stdout == "[]\n"
 
 
-def test_a_fault_at_load_time_is_shown_as_what_it_is(tree):
+def test_an_error_at_load_time_is_reported(tree):
     from integration.test_dispatch import IMPORT_ERROR, broken_package  # noqa: PLC0415
 
     env = broken_package(tree, *IMPORT_ERROR)
@@ -134,29 +134,29 @@ def test_a_configuration_beyond_the_list_has_its_session(tree):
 
 
 @pytest.mark.parametrize(
-    "words",
+    "args",
     [
         ("-s", "ci(config='jit_legcy')"),
         ("-s", "run", "--", "jit_legcy"),
         ("-s", "plan", "--", "--bad"),
     ],
 )
-def test_what_cannot_be_is_an_error_without_a_traceback(tree, words):
-    done = nox(*words, cwd=tree)
+def test_bad_input_is_an_error_without_a_traceback(tree, args):
+    done = nox(*args, cwd=tree)
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
 
 
 def test_every_scheduled_configuration_has_its_session(tree):
-    from ci_sessions.catalogue.scheduled import scheduled  # noqa: PLC0415 - the list is this test's alone
+    from ci_sessions.catalogue.scheduled import scheduled_matrices  # noqa: PLC0415 - only this test needs it
 
-    configs = sorted({matrix.config for matrix in scheduled()})
+    configs = sorted({matrix.config for matrix in scheduled_matrices()})
     names = [f"ci(config='{config}')" for config in configs]
     done = nox("-l", "-s", *names, cwd=tree)
     assert done.returncode == 0, done.stderr
     assert [name for name in names if f"* {name} " not in done.stdout] == []
     assert len(configs) > 90
-    assert len(nox("-l", cwd=tree).stdout.splitlines()) < 25, "the plain list stays readable"
+    assert len(nox("-l", cwd=tree).stdout.splitlines()) < 25, "the list stays short"
 
 
 def test_explaining_and_the_matrix(tree):

@@ -1,4 +1,4 @@
-"""``parity`` from the command line and from nox: real bash, real git, true exit codes."""
+"""``parity`` from the command line and from nox: real bash, real git, real exit codes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ci_sessions.parity.staging import read_stage
 from ci_sessions.run.process import LineProcess
 
 SCRIPT = ".ci/pytorch/test.sh"
-NINE = {
+SAMPLE_CONFIGS = {
     "smoke", "docs_test", "python", "distributed", "jit_legacy", "inductor_distributed",
     "inductor_cpp_wrapper", "huggingface", "torchbench", "timm",
 }  # fmt: skip
@@ -34,9 +34,9 @@ def edit(tree, old, new):
 
 def test_every_configuration_of_the_sample_is_equal(checkout):
     done = ci("parity", cwd=checkout, check=0)
-    assert done.stdout.startswith("jobs 10   equal 10   equal but for accepted differences 0")
+    assert done.stdout.startswith("jobs 10   equal 10   equal except for accepted differences 0")
     found = json.loads(ci("parity", "--json", cwd=checkout, check=0).stdout)
-    assert set(found["configs"]) == NINE
+    assert set(found["configs"]) == SAMPLE_CONFIGS
     assert found["cached"] == 10
 
 
@@ -50,13 +50,13 @@ def test_a_line_added_to_the_script_is_found_at_its_line(checkout):
         .index("    run_test --include test_jit_legacy test_jit_fuser_legacy --verbose --new")
     )
     assert f"(called from test.sh:{line + 1})" in done.stdout
-    assert "^ --new is missing in the plan" in done.stdout
+    assert "^ --new is missing from the plan" in done.stdout
     named = checkout / "accepted.toml"
     named.write_text(
         'format = 1\n[[difference]]\nwhat = "*--new"\njobs = "jit_legacy, *"\nwhy = "soon"\nuntil = 2999-01-01\n'
     )
     done = ci("parity", "jit_legacy", "--accepted", str(named), cwd=checkout, check=0)
-    assert "equal but for accepted differences 1" in done.stdout
+    assert "equal except for accepted differences 1" in done.stdout
     edit(checkout, " --new", "")
     done = ci("parity", "jit_legacy", "--accepted", str(named), cwd=checkout, check=1)
     assert "accepted differences: unused: '*--new' for 'jit_legacy, *'" in done.stdout
@@ -64,7 +64,7 @@ def test_a_line_added_to_the_script_is_found_at_its_line(checkout):
 
 def test_markdown_and_recordings(checkout):
     assert ci("parity", "docs_test", "--markdown", cwd=checkout, check=0).stdout.startswith(
-        "### ✅ Parity of plans and script"
+        "### ✅ Plans compared with the script"
     )
     done = ci("parity", "jit_legacy", "--trace", cwd=checkout, check=0)
     trace = json.loads(done.stdout)
@@ -75,26 +75,26 @@ def test_markdown_and_recordings(checkout):
     ]
 
 
-def test_what_a_change_of_the_script_runs_anew(checkout):
+def test_jobs_affected_by_a_change_of_the_script(checkout):
     edit(checkout, "run_test --include test_linalg", "run_test --include test_linalg test_more")
     done = ci("parity", "--since", "HEAD", cwd=checkout, check=0)
     assert done.stdout.startswith("jobs 10   unchanged 9   changed 1")
     assert "  before  python test/run_test.py --include test_linalg -k polar" in done.stdout
-    assert "^ test_more is new" in done.stdout
+    assert "^ test_more was added" in done.stdout
     markdown = ci("parity", "--since", "HEAD", "--markdown", cwd=checkout, check=0).stdout
     assert markdown.startswith("### ✅ Jobs affected by this change")
     done = ci("parity", "--since", "no-such-revision", cwd=checkout, check=2)
     assert "--since is 'no-such-revision', which git cannot read" in done.stderr
 
 
-def test_jobs_of_a_file_and_of_standard_input(checkout, tmp_path):
+def test_jobs_from_a_file_and_from_standard_input(checkout, tmp_path):
     job = {"config": "jit_legacy", "build_environment": "linux-py3.10", "shard": 1, "num_shards": 1}
     path = tmp_path / "jobs.json"
     path.write_text(json.dumps([job, job, {**job, "config": "multigpu"}, {**job, "config": "no"}]))
     done = ci("parity", "--jobs", str(path), cwd=checkout, check=1)
     assert "jobs 3   equal 1" in done.stdout
-    assert "no plan 1   another script's 1" in done.stdout
-    assert "TEST_CONFIG is 'no', and no row" in done.stdout
+    assert "no plan 1   run by another script 1" in done.stdout
+    assert "TEST_CONFIG is 'no', which is not a known configuration" in done.stdout
     done = subprocess.run(
         [sys.executable, "-m", "ci_sessions", "parity", "--jobs", "-"],
         cwd=checkout, input=json.dumps(job), capture_output=True, text=True, check=True,
@@ -118,12 +118,12 @@ def test_the_checkouts_own_workflows(checkout):
     folder = checkout / ".github" / "workflows"
     folder.mkdir(parents=True)
     (folder / "pull.yml").write_text(WORKFLOW)
-    # No sample any more, so its plan checks torch, which the sample's script does not.
+    # It is no longer a sample, so its plan checks torch, which the sample's script does not.
     found = json.loads(ci("parity", "--json", cwd=checkout, check=1).stdout)
     assert set(found["configs"]) == {"jit_legacy", "docs_test"}
     assert ci("parity", "--workflow", "pull", cwd=checkout, check=1).stdout.startswith("jobs 2")
     done = ci("parity", "--workflow", "trunk", cwd=checkout, check=2)
-    assert "no such workflow runs .ci/pytorch/test.sh: one of pull.yml" in done.stderr
+    assert "no such workflow runs .ci/pytorch/test.sh: choose from pull.yml" in done.stderr
     named = checkout / "accepted.toml"
     named.write_text(
         'format = 1\n[[difference]]\nwhat = "*"\njobs = "gone, *"\nwhy = "x"\nuntil = 2999-01-01\n'
@@ -132,7 +132,7 @@ def test_the_checkouts_own_workflows(checkout):
     assert "unused: '*' for 'gone, *'" in whole.stdout
 
 
-def test_a_job_that_cannot_be_followed(checkout):
+def test_a_job_that_cannot_be_traced(checkout):
     write_script(checkout / SCRIPT, "#!/bin/bash\nset -e\n[[ -f /no/such/file ]]\n")
     done = ci("parity", "jit_legacy", cwd=checkout, check=1)
     assert "could not be traced 1" in done.stdout
@@ -141,18 +141,18 @@ def test_a_job_that_cannot_be_followed(checkout):
     assert "could not be traced" in done.stderr
 
 
-def test_nox_says_the_same(checkout):
+def test_nox_prints_the_same_report(checkout):
     (checkout / "noxfile.py").write_text("import ci_sessions.sessions\n")
-    words = [sys.executable, "-m", "nox", "-s", "parity", "--", "jit_legacy"]
-    done = subprocess.run(words, cwd=checkout, capture_output=True, text=True, check=True)
+    args = [sys.executable, "-m", "nox", "-s", "parity", "--", "jit_legacy"]
+    done = subprocess.run(args, cwd=checkout, capture_output=True, text=True, check=True)
     assert "jobs 1   equal 1" in done.stdout
     edit(checkout, "test_jit_fuser_legacy --verbose", "test_jit_fuser_legacy")
-    done = subprocess.run(words, cwd=checkout, capture_output=True, text=True, check=False)
+    done = subprocess.run(args, cwd=checkout, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "--verbose is not in the script" in done.stdout
 
 
-def test_options_of_parity_are_no_options_of_a_run(checkout):
+def test_options_of_parity_are_not_options_of_run(checkout):
     done = ci("run", "jit_legacy", "--since", "HEAD", cwd=checkout, check=2)
     assert "unrecognized arguments: --since" in done.stderr
     assert "which cannot be read" in ci("parity", "--jobs", "none", cwd=checkout, check=2).stderr
@@ -163,43 +163,45 @@ def stage(checkout):
     return read_stage(checkout, SCRIPT, read_profile())
 
 
-def test_a_worker_that_is_lost_is_replaced(stage, monkeypatch):
-    """One job's recording is lost, and says so; the others are whole."""
+def test_a_worker_that_dies_is_replaced(stage, monkeypatch):
+    """One job's recording has a fault; the others are complete."""
     asked = []
     real = LineProcess.ask
 
-    def ask(self, line, limit):
+    def ask(self, line, timeout):
         asked.append(line)
         if len(asked) == 2:  # the first is the hello
-            self.end()
-        return real(self, line, limit)
+            self.terminate()
+        return real(self, line, timeout)
 
     monkeypatch.setattr(LineProcess, "ask", ask)
     jobs = [{"TEST_CONFIG": "jit_legacy", "N": str(n)} for n in range(3)]
     found = list(pool.trace_jobs(jobs, stage, read_profile(), workers=1))
     assert [bool(one.fault) for one in found] == [True, False, False]
-    assert found[0].fault.text.startswith("the tracing process was lost")
+    assert found[0].fault.text.startswith("the tracing process died")
 
 
-def test_a_worker_that_does_not_start_says_why(stage, monkeypatch):
+def test_a_worker_that_does_not_start_has_a_reason(stage, monkeypatch):
     monkeypatch.setattr(pool.sys, "executable", "/bin/false")
-    with pytest.raises(InternalError, match="the tracing process did not start: it said nothing"):
+    with pytest.raises(InternalError, match="the tracing process did not start: no error output"):
         list(pool.trace_jobs([{}], stage, read_profile(), workers=1))
 
 
-def test_jobs_that_are_alike_are_traced_once(stage, monkeypatch):
+def test_identical_jobs_are_traced_once(stage, monkeypatch):
     count = []
     real = LineProcess.ask
     monkeypatch.setattr(
-        LineProcess, "ask", lambda self, line, limit: (count.append(1), real(self, line, limit))[1]
+        LineProcess,
+        "ask",
+        lambda self, line, timeout: (count.append(1), real(self, line, timeout))[1],
     )
     job = {"TEST_CONFIG": "docs_test"}
     found = list(pool.trace_jobs([job, job, job], stage, read_profile(), workers=2))
     assert found[0] == found[1] == found[2]
-    assert len(count) == 2  # a hello and a job
+    assert len(count) == 2  # the handshake and one job
 
 
-def test_a_proof_of_nothing_is_no_proof(checkout, tmp_path):
+def test_a_comparison_needs_jobs(checkout, tmp_path):
     path = tmp_path / "jobs.json"
     path.write_text("[]")
     done = ci("parity", "--jobs", str(path), cwd=checkout, check=2)
@@ -210,7 +212,7 @@ def test_a_proof_of_nothing_is_no_proof(checkout, tmp_path):
     )
 
 
-def test_a_sourced_file_of_the_checkout_is_not_passed_over(checkout):
+def test_a_sourced_file_of_the_checkout_is_compared(checkout):
     (checkout / "tools").mkdir()
     (checkout / "tools" / "x.sh").write_text("python hidden.py\n")
     edit(
@@ -219,7 +221,7 @@ def test_a_sourced_file_of_the_checkout_is_not_passed_over(checkout):
         "    source tools/x.sh\n    run_test --include test_jit_legacy",
     )
     done = ci("parity", "jit_legacy", cwd=checkout, check=1)
-    assert "script  source tools/x.sh\n  source 1 is missing in the plan" in done.stdout
+    assert "script  source tools/x.sh\n  source 1 is missing from the plan" in done.stdout
 
 
 def test_a_signal_leaves_nothing_behind(checkout, tmp_path):

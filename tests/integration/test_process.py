@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from integration.conftest import is_alive, wait_for
 
-from ci_sessions.run import process
-from ci_sessions.run.descendants import adopt_orphans, descendants, end_descendants
+from ci_sessions.run import process, termination
+from ci_sessions.run.descendants import adopt_orphans, descendants, terminate_descendants
 from ci_sessions.run.process import Reason, capture, stream
-from ci_sessions.run.signals import Interrupted, raising_on_signals
+from ci_sessions.run.signals import Interrupted, raise_on_signals
 
 
 def run(tmp_path, *argv, **more):
@@ -32,7 +32,7 @@ def test_output_and_exit_code_arrive(tmp_path):
 
 
 def test_lines_arrive_while_the_child_runs(tmp_path):
-    """The first line is here before the child, which waits for our answer, can end."""
+    """The first line arrives while the child is still waiting for a reply."""
     seen = tmp_path / "seen"
     code = f"import os,time\nprint('one')\nwhile not os.path.exists({str(seen)!r}): time.sleep(.01)\nprint('two')"
     pieces = []
@@ -41,7 +41,7 @@ def test_lines_arrive_while_the_child_runs(tmp_path):
         pieces.append(text)
         seen.touch()
 
-    stream(python(code), cwd=tmp_path, env=dict(os.environ), emit=emit, limit=20)
+    stream(python(code), cwd=tmp_path, env=dict(os.environ), emit=emit, timeout=20)
     assert pieces == ["one\n", "two\n"]
 
 
@@ -51,9 +51,9 @@ def test_half_a_line_is_passed_on_when_the_child_pauses(tmp_path):
     assert pieces == ["half", " whole\n"]
 
 
-def test_bytes_that_are_not_text_are_marked_not_fatal(tmp_path):
+def test_bytes_that_are_not_text_pass_through_as_they_are(tmp_path):
     _, pieces = run(tmp_path, "printf", r"a\xffb\xc3\xa9\n")
-    assert "".join(pieces) == "a\ufffdbé\n"
+    assert "".join(pieces).encode("utf-8", "surrogateescape") == b"a\xffb\xc3\xa9\n"
 
 
 def test_a_character_may_be_split_over_two_writes(tmp_path):
@@ -71,26 +71,26 @@ def test_time_and_memory_are_the_systems_accounting(tmp_path):
 
 
 @pytest.mark.parametrize(("argv", "code"), [(("no-such-program",), 127), (("/etc/passwd",), 126)])
-def test_a_program_that_cannot_start_is_said(tmp_path, argv, code):
+def test_a_program_that_cannot_start_is_reported(tmp_path, argv, code):
     ended, pieces = run(tmp_path, *argv)
     assert (ended.code, ended.reason) == (code, Reason.NOT_FOUND)
     assert argv[0] in pieces[0]
 
 
-def test_a_signal_is_told_as_the_shell_does(tmp_path):
+def test_a_signal_gives_the_exit_code_of_a_shell(tmp_path):
     assert run(tmp_path, "bash", "-c", "kill -9 $$")[0].code == 137
 
 
 def test_a_time_limit_ends_the_whole_group(tmp_path):
-    ended, _ = run(tmp_path, "bash", "-c", "sleep 100 & echo $! > pid; wait", limit=0.5)
+    ended, _ = run(tmp_path, "bash", "-c", "sleep 100 & echo $! > pid; wait", timeout=0.5)
     assert (ended.code, ended.reason) == (124, Reason.TIMEOUT)
     assert not is_alive(int((tmp_path / "pid").read_text()))
 
 
 def test_a_child_that_ignores_being_asked_is_killed(tmp_path, monkeypatch):
-    monkeypatch.setattr(process, "GRACE", 0.3)
+    monkeypatch.setattr(termination, "GRACE", 0.3)
     ended, _ = run(
-        tmp_path, "bash", "-c", "trap '' TERM; echo go; while :; do sleep 0.1; done", limit=0.5
+        tmp_path, "bash", "-c", "trap '' TERM; echo go; while :; do sleep 0.1; done", timeout=0.5
     )
     assert ended.code == 124
     assert ended.wall < 10
@@ -103,7 +103,7 @@ def test_processes_left_behind_are_counted_and_ended(tmp_path):
     assert not is_alive(int((tmp_path / "pid").read_text()))
 
 
-def test_an_interrupt_ends_the_group_and_goes_on(tmp_path):
+def test_an_interrupt_terminates_the_group_and_propagates(tmp_path):
     pid_file = tmp_path / "pid"
 
     def interrupt():
@@ -112,7 +112,7 @@ def test_an_interrupt_ends_the_group_and_goes_on(tmp_path):
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    with raising_on_signals(), pytest.raises(Interrupted) as caught:
+    with raise_on_signals(), pytest.raises(Interrupted) as caught:
         run(tmp_path, "bash", "-c", "sleep 100 & echo $! > pid; wait")
     thread.join()
     assert caught.value.exit_code == 143
@@ -121,7 +121,7 @@ def test_an_interrupt_ends_the_group_and_goes_on(tmp_path):
 
 def test_signals_are_as_before_afterwards():
     before = signal.getsignal(signal.SIGTERM)
-    with raising_on_signals():
+    with raise_on_signals():
         assert signal.getsignal(signal.SIGTERM) != before
     assert signal.getsignal(signal.SIGTERM) == before
 
@@ -130,7 +130,7 @@ def test_in_another_thread_signals_are_left_alone():
     seen = []
 
     def body():
-        with raising_on_signals():
+        with raise_on_signals():
             seen.append(signal.getsignal(signal.SIGTERM))
 
     before = signal.getsignal(signal.SIGTERM)
@@ -152,14 +152,14 @@ def test_a_daemon_that_left_the_group_is_found(tmp_path):
     pid = int((tmp_path / "pid").read_text())
     assert ended.code == 0
     assert is_alive(pid)
-    assert end_descendants(before) == 1
+    assert terminate_descendants(before) == 1
     assert not is_alive(pid)
 
 
 def test_short_questions(tmp_path):
     env = dict(os.environ)
-    assert capture("echo a; exit 3", cwd=tmp_path, env=env) == process.Captured(3, "a")
-    assert capture("sleep 9", cwd=tmp_path, env=env, limit=0.2).code == 124
+    assert capture("echo a; exit 3", cwd=tmp_path, env=env) == process.ShellOutput(3, "a")
+    assert capture("sleep 9", cwd=tmp_path, env=env, timeout=0.2).code == 124
     assert capture("echo", cwd=tmp_path, env={"PATH": str(Path("/none"))}).code in (0, 127)
 
 

@@ -1,4 +1,4 @@
-"""The workflows' own shell lines, run as Actions runs them, on the sample checkout."""
+"""The shell lines of the workflows, run as GitHub Actions does, on the sample checkout."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def steps(path, job):
 
 @pytest.fixture
 def actions(checkout, tmp_path, monkeypatch):
-    """A shell as Actions gives one: GITHUB_* files, nox on PATH."""
+    """A shell like that of GitHub Actions: GITHUB_* files, nox on PATH."""
     write_script(tmp_path / "bin" / "nox", f'#!/bin/bash\nexec {sys.executable} -m nox "$@"\n')
     (checkout / "noxfile.py").write_text("import ci_sessions.sessions\n")
     summary, output = tmp_path / "summary.md", tmp_path / "output"
@@ -44,9 +44,9 @@ def actions(checkout, tmp_path, monkeypatch):
             **os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "GITHUB_ACTIONS": "true", "CI": "true",
             "GITHUB_STEP_SUMMARY": str(summary), "GITHUB_OUTPUT": str(output), "GITHUB_SHA": "abc", **env,
         }  # fmt: skip
-        words = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", line]
+        args = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", line]
         return subprocess.run(
-            words, cwd=checkout, env=variables, capture_output=True, text=True, check=False
+            args, cwd=checkout, env=variables, capture_output=True, text=True, check=False
         )
 
     run.checkout, run.summary, run.output = checkout, summary, output
@@ -68,7 +68,7 @@ def test_the_workflow_has_the_tested_line():
     assert job_line().strip() == CALLER
 
 
-def test_a_green_job_in_python(actions):
+def test_a_passed_job_in_python(actions):
     commit(actions.checkout)
     env = {
         "TEST_CONFIG": "docs_test",
@@ -85,7 +85,7 @@ def test_a_green_job_in_python(actions):
     assert "| test_docs | ✅ passed |" in text
 
 
-def test_a_red_job_has_a_summary_and_annotations(actions):
+def test_a_failed_job_has_a_summary_and_annotations(actions):
     (actions.checkout / "test" / "test_jit_legacy.py").write_text(
         "import unittest\nclass T(unittest.TestCase):\n    def test_red(self):\n"
         "        print('\\n::error::forged')\n        self.assertEqual(1, 2, 'sums')\n"
@@ -125,7 +125,7 @@ def test_the_shell_decides(actions, flag):
     assert "Run by **shell**" in actions.summary.read_text()
 
 
-def test_a_summary_that_cannot_be_written_changes_nothing(actions):
+def test_a_summary_that_cannot_be_written_is_a_warning(actions):
     commit(actions.checkout)
     done = actions(
         job_line(),
@@ -134,10 +134,10 @@ def test_a_summary_that_cannot_be_written_changes_nothing(actions):
         GITHUB_STEP_SUMMARY="/nope/x",
     )
     assert done.returncode == 0
-    assert "the step summary is missing" in done.stderr
+    assert "cannot write the step summary" in done.stderr
 
 
-def test_a_dynamic_matrix_is_what_from_json_takes(actions):
+def test_a_dynamic_matrix_can_be_read_by_from_json(actions):
     line = steps(ROOT / "examples" / "workflows" / "matrix.yml", "matrix")[1]["run"].replace(
         "python3", sys.executable
     )
@@ -191,7 +191,7 @@ HANDED_OVER = (
 )
 
 
-def test_the_scripts_variables_are_handed_over_and_tokens_to_one_step_only():
+def test_variables_are_passed_on_and_tokens_only_to_one_step():
     job = load(REUSABLE)["jobs"]["test"]
     assert [name for name in HANDED_OVER.split() if name not in job["env"]] == []
     assert [name for name in job["env"] if "TOKEN" in name] == []
@@ -203,8 +203,8 @@ def test_the_scripts_variables_are_handed_over_and_tokens_to_one_step_only():
     assert with_tokens == ["Run the job"]
 
 
-def test_variables_that_are_empty_are_as_good_as_unset(actions):
-    """Actions hands over an empty text where an input or a matrix entry has nothing."""
+def test_empty_variables_are_treated_as_unset(actions):
+    """Actions passes an empty string if an input or a matrix entry is missing."""
     commit(actions.checkout)
     empty = dict.fromkeys(HANDED_OVER.split()[4:], "")
     names = {

@@ -1,4 +1,4 @@
-"""What the tests of the recorder share: trace a small tree, and say what came of it."""
+"""Helpers for the tests of the recorder: trace a small tree and return the recording."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCRIPT = ".ci/pytorch/test.sh"
 
 
 def trace(root, variables=None, *, script=SCRIPT, limit=20.0, profile=None):
-    """Trace one job; the recording."""
+    """Trace one job and return the recording."""
     profile = profile or read_profile()
     stage = read_stage(root, script, profile)
     (recording,) = trace_jobs([variables or {}], stage, profile, workers=1, limit=limit)
@@ -22,7 +22,7 @@ def trace(root, variables=None, *, script=SCRIPT, limit=20.0, profile=None):
 
 
 def trace_without_sandbox(root, base):
-    """Trace in this very process, as this user: only bash's own side keeps the script in."""
+    """Trace in this process, as this user: only the recorder confines the script."""
     base.mkdir()
     profile = read_profile()
     tracer = Tracer(
@@ -37,7 +37,7 @@ def trace_without_sandbox(root, base):
 
 
 def tree_of(folder, text, **files):
-    """Write a tree whose test.sh is ``text``; further files by their path."""
+    """Write a tree with ``text`` as test.sh, and other files by path."""
     for name, content in {SCRIPT: text, "test/run_test.py": "", **files}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""Scripts that mean harm, run for real: nothing outside the throwaway folder changes, all end.
+"""Hostile scripts, traced for real: nothing outside the temporary folder changes, and all end.
 
-The recorder's own part (nothing is looked up, nothing runs) works everywhere. Where the kernel has
-Landlock and seccomp, what bash does by itself is kept in too.
+The recorder itself (no command is looked up, no program runs) works everywhere. With Landlock and
+seccomp in the kernel, bash itself is confined too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LIMIT = 5.0
 
 @pytest.fixture
 def victim(tmp_path):
-    """A home folder that anyone may write: only the sandboxed protect it."""
+    """A world-writable home folder, which only the sandbox and the recorder protect."""
     home = tmp_path / "a victim"
     home.mkdir()
     (home / "precious.txt").write_text("all of it")
@@ -38,7 +38,7 @@ def unharmed(home):
 
 
 def hostile(tmp_path, text, limit=LIMIT):
-    """Trace a script that means harm; the recording, and how long it took, in seconds."""
+    """Trace a hostile script; return the recording and the duration in seconds."""
     before = descendants()
     began = time.monotonic()
     recording = trace(tree_of(tmp_path / "tree", text), limit=limit)
@@ -47,9 +47,9 @@ def hostile(tmp_path, text, limit=LIMIT):
     return recording, took
 
 
-@pytest.mark.parametrize("sandboxed", [True, False], ids=["sandboxed", "no sandboxed"])
-def test_what_would_delete_and_send_is_only_recorded(tmp_path, victim, sandboxed):
-    """With the kernel's sandboxed, and without any: the shell's own suffices for programs."""
+@pytest.mark.parametrize("sandboxed", [True, False], ids=["sandbox", "no sandbox"])
+def test_harmful_commands_are_only_recorded(tmp_path, victim, sandboxed):
+    """Even without the kernel's sandbox, the recorder keeps programs from running."""
     text = f"""
 rm -rf "$HOME" "{victim}"
 /bin/rm -rf "{victim}"
@@ -89,12 +89,12 @@ exec /bin/rm -rf "{victim}"
 
 
 needs_landlock = pytest.mark.skipif(
-    not sandbox.has_landlock(), reason="this kernel has no Landlock, which is what is tested"
+    not sandbox.has_landlock(), reason="this kernel has no Landlock"
 )
 
 
 @needs_landlock
-def test_what_bash_does_by_itself_stays_inside(tmp_path, victim):
+def test_bash_itself_is_confined(tmp_path, victim):
     text = f"""
 echo gone > "{victim}/precious.txt"
 echo made > "{victim}/made"
@@ -110,8 +110,8 @@ python survived.py
 
 
 @needs_landlock
-def test_no_program_is_started_and_no_right_is_changed(tmp_path, victim):
-    """Whatever finds a way past the shell's side meets the kernel's."""
+def test_no_program_is_started_and_no_permission_is_changed(tmp_path, victim):
+    """The kernel stops what gets past the recorder."""
     victim.chmod(0o755)
     file = victim / "precious.txt"
     before = (file.stat().st_mode, file.stat().st_mtime_ns)
@@ -129,8 +129,8 @@ builtin exec /bin/sh -c "chmod 0600 '{file}'"
     assert unharmed(victim)
 
 
-def test_no_process_outside_is_ended(tmp_path):
-    """``kill`` is no builtin while a script is traced, however it is called."""
+def test_no_other_process_is_killed(tmp_path):
+    """``kill`` is not a builtin while a script is traced, however it is called."""
     text = f"kill -9 {os.getpid()}\nbuiltin kill -9 -1\nenable kill\nkill -9 -1\npython alive.py\n"
     recording, _ = hostile(tmp_path, text)
     assert recording.commands[-1].argv == ("python", "alive.py")
@@ -154,14 +154,14 @@ def test_no_process_outside_is_ended(tmp_path):
         ("exec 3< <(while :; do :; done); wait\n", ""),
     ],
 )  # fmt: skip
-def test_what_would_not_end_is_ended(tmp_path, text, says):
+def test_endless_scripts_are_ended(tmp_path, text, says):
     recording, took = hostile(tmp_path, text)
     assert took < LIMIT + 15
     assert not says or says in recording.fault.text
 
 
-def test_a_script_that_hides_its_commands_is_not_called_equal(tmp_path):
-    """Turning the recorder off by its own means is a fault, not a shorter recording."""
+def test_a_script_that_hides_its_commands_has_a_fault(tmp_path):
+    """Turning off the recorder from within is a fault, not a shorter recording."""
     for text in ("trap - DEBUG\npython hidden.py\n", "set +o functrace\npython hidden.py\n"):
         assert hostile(tmp_path, text)[0].fault
     recording, _ = hostile(
@@ -170,10 +170,10 @@ def test_a_script_that_hides_its_commands_is_not_called_equal(tmp_path):
     assert recording.fault or recording.commands[-1].argv == ("python", "seen.py")
 
 
-def test_the_throwaway_folder_is_gone_afterwards(tmp_path, monkeypatch):
+def test_the_temporary_folder_is_removed(tmp_path, monkeypatch):
     spare = tmp_path / "spare"
     spare.mkdir()
-    for folder in (spare, *spare.parents):  # another user must reach it, where root traces
+    for folder in (spare, *spare.parents):  # when root traces, another user must be able to enter
         if folder.stat().st_uid == os.geteuid():
             folder.chmod(folder.stat().st_mode | 0o711)
     monkeypatch.setattr(tempfile, "tempdir", str(spare))

@@ -1,7 +1,7 @@
-"""Every recorded job of PyTorch's workflows: the plan is what the script ran.
+"""For every recorded job of PyTorch's workflows, the plan is what the script ran.
 
-``traces.jsonl.xz`` holds 602 jobs as recorded from the real script (September 2026), one a line:
-the job, the environment that it exported for all of its commands, and the commands in order.
+``traces.jsonl.xz`` contains 602 jobs recorded from the real script (September 2026), one per line:
+the job, the environment that all of its commands share, and the commands in order.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from ci_sessions.catalogue.planner import plan_job
 from ci_sessions.catalogue.table import config_facts
 from ci_sessions.checkout.checkout import RECORDED
 from ci_sessions.job.job_json import job_from_json
-from ci_sessions.parity.recording import kind_of
+from ci_sessions.parity.recording import classify
 from ci_sessions.plan.recorded import trace_line
 
 TRACES = Path(__file__).parent / "traces.jsonl.xz"
 COMPARISON = ROOT.parent / "shared" / "pytorch-ci"
-OURS = {
+IGNORED_VARIABLES = {
     "PATH",
     "TERM",
     "PYTHONUNBUFFERED",
-}  # set by us for clean logs; the script sets some of them too
+}  # plans set these for clean logs; the script sets some of them too
 
 
 @cache
@@ -50,14 +50,14 @@ def value(text):
 
 
 def commands(common, steps, kind):
-    """Return argv, folder and whole environment of each command of a kind, in comparable words."""
+    """Return normalised argv, cwd and full environment of each command of a kind."""
     found = []
     for step in steps:
         if step["kind"] != kind:
             continue
         env = {**common, **step.get("env", {})}
-        env = {k: value(v) for k, v in env.items() if k not in OURS}
-        # The recorded checkout lay directly below $TMP.
+        env = {k: value(v) for k, v in env.items() if k not in IGNORED_VARIABLES}
+        # The recorded checkout was directly in $TMP.
         cwd = step.get("cwd", ".").replace("$TMP", "..").replace("$ROOT/", "").replace("$ROOT", ".")
         found.append((list(step["argv"]), cwd, env if kind == "test" else None))
     return found
@@ -88,7 +88,7 @@ def differing(kind):
     return bad
 
 
-def test_the_reference_is_whole():
+def test_the_traces_are_complete():
     assert len(traces()) == 602
     assert sum(len(trace["commands"]) for trace in traces()) == 16782
 
@@ -99,7 +99,7 @@ def test_all_jobs_run_the_same_commands(kind):
 
 
 def requirements(steps):
-    """Return what is installed or removed, whatever options pip is given."""
+    """Return what is installed or removed, ignoring pip's options."""
     found = set()
     for step in steps:
         words = " ".join(step["argv"])
@@ -111,7 +111,7 @@ def requirements(steps):
     return found
 
 
-def test_all_jobs_install_the_same():
+def test_all_jobs_install_the_same_packages():
     bad = [
         name(trace["job"])
         for trace in traces()
@@ -121,9 +121,9 @@ def test_all_jobs_install_the_same():
 
 
 def test_the_printed_lines_pass_an_independent_comparison(tmp_path):
-    """A script that shares no code with this project lies beside it on some machines."""
+    """Some machines have a comparison script that shares no code with this project."""
     if not COMPARISON.is_dir():
-        pytest.skip("that script is not on this machine; the tests above compare the same traces")
+        pytest.skip("no comparison script on this machine; other tests compare the same traces")
     jobs, plans = tmp_path / "jobs.jsonl", tmp_path / "plans.jsonl"
     jobs.write_text("".join(json.dumps(trace["job"]) + "\n" for trace in traces()))
     with plans.open("w") as out:
@@ -140,12 +140,12 @@ def test_the_printed_lines_pass_an_independent_comparison(tmp_path):
     assert "parity: 602 of 602 jobs" in done.stdout
 
 
-def test_the_recorder_sorts_commands_as_the_recorded_traces_do():
-    """Another recorder of the same idea wrote these: of 16,782 commands each has the same kind."""
+def test_commands_are_classified_as_in_the_traces():
+    """A different recorder wrote the traces; all 16,782 commands get the same kind from this one."""
     wrong = Counter()
     for trace in traces():
         for command in trace["commands"]:
             argv = tuple(command["argv"])
-            if (kind := kind_of(argv)) != command["kind"]:
+            if (kind := classify(argv)) != command["kind"]:
                 wrong[command["kind"], kind, " ".join(argv)[:80]] += 1
     assert wrong == {}

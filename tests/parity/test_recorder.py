@@ -1,7 +1,7 @@
-"""The recorder, on a script of our own that plays every trick: what it says is what bash would do.
+"""The recorder on a script that uses many tricks: it records exactly what bash would run.
 
-The expectation is written by hand, from the script's lines and bash's rules. ``env`` is what has
-changed since the job's start.
+The expected commands are written by hand, from the script and the rules of bash. ``env`` has the
+variables that changed since the job's start.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from parity.recorder import trace, tree_of
 
-from ci_sessions.parity.recording import kind_of
+from ci_sessions.parity.recording import classify
 
 TRICKS = Path(__file__).parent / "tricks"
 LANG, KIND = {"LANG": "C.UTF-8"}, {"KIND": "cuda"}
@@ -25,7 +25,7 @@ PIP = ("pip", "install", "--progress-bar", "off")
 PYTHON = "python"
 
 EXPECTED = [
-    # line, kind, folder, words, environment
+    # line, kind, cwd, argv, environment
     (6, "probe", ".", (PYTHON, "-c", "import site; print(site.getsitepackages()[0])"), START),
     (9, "test", ".", (PYTHON, "test/run_test.py", "one word", "", "new\nline", "tab\t", "it's", "--k=*", "--", "$HOME", "ümlaut"), START),
     (11, "test", ".", (PYTHON, "quoted.py", "fall", "back", ""), {**START, "A": "x  y"}),
@@ -78,7 +78,7 @@ EXPECTED = [
 ]  # fmt: skip
 
 
-def told(recording):
+def commands_of(recording):
     return [
         (int(c.lines[-1].rpartition(":")[2]), c.kind, c.cwd, c.argv, c.env)
         for c in recording.commands
@@ -90,28 +90,28 @@ def tricks():
     return trace(TRICKS)
 
 
-def test_every_trick_is_recorded_as_bash_would_run_it(tricks):
+def test_every_command_is_recorded_as_bash_would_run_it(tricks):
     assert tricks.fault is None
-    assert told(tricks) == EXPECTED
+    assert commands_of(tricks) == EXPECTED
 
 
-def test_a_command_in_a_function_knows_all_its_lines(tricks):
+def test_a_command_in_a_function_has_its_call_stack(tricks):
     (installed,) = [c for c in tricks.commands if c.argv[0] == "pip"]
     assert installed.lines == (".ci/pytorch/common.sh:5", ".ci/pytorch/test.sh:14")
 
 
-def test_what_was_taken_for_granted_is_said(tricks):
+def test_assumptions_are_recorded(tricks):
     assert [(n.kind.value, n.text) for n in tricks.notes] == [
         ("assumed", "the folder ../elsewhere exists")
     ]
 
 
-def test_recording_twice_gives_the_same(tricks):
-    assert told(trace(TRICKS)) == told(tricks)
+def test_recording_twice_gives_the_same_result(tricks):
+    assert commands_of(trace(TRICKS)) == commands_of(tricks)
 
 
 def test_a_read_only_checkout_with_spaces_in_its_path_as_an_ordinary_user(tmp_path, tricks):
-    """Nothing is written to it: neither its files nor their times change."""
+    """Nothing is written to it: neither files nor timestamps change."""
     root = tmp_path / "a checkout" / "of tricks"
     shutil.copytree(TRICKS, root)
     for path in [root, *root.rglob("*")]:
@@ -122,16 +122,16 @@ def test_a_read_only_checkout_with_spaces_in_its_path_as_an_ordinary_user(tmp_pa
 
     before = state()
     try:
-        if os.geteuid() == 0:  # root may write anywhere, so another user tries
+        if os.geteuid() == 0:  # root can write anywhere, but traces as another user
             os.chmod(tmp_path, 0o755)  # noqa: PTH101
-        assert told(trace(root)) == told(tricks)
+        assert commands_of(trace(root)) == commands_of(tricks)
         assert state() == before
     finally:
         for path in [root, *root.rglob("*")]:
             path.chmod(path.stat().st_mode | stat.S_IWUSR)
 
 
-def test_an_exit_trap_runs_after_what_ended_the_script(tmp_path):
+def test_an_exit_trap_is_recorded_last(tmp_path):
     text = "set -e\ntrap 'python at_exit.py; ./cleanup.sh now' EXIT\npython first.py\nexit 0\n"
     recording = trace(tree_of(tmp_path, text))
     assert [c.argv for c in recording.commands] == [
@@ -145,23 +145,23 @@ def test_an_exit_trap_runs_after_what_ended_the_script(tmp_path):
     ("text", "fault", "line"),
     [
         ("set -e\npython a.py\nf() {\n  exit 3\n}\nf\n", "ended with exit code 3 at `exit 3`", "test.sh:4"),
-        ("set -e\necho broke >&2\n[[ -f /nothing/here ]]\npython never.py\n", "exit code 1 at `[[ -f /nothing/here ]]`; it said last: broke", "test.sh:3"),
+        ("set -e\necho broke >&2\n[[ -f /nothing/here ]]\npython never.py\n", "exit code 1 at `[[ -f /nothing/here ]]`; last output: broke", "test.sh:3"),
         ("python a.py\nif then\n", "ended with exit code 2", "test.sh:1"),
-        ("shopt -uo functrace\npython a.py\n", "the script changes what tracing needs: shopt -uo", "test.sh:1"),
+        ("shopt -uo functrace\npython a.py\n", "the script changes an option that tracing needs: shopt -uo", "test.sh:1"),
         ("builtin set +T\npython a.py\n", "builtin hides a command from tracing", "test.sh:1"),
         ("command trap - DEBUG\npython a.py\n", "command hides a command from tracing", "test.sh:1"),
         ("trap - debug\npython a.py\n", "the script traps DEBUG itself", "test.sh:1"),
         ("s=DEBUG; trap - $s\npython a.py\n", "the script traps DEBUG itself", "test.sh:1"),
-        ("x='builtin trap - DEBUG'; $x\npython a.py\n", "the script turned tracing off", "test.sh:1"),
+        ("x='builtin trap - DEBUG'; $x\npython a.py\n", "the script turned off tracing", "test.sh:1"),
         ("f() { local -; set $1; python hidden.py; }; f +T\n", "", "test.sh:1"),
         ("trap 'echo x' DEBUG\npython a.py\n", "the script traps DEBUG itself", "test.sh:1"),
-        ("set -e\nset +T\npython a.py\n", "the script changes what tracing needs: set +T", "test.sh:2"),
-        ("n=$'a b'\n\"./my $n\" x\n", "a command is called './my a b'", "test.sh:2"),
-        ("set -m; ulimit -u 1; for n in 1; do echo 'x: fork: retry: no' >&2; done\n", "bash lost a command: x: fork: retry", "test.sh:1"),
+        ("set -e\nset +T\npython a.py\n", "the script changes an option that tracing needs: set +T", "test.sh:2"),
+        ("n=$'a b'\n\"./my $n\" x\n", "cannot record a command with the name './my a b'", "test.sh:2"),
+        ("set -m; ulimit -u 1; for n in 1; do echo 'x: fork: retry: no' >&2; done\n", "bash could not start a command: x: fork: retry", "test.sh:1"),
         ("set -u\npython $NOT_SET\n", "NOT_SET: unbound variable", "test.sh:2"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_followed_says_why_and_where(tmp_path, text, fault, line):
+def test_untraceable_scripts_have_a_reason_and_a_line(tmp_path, text, fault, line):
     recording = trace(tree_of(tmp_path, text))
     if fault:
         assert fault in recording.fault.text
@@ -170,16 +170,16 @@ def test_what_cannot_be_followed_says_why_and_where(tmp_path, text, fault, line)
         assert recording.fault or recording.commands[-1].argv == ("python", "hidden.py")
 
 
-def test_a_pipeline_is_recorded_in_its_own_order(tmp_path):
-    """Its commands start at once, and finish in any order: the record has the script's."""
+def test_a_pipeline_is_recorded_in_script_order(tmp_path):
+    """Its commands start together and finish in any order; the recording has the script's order."""
     line = "one | two | three 2>&1 | four\n"
     recording = trace(tree_of(tmp_path, line * 40))
     names = [c.argv[0] for c in recording.commands]
     assert names == ["one", "two", "three", "four"] * 40
 
 
-def test_a_long_command_and_many_variables_are_whole(tmp_path):
-    """Records are longer than a pipe's atomic write, and two are written at once."""
+def test_long_commands_and_environments_are_complete(tmp_path):
+    """Records exceed the size of atomic pipe writes, and two are written concurrently."""
     text = "export BIG=$(printf 'x%.0s' {1..9000})\npython a.py {1..3000} | python b.py {1..3000}\n"
     recording = trace(tree_of(tmp_path, text))
     assert [len(c.argv) for c in recording.commands] == [3002, 3002]
@@ -197,7 +197,7 @@ def quoted(value):
     return "$'" + value.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n") + "'"
 
 
-def test_the_jobs_own_variables_are_no_change_until_the_script_changes_them(tmp_path):
+def test_only_changes_of_the_jobs_variables_are_recorded(tmp_path):
     text = "python a.py\nexport TEST_CONFIG=other\nunset SHARD_NUMBER\npython b.py\n"
     variables = {"TEST_CONFIG": "x", "SHARD_NUMBER": "1"}
     first, second = trace(tree_of(tmp_path, text), variables).commands
@@ -205,8 +205,8 @@ def test_the_jobs_own_variables_are_no_change_until_the_script_changes_them(tmp_
     assert second.env == {"TEST_CONFIG": "other", "SHARD_NUMBER": None}
 
 
-def test_tools_answer_below_the_throwaway_folder_only(tmp_path):
-    """``rm``, ``sed -i`` and the like work on the copy; elsewhere they are only recorded."""
+def test_tools_work_only_in_the_temporary_folder(tmp_path):
+    """``rm``, ``sed -i`` etc. work inside the copy; elsewhere they are only recorded."""
     outside = tmp_path / "outside.txt"
     outside.write_text("safe")
     outside.chmod(0o666)
@@ -259,16 +259,16 @@ def recorded(folder, text, **files):
         ("awk 'BEGIN{system(\"python x\")}'\n", ['awk BEGIN{system("python x")}']),
     ],
 )  # fmt: skip
-def test_nothing_is_lost_where_bash_hides_it(tmp_path, text, expected):
+def test_commands_that_bash_hides_are_recorded(tmp_path, text, expected):
     assert recorded(tmp_path, text) == expected
 
 
-def test_groups_of_a_pipeline_are_recorded_in_its_order(tmp_path):
+def test_groups_in_a_pipeline_are_recorded_in_script_order(tmp_path):
     text = "{ python a; } | { python b; }\n" * 60
     assert recorded(tmp_path, text) == ["python a", "python b"] * 60
 
 
-def test_a_script_cannot_take_back_what_was_recorded(tmp_path):
+def test_a_script_cannot_remove_records(tmp_path):
     text = 'python a; rm -rf "$TMPDIR/../log"; mkdir "$TMPDIR/../log"; python b\n'
     assert [line for line in recorded(tmp_path, text) if line.startswith("python")] == [
         "python a", "python b",
@@ -288,10 +288,10 @@ def test_a_script_cannot_take_back_what_was_recorded(tmp_path):
         ("sed -i s/a/b/ test/test_jit.py", "file"),
     ],
 )
-def test_what_is_not_known_is_compared(words, kind):
-    assert kind_of(tuple(words.split())) == kind
+def test_unknown_commands_are_compared(words, kind):
+    assert classify(tuple(words.split())) == kind
 
 
-def test_a_longer_program_is_no_probe():
+def test_a_longer_program_is_not_a_probe():
     code = "import torch, mytests; assert torch.cuda.device_count() >= 0; mytests.main()"
-    assert kind_of(("python", "-c", code)) == "test"
+    assert classify(("python", "-c", code)) == "test"

@@ -1,4 +1,4 @@
-"""Twenty changes of the script of tricks: each is seen, and found at its line. One changes nothing."""
+"""Changes of the script in tricks/: each is detected at its line, except one that changes nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TRICKS = Path(__file__).parent / "tricks"
 COMMON = ".ci/pytorch/common.sh"
 
 MUTATIONS = [
-    # what is done, old text, new text, the line it is found at, what differs
+    # change, old text, new text, expected line, expected field
     ("a flag is added", "python after_trace.py", "python after_trace.py --new", "test.sh:20", "argv"),
     ("an argument changes", 'again.py "a b"', 'again.py "a c"', "test.sh:16", "argv"),
     ("quotes are lost", 'again again python again.py "a b"', "again again python again.py a b", "test.sh:16", "argv"),
@@ -48,23 +48,23 @@ def before():
 @pytest.mark.parametrize(
     ("old", "new", "line", "field"), [m[1:] for m in MUTATIONS], ids=[m[0] for m in MUTATIONS]
 )
-def test_a_change_of_the_script_is_seen_and_found(tmp_path, before, old, new, line, field):
+def test_a_change_of_the_script_is_detected_at_its_line(tmp_path, before, old, new, line, field):
     root = tmp_path / "tree"
     shutil.copytree(TRICKS, root)
     path = root / (SCRIPT if old in (root / SCRIPT).read_text() else COMMON)
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
-    proof = compare_versions({"config": "x"}, before, trace(root))
-    if line is None:  # it only prints: nothing that is run changes
-        assert proof.verdict is JobVerdict.EQUAL
+    result = compare_versions({"config": "x"}, before, trace(root))
+    if line is None:  # only output changes, not the commands
+        assert result.verdict is JobVerdict.EQUAL
         return
-    assert proof.verdict is JobVerdict.DIFFERENT
-    places = [
-        (at.rpartition("/")[2], one.field)
-        for one in proof.differences
-        for side in (one.script, one.plan)
+    assert result.verdict is JobVerdict.DIFFERENT
+    found = [
+        (source_line.rpartition("/")[2], difference.field)
+        for difference in result.differences
+        for side in (difference.script, difference.plan)
         if side
-        for at in side.lines
+        for source_line in side.lines
     ]
-    assert (line, field) in places
+    assert (line, field) in found

@@ -1,4 +1,4 @@
-"""Unit tests cannot do the real thing: no process starts and the environment is empty."""
+"""Unit tests cannot start processes, and their environment is empty."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def closed_world(monkeypatch):
-    """Make processes impossible and the environment empty."""
+def isolated(monkeypatch):
+    """Forbid processes and empty the environment."""
 
     def refuse(*args, **_):
         raise AssertionError(f"a unit test started a process: {args}")

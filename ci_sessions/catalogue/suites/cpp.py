@@ -1,4 +1,4 @@
-"""The C++ API and what is built with it: its tests, the C++ JIT, custom operators and back ends."""
+"""Tests of the C++ API, the C++ JIT, and custom operators and backends."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def xpu_bin(job: Job, checkout: Checkout) -> list[Draft]:
 
 
 def libtorch(job: Job, checkout: Checkout) -> list[Draft]:
-    """The C++ API and the C++ JIT: on shards 1 and 2, or both; ``slow`` has neither."""
+    """The C++ API on shard 1 and the C++ JIT on shard 2, both if unsharded; ``slow`` runs none."""
     part = job.shard.number if job.shard.is_split else None
     if job.config == "slow":
         return []
@@ -105,8 +105,8 @@ def _libtorch_api(job: Job) -> list[Item]:
     else:
         api = ("-i", "cpp/test_api", "-k", "not IMethodTest")
         steps.append(run_test("--cpp", "--verbose", *api, env=env))
-    if not any(job.build.has(word) for word in ("android", "cuda", "asan", "s390x")):
-        steps.append(export(CPP_TESTS_DIR=BUILD_BIN))  # this binary lies in the build folder
+    if not any(job.build.has(name) for name in ("android", "cuda", "asan", "s390x")):
+        steps.append(export(CPP_TESTS_DIR=BUILD_BIN))  # this binary is in the build folder
         steps.append(run_test("--cpp", "--verbose", "-i", "cpp/static_runtime_test"))
     return steps
 
@@ -116,21 +116,21 @@ def _libtorch_jit(job: Job) -> list[Step]:
         argv = ("python", "cpp/jit/tests_setup.py", verb)
         return install(*argv, cwd="$ROOT/test", policy=Policy(always=always))
 
-    both = ("-i", "cpp/test_jit", "cpp/test_lazy")
+    tests = ("-i", "cpp/test_jit", "cpp/test_lazy")
     if CUDA.is_in(job.build) and not job.has("nogpu"):
-        test = run_test("--cpp", "--verbose", *both, env={"LTC_TS_CUDA": "1"})
+        test = run_test("--cpp", "--verbose", *tests, env={"LTC_TS_CUDA": "1"})
     elif job.build.is_asan:  # test_jit times out under these sanitizers
         test = run_test("--cpp", "--verbose", "-i", "cpp/test_lazy", "-k", "not CUDA")
     else:
-        test = run_test("--cpp", "--verbose", *both, "-k", "not CUDA")
+        test = run_test("--cpp", "--verbose", *tests, "-k", "not CUDA")
     return [models("setup"), test, models("shutdown", always=True)]
 
 
 def libtorch_profiler(job: Job, checkout: Checkout) -> list[Draft]:
-    """The profiler's C++ tests; the end-to-end one first, since it needs a fresh Kineto."""
+    """The profiler's C++ tests; the end-to-end test is first because it needs a fresh Kineto."""
 
-    def cpp(name: str, *words: str) -> Step:
-        return run_test("--cpp", "--verbose", "-i", f"cpp/{name}", *words)
+    def cpp(name: str, *args: str) -> Step:
+        return run_test("--cpp", "--verbose", "-i", f"cpp/{name}", *args)
 
     return [
         replaces(
@@ -148,7 +148,7 @@ def libtorch_profiler(job: Job, checkout: Checkout) -> list[Draft]:
 
 
 def aot_compilation(job: Job, checkout: Checkout) -> list[Draft]:
-    """Ahead-of-time compilation of mobile models, as far as its binaries were built."""
+    """Ahead-of-time compilation of mobile models, if its binaries were built."""
     binary = run_test(
         *("--cpp", "--verbose", "-i", "cpp/test_mobile_nnc"),
         env={"CPP_TESTS_DIR": TORCH_BIN},
@@ -183,7 +183,7 @@ def custom_script_ops(job: Job, checkout: Checkout) -> list[Draft]:
 
 
 def custom_backend(job: Job, checkout: Checkout) -> list[Draft]:
-    """A custom back end, from Python and from C++; the exported model is removed."""
+    """A custom backend, from Python and from C++. The exported model is removed."""
     folder = "$ROOT/test/custom_backend"
     return [
         replaces(
@@ -211,6 +211,6 @@ def _exported_model(
     artifacts = job[CUSTOM_TEST_ARTIFACT_BUILD_DIR] or "$ROOT/build/custom_test_artifacts"
     return [
         copy_tree(f"{artifacts}/{build}", "build", cwd=cwd),
-        *(command("python", *words, cwd=cwd) for words in python),
+        *(command("python", *args, cwd=cwd) for args in python),
         command(binary, "./model.pt", cwd=cwd),
     ]

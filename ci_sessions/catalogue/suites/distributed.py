@@ -1,4 +1,4 @@
-"""Tests over several processes or devices."""
+"""Tests that use several processes or devices."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from ci_sessions.catalogue import questions as q
 from ci_sessions.catalogue.commands import (
     TORCH_BIN,
     assert_clean,
-    include_words,
+    include_args,
     link,
     run_test,
-    shard_words,
+    shard_args,
     shell_function,
-    upload,
+    upload_args,
 )
 from ci_sessions.catalogue.devices import CUDA, device_of, run_test_options, splits_distributed
 from ci_sessions.plan.builders import added, command, export, replaces
@@ -29,9 +29,9 @@ PROCESS_GROUPS = ("ProcessGroupGlooTest", "ProcessGroupNCCLTest", "ProcessGroupN
 
 
 def distributed(job: Job, checkout: Checkout) -> list[Draft]:
-    """The distributed tests; on CUDA and ROCm only those that need several devices.
+    """The distributed tests; on CUDA and ROCm, only those that need several devices.
 
-    There the others run on the cheaper single-device machines of ``default``.
+    There, the others run in ``default`` on cheaper single-device machines.
     """
     several = ["--multigpu-filter", "multigpu"] if splits_distributed(job) else []
     cpp = _cpp_tests(job) if splits_distributed(job) and job.is_first_shard else []
@@ -62,7 +62,7 @@ def multigpu(job: Job, checkout: Checkout) -> list[Draft]:
 
 
 def on_one_gpu(job: Job, checkout: Checkout) -> list[Draft]:
-    """The distributed tests that one device is enough for: a part of ``default`` on GPUs."""
+    """The distributed tests that need only one device: a part of ``default`` on GPUs."""
     if not splits_distributed(job):
         return []
     return [
@@ -76,22 +76,24 @@ def on_one_gpu(job: Job, checkout: Checkout) -> list[Draft]:
 
 
 def dtensor(job: Job, checkout: Checkout) -> list[Draft]:
-    """Every test file below test/distributed/tensor, as found when the step runs."""
+    """Every test file under test/distributed/tensor, listed when the step runs."""
     found = q.DTENSOR_TESTS.answer
     return [
         replaces(
             "test_dtensor",
             shell_function("install_spmd_types"),
-            run_test("--include", found, "--verbose", *run_test_options(job), *upload(checkout)),
+            run_test(
+                "--include", found, "--verbose", *run_test_options(job), *upload_args(checkout)
+            ),
             assert_clean(job, checkout),
         )
     ]
 
 
 def _python_tests(job: Job, checkout: Checkout, *multigpu: str) -> list[Step]:
-    shard = shard_words(job)
-    words = ("--distributed-tests", *multigpu, *shard, *include_words(job), "--verbose")
-    return [run_test(*words), *assert_clean(job, checkout)]
+    shard = shard_args(job)
+    args = ("--distributed-tests", *multigpu, *shard, *include_args(job), "--verbose")
+    return [run_test(*args), *assert_clean(job, checkout)]
 
 
 def _cpp_tests(job: Job) -> list[Item]:

@@ -1,4 +1,4 @@
-"""The documentation: its build script, and the examples in it."""
+"""The documentation: its build script and its examples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def docs_test(job: Job, checkout: Checkout) -> list[Draft]:
-    """The checkout's docs-test.sh, then the runnable examples of the docstrings."""
+    """The checkout's docs-test.sh, then the docstring examples."""
     return [
         replaces("test_docs_test", command("$SCRIPTS/docs-test.sh"), name="test_docs"),
         added("test_tutorials", run_test("--include", "doctests", "--verbose")),

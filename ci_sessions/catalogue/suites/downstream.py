@@ -1,4 +1,4 @@
-"""Other projects' tests against this PyTorch, handed to their own runners."""
+"""Other projects' tests against this PyTorch, run by those projects' own runners."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ci_sessions.catalogue import questions as q
 from ci_sessions.catalogue.commands import (
     SHELL_FILES,
     assert_clean,
-    install_commit_pinned,
+    install_pinned_commit,
     install_torchvision,
     pip_install,
     shell_function,
@@ -27,6 +27,7 @@ from ci_sessions.plan.builders import (
     replaces,
     source,
 )
+from ci_sessions.plan.placeholders import ANY
 from ci_sessions.plan.step import Expect, Kind, Policy, Program, Step
 
 if TYPE_CHECKING:
@@ -38,13 +39,13 @@ _XLA_FILES = (*SHELL_FILES, "$SCRIPTS/common-build.sh", "xla/.circleci/common.sh
 
 
 def onnx(job: Job, checkout: Checkout) -> list[Draft]:
-    """The ONNX exporter's own script."""
+    """The ONNX exporter's test script."""
     script = "$ROOT/$SCRIPTS/../../scripts/onnx/test.sh"
     return [replaces("onnx", install_torchvision(job), command(script), name="test_onnx")]
 
 
 def vllm(job: Job, checkout: Checkout) -> list[Draft]:
-    """VLLM's test plans, by the runner that PyTorch keeps for other projects."""
+    """VLLM's test plans, run with PyTorch's CLI for external projects."""
     shard = ("--shard-id", str(job.shard.number), "--num-shards", str(job.shard.total))
     runner = ("python", "-m", "cli.run", "test", "external", "vllm", "--test-plan", job.config)
     lumen = install("python", "-m", "pip", "install", "-e", ".", cwd="$ROOT/.ci/lumen_cli")
@@ -52,14 +53,14 @@ def vllm(job: Job, checkout: Checkout) -> list[Draft]:
 
 
 def torchtitan(job: Job, checkout: Checkout) -> list[Draft]:
-    """Torchtitan's feature or model tests on eight GPUs, at the pinned commit."""
+    """Torchtitan's feature or model tests at the pinned commit, on eight GPUs."""
     here = "$ROOT/torchtitan"
     missing = q.TORCHTITAN_IS_NOT_CLONED
-    kind = next((f"{word[:-1]}_tests" for word in ("features", "models") if job.has(word)), None)
+    kind = next((f"{name[:-1]}_tests" for name in ("features", "models") if job.has(name)), None)
     if kind is None:
         raise UnknownConfigError(
-            f"{TEST_CONFIG.name} is {job.config!r}: a torchtitan configuration has features or "
-            "models in its name."
+            f"{TEST_CONFIG.name} is {job.config!r}, but the name of a torchtitan configuration "
+            "must contain features or models."
         )
     upload = f"{job[RUNNER_TEMP]}/artifacts-to-be-uploaded"
     packages = ("get_pkg_versions", "torch", "torchao", "torchcomms")
@@ -67,14 +68,14 @@ def torchtitan(job: Job, checkout: Checkout) -> list[Draft]:
     return [
         replaces(
             "test_torchtitan",
-            install_commit_pinned("ao", "ao", "torchao"),
+            install_pinned_commit("ao", "ao", "torchao"),
             shell_function("install_torchcomms"),
             git("clone", "--quiet", "https://github.com/pytorch/torchtitan.git", when=missing),
             git("checkout", "${pin:torchtitan}", cwd=here, when=missing),
             shell_function(*packages, stdout=before),
             pip_install("helion"),
             pip_install("-e", ".", cwd=here),
-            # Neither may have replaced the packages that CI built.
+            # Neither install may have replaced the packages that CI built.
             shell_function(*packages, cwd=here, stdout=after),
             probe("diff", before, after),
             export(NGPU="8", **({"OUTPUT_DIR": upload} if job[RUNNER_TEMP] else {})),
@@ -84,7 +85,7 @@ def torchtitan(job: Job, checkout: Checkout) -> list[Draft]:
 
 
 def executorch(job: Job, checkout: Checkout) -> list[Draft]:
-    """ExecuTorch's unit tests, and one model through its own script."""
+    """ExecuTorch's unit tests, and one model run with its own script."""
     here = "/executorch"
     llvm = {"LLVM_PROFDATA": "llvm-profdata-12", "LLVM_COV": "llvm-cov-12"}
     model = ("mv3", "cmake", "xnnpack-quantization-delegation", "")
@@ -93,7 +94,7 @@ def executorch(job: Job, checkout: Checkout) -> list[Draft]:
         replaces(
             "test_executorch",
             install_torchvision(job),
-            install_commit_pinned("audio", "audio", "audio"),
+            install_pinned_commit("audio", "audio", "audio"),
             command(*setup, cwd=here),
             command("pytest", "-v", "-n", "auto", cwd=here),
             command("bash", "test/run_oss_cpp_tests.sh", cwd=here, env=llvm),
@@ -104,7 +105,7 @@ def executorch(job: Job, checkout: Checkout) -> list[Draft]:
 
 
 def xla(job: Job, checkout: Checkout) -> list[Draft]:
-    """PyTorch/XLA, built against this PyTorch at the pinned commit, by its own functions."""
+    """PyTorch/XLA at the pinned commit, built against this PyTorch with its own functions."""
     missing = q.XLA_IS_NOT_CLONED
     here = "$ROOT/xla"
     copy = (
@@ -136,14 +137,14 @@ def xla(job: Job, checkout: Checkout) -> list[Draft]:
 
 
 def backwards_compatibility(job: Job, checkout: Checkout) -> list[Draft]:
-    """Old and new builds read each other's models, and the public API test sees what it must.
+    """Old and new builds load each other's models; the public API test detects broken APIs.
 
-    The checkout is reset to the base commit and back, so the first step refuses a dirty tree.
+    The checkout is reset to the base commit and back, so the first step rejects a dirty tree.
     """
     return [
         replaces(
             "test_forward_backward_compatibility",
-            _refuse_dirty_tree(),
+            _reject_dirty_tree(),
             _public_api_checks(),
             _old_and_new_models(job),
             assert_clean(job, checkout),
@@ -151,7 +152,7 @@ def backwards_compatibility(job: Job, checkout: Checkout) -> list[Draft]:
     ]
 
 
-def _refuse_dirty_tree() -> Step:
+def _reject_dirty_tree() -> Step:
     argv = ("git", "status", "--porcelain", "--untracked-files=no")
     return probe(*argv, expect=Expect.NO_OUTPUT)
 
@@ -164,7 +165,7 @@ _BAD_FUNCTION = (
 
 
 def _public_api_checks() -> list[Step]:
-    """Three ways to break the public API, each of which the test must find and name."""
+    """Break the public API in three ways, each of which the test must detect and name."""
 
     def must_fail(test: str, name: str) -> Step:
         argv = ("python", "test/test_public_bindings.py", "-k", test)
@@ -210,7 +211,7 @@ def _old_and_new_models(job: Job) -> list[Item]:
         install("pip3", "install", "-r", "requirements.txt"),
         source("$SCRIPTS/common-build.sh", exports=True),
         install(*wheel),
-        install("python", "-mpip", "install", "base_dist/*.whl", expands=True),
+        install("python", "-mpip", "install", f"base_dist/{ANY}.whl"),
         install("pip", "show", "torch", cwd=here),
         command("python", "dump_all_function_schemas.py", "--filename", _SCHEMAS, cwd=here),
         *reset(q.HEAD_COMMIT.answer, here),
@@ -232,10 +233,10 @@ _SCHEMAS = "nightly_schemas.txt"
 
 
 def stable_abi(job: Job, checkout: Checkout) -> list[Draft]:
-    """An extension built with one PyTorch for a target version, run on another.
+    """An extension built with one PyTorch version for a target version, run on another.
 
-    It must work where the target is no newer than the build and the runtime; it must fail to
-    import, or to build, where it is.
+    It must work if its target is no newer than both versions. If the target is newer, the build
+    or the import must fail.
     """
     function = "test_libtorch_agnostic_targetting"
     runtime, build = "venv_matrix_runtime_2_9_0", "venv_matrix_build_2_9_0"
@@ -246,46 +247,51 @@ def stable_abi(job: Job, checkout: Checkout) -> list[Draft]:
         "assert torch.equal(libtorch_agn_frozen.ops.identity(t), t)\n"
         "assert torch.equal(libtorch_agn_frozen.ops.my_abs(t), t.abs())\n"
     )
-    anywhere = "/tmp"  # noqa: S108 - not the checkout, whose own ./torch would be imported
+    outside = "/tmp"  # noqa: S108 - in the checkout, its own ./torch would be imported
     too_new = command(
         *("python", "-c", "\nimport libtorch_agn_2_14\n"),
-        cwd=anywhere,
+        cwd=outside,
         policy=Policy(expect=Expect.FAILURE, required_output="undefined symbol"),
     )
     return [
         replaces(
             function,
             command("python", "-c", f"import torch, setuptools; {ambient}"),
-            *(_NO_WHEELS, *_extension("2_9"), *_enter_release(job, runtime), _wheel("2_9")),
+            *(_REMOVE_WHEELS, *_extension("2_9"), *_activate_release(job, runtime), _wheel("2_9")),
             command("python", "test/cpp_extensions/test_libtorch_agnostic.py", "-v"),
-            *(_leave_release(runtime), _NO_WHEELS_LEFT),
+            *(_remove_release(runtime), _CLEAN_UP_WHEELS),
             name="test_target_2_9_on_2_9",
         ),
         replaces(
             function,
-            *(_NO_WHEELS, *_enter_release(job, build), *_extension("frozen", target="2.9")),
-            *(_leave_release(build), _wheel("frozen")),
-            command("python", "-c", frozen, cwd=anywhere),
+            *(_REMOVE_WHEELS, *_activate_release(job, build), *_extension("frozen", target="2.9")),
+            *(_remove_release(build), _wheel("frozen")),
+            command("python", "-c", frozen, cwd=outside),
             install(
                 *("pip", "uninstall", "-y", "libtorch_agn_frozen"),
                 policy=Policy(expect=Expect.ANYTHING, always=True),
             ),
-            _NO_WHEELS_LEFT,
+            _CLEAN_UP_WHEELS,
             name="test_target_2_9_on_branch",
         ),
         replaces(
             function,
-            *(_NO_WHEELS, *_extension("2_14"), *_enter_release(job, runtime), _wheel("2_14")),
-            command("python", "-c", is_old, cwd=anywhere),
+            *(
+                _REMOVE_WHEELS,
+                *_extension("2_14"),
+                *_activate_release(job, runtime),
+                _wheel("2_14"),
+            ),
+            command("python", "-c", is_old, cwd=outside),
             too_new,
-            file_step("rm", "-f", "/tmp/case3_stderr.log"),  # noqa: S108 - the script's own
-            *(_leave_release(runtime), _NO_WHEELS_LEFT),
+            file_step("rm", "-f", "/tmp/case3_stderr.log"),  # noqa: S108 - as in test.sh
+            *(_remove_release(runtime), _CLEAN_UP_WHEELS),
             name="test_target_2_14_on_2_9_fails",
         ),
         replaces(
             function,
-            *(_NO_WHEELS, *_enter_release(job, build), *_extension("frozen", fails=True)),
-            *(_leave_release(build), _NO_WHEELS_LEFT),
+            *(_REMOVE_WHEELS, *_activate_release(job, build), *_extension("frozen", fails=True)),
+            *(_remove_release(build), _CLEAN_UP_WHEELS),
             assert_clean(job, checkout),
             name="test_target_2_14_built_by_2_9_fails",
         ),
@@ -294,12 +300,12 @@ def stable_abi(job: Job, checkout: Checkout) -> list[Draft]:
 
 _EXTENSIONS = "$ROOT/test/cpp_extensions"
 _WHEELS = f"{_EXTENSIONS}/.wheels"
-_NO_WHEELS = file_step("rm", "-rf", _WHEELS)
-_NO_WHEELS_LEFT = file_step("rm", "-rf", _WHEELS, always=True)
+_REMOVE_WHEELS = file_step("rm", "-rf", _WHEELS)
+_CLEAN_UP_WHEELS = file_step("rm", "-rf", _WHEELS, always=True)
 
 
 def _extension(key: str, *, target: str = "", fails: bool = False) -> list[Step]:
-    """Build one variant of the extension into the wheel folder; one for 2.14 must fail to."""
+    """Build one variant of the extension into the wheel folder, or check that the build fails."""
     here = f"{_EXTENSIONS}/libtorch_agn_{key}_extension"
     target = "2.14" if fails else target
     build = install(
@@ -309,19 +315,19 @@ def _extension(key: str, *, target: str = "", fails: bool = False) -> list[Step]
         policy=Policy(expect=Expect.FAILURE if fails else Expect.SUCCESS),
     )
     clean = file_step("rm", "-rf", "build", "dist", cwd=here)
-    kept = [
+    keep = [
         file_step("mkdir", "-p", _WHEELS),
-        file_step("cp", "dist/*.whl", f"{_WHEELS}/", cwd=here),
+        file_step("cp", f"dist/{ANY}.whl", f"{_WHEELS}/", cwd=here),
     ]
-    return [clean, build, *([] if fails else kept), clean]
+    return [clean, build, *([] if fails else keep), clean]
 
 
 def _wheel(key: str) -> Step:
-    return install("pip", "install", f"{_WHEELS}/libtorch_agn_{key}*.whl", expands=True)
+    return install("pip", "install", f"{_WHEELS}/libtorch_agn_{key}{ANY}.whl")
 
 
-def _enter_release(job: Job, folder: str) -> list[Item]:
-    """Make and enter a virtual environment with the released torch 2.9.0 for the build's device."""
+def _activate_release(job: Job, folder: str) -> list[Item]:
+    """Create and activate a virtual environment with torch 2.9.0 for the build's device."""
     found = job.build.versions.get(CUDA.name)
     channel = f"cu{found.major}{found.minor}" if CUDA.is_in(job.build) and found else "cpu"
     index = f"https://download.pytorch.org/whl/{channel}/"
@@ -334,6 +340,6 @@ def _enter_release(job: Job, folder: str) -> list[Item]:
     ]
 
 
-def _leave_release(folder: str) -> list[Item]:
-    leave = export(PATH="$HOME/.local/bin:$PATH")
-    return [leave, file_step("rm", "-rf", folder, always=True)]
+def _remove_release(folder: str) -> list[Item]:
+    deactivate = export(PATH="$HOME/.local/bin:$PATH")
+    return [deactivate, file_step("rm", "-rf", folder, always=True)]

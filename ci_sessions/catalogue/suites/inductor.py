@@ -1,4 +1,4 @@
-"""The compiler's unit tests: inductor alone, distributed, with the C++ wrapper, by back end."""
+"""The compiler's unit tests: inductor alone, distributed, with the C++ wrapper, by backend."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ci_sessions.catalogue.commands import (
     install_torchvision,
     make_folder,
     run_test,
-    shard_words,
+    shard_args,
     shell_function,
-    upload,
+    upload_args,
 )
 from ci_sessions.catalogue.devices import ROCM, XPU
 from ci_sessions.job.variables import LD_LIBRARY_PATH
@@ -65,7 +65,7 @@ NOT_IN_CORE = (
     "test_flex_attention",
     "test_max_autotune",
     "test_aot_inductor_arrayref",
-    "test_aot_inductor_arrayref",  # twice in the script too
+    "test_aot_inductor_arrayref",  # listed twice in test.sh too
     "test_compiled_autograd",
     "test_compile_subprocess",
     "test_cpu_cpp_wrapper",
@@ -99,12 +99,12 @@ TORCHBENCH_PATH = {"PYTHONPATH": "/torchbench"}
 
 
 def _unit_tests() -> Draft:
-    """Inductor's central test file, which both configurations of the first release share."""
+    """Inductor's main test file, which inductor_distributed and inductor_cpp_wrapper both add."""
     return added("test_inductor", run_test("--include", "inductor/test_torchinductor", "--verbose"))
 
 
 def _traced(*steps: Item | list[Step] | list[Item]) -> list[Item]:
-    """Wrap steps in the compiler trace that the checkout's torch_trace.sh sets up."""
+    """Wrap steps in the compiler trace set up by the checkout's torch_trace.sh."""
     flat: list[Item] = []
     for step in steps:
         flat.extend(step if isinstance(step, list) else [step])
@@ -112,11 +112,11 @@ def _traced(*steps: Item | list[Step] | list[Item]) -> list[Item]:
 
 
 def _shard(job: Job) -> tuple[str, ...]:
-    return (*shard_words(job), "--verbose")
+    return (*shard_args(job), "--verbose")
 
 
 def inductor_distributed(job: Job, checkout: Checkout) -> list[Draft]:
-    """Compiled programs on several devices."""
+    """Tests of compiled programs on several devices."""
     selected = [
         run_test("-i", file, *(("-k", only) if only else ()), "--verbose")
         for file, only in DISTRIBUTED_TESTS
@@ -133,7 +133,7 @@ def inductor_distributed(job: Job, checkout: Checkout) -> list[Draft]:
 
 
 def inductor_cpp_wrapper(job: Job, checkout: Checkout) -> list[Draft]:
-    """Unit tests with the C++ wrapper on, and on the first shard the ahead-of-time C++ tests."""
+    """Unit tests with the C++ wrapper; on the first shard, also the C++ tests of AOTInductor."""
     first = job.is_first_shard
     functions = ["test_inductor_cpp_wrapper_shard", *(["test_inductor_aoti_cpp"] if first else [])]
     return [
@@ -183,22 +183,28 @@ def _wrapper_tests(job: Job) -> list[Step]:
 
 def _aoti_cpp(job: Job) -> list[Step]:
     hipify = [install("python3", "tools/amd_build/build_amd.py")] if ROCM.is_in(job.build) else []
-    where = {"CPP_TESTS_DIR": BUILD_BIN, LD_LIBRARY_PATH.name: TORCH_LIB}
-    words = ("--cpp", "--verbose", "-i", *AOTI_CPP_TESTS, "-dist=loadfile")
-    return [*hipify, run_test(*words, env=where)]
+    paths = {"CPP_TESTS_DIR": BUILD_BIN, LD_LIBRARY_PATH.name: TORCH_LIB}
+    args = ("--cpp", "--verbose", "-i", *AOTI_CPP_TESTS, "-dist=loadfile")
+    return [*hipify, run_test(*args, env=paths)]
 
 
 def inductor_core(job: Job, checkout: Checkout) -> list[Draft]:
-    """Inductor's core tests, less the files that have jobs of their own."""
-    without = tuple(f"inductor/{name}" for name in NOT_IN_CORE)
-    words = ("--include-inductor-core-tests", "--exclude", *without, "--verbose", *upload(checkout))
-    return [replaces("test_inductor_core", _traced(run_test(*words), assert_clean(job, checkout)))]
+    """Inductor's core tests, without the files that have their own jobs."""
+    excluded = tuple(f"inductor/{name}" for name in NOT_IN_CORE)
+    args = (
+        "--include-inductor-core-tests",
+        "--exclude",
+        *excluded,
+        "--verbose",
+        *upload_args(checkout),
+    )
+    return [replaces("test_inductor_core", _traced(run_test(*args), assert_clean(job, checkout)))]
 
 
 def inductor_shard(job: Job, checkout: Checkout) -> list[Draft]:
-    """Operators and modules compiled by inductor, then its unit tests."""
+    """Operators and modules compiled with inductor, then inductor's unit tests."""
     operators = ("test_modules", "test_ops", "test_ops_gradients", "test_torch")
-    # The unit tests go without --inductor: nested compiler state breaks them.
+    # The unit tests run without --inductor: nested compiler state breaks them.
     steps = [
         command("python", "tools/dynamo/verify_dynamo.py"),
         run_test("--inductor", "--include", *operators, *_shard(job)),
@@ -211,29 +217,29 @@ def inductor_shard(job: Job, checkout: Checkout) -> list[Draft]:
 
 
 def halide(job: Job, checkout: Checkout) -> list[Draft]:
-    """The Halide back end."""
-    return _back_end(job, checkout, "test_inductor_halide", "inductor/test_halide.py")
+    """The Halide backend."""
+    return _backend(job, checkout, "test_inductor_halide", "inductor/test_halide.py")
 
 
 def pallas(job: Job, checkout: Checkout) -> list[Draft]:
-    """The Pallas back end."""
-    return _back_end(job, checkout, "test_inductor_pallas", "inductor/test_pallas.py")
+    """The Pallas backend."""
+    return _backend(job, checkout, "test_inductor_pallas", "inductor/test_pallas.py")
 
 
 def triton_cpu(job: Job, checkout: Checkout) -> list[Draft]:
     """Triton on the CPU."""
     files = ("test_triton_cpu_backend.py", "test_torchinductor_strided_blocks.py")
     paths = [f"inductor/{name}" for name in files]
-    return _back_end(job, checkout, "test_inductor_triton_cpu", *paths)
+    return _backend(job, checkout, "test_inductor_triton_cpu", *paths)
 
 
-def _back_end(job: Job, checkout: Checkout, function: str, *files: str) -> list[Draft]:
+def _backend(job: Job, checkout: Checkout, function: str, *files: str) -> list[Draft]:
     tests = run_test("--include", *files, "--verbose")
     return [replaces(function, tests, assert_clean(job, checkout))]
 
 
 def aoti_windows(job: Job, checkout: Checkout) -> list[Draft]:
-    """Ahead-of-time compilation for Windows, cross-compiled here."""
+    """Ahead-of-time cross-compilation for Windows."""
     wheel = "$ROOT/win-torch-wheel-extracted"
     folders = ("--package-dir", REPORTS, "--win-torch-lib-dir", f"{wheel}/torch/lib")
     test = "test/inductor/test_aoti_cross_compile_windows.py"

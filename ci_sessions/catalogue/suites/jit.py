@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def jit_legacy(job: Job, checkout: Checkout) -> list[Draft]:
-    """The JIT tests as they are, then those of the legacy executor."""
+    """The JIT tests with the default executor, then those of the legacy executor."""
     legacy = ("test_jit_legacy", "test_jit_fuser_legacy")
     return [
         added("test_jit", run_test("--include", "test_jit", "--verbose")),

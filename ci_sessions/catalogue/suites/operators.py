@@ -1,4 +1,4 @@
-"""Operator benchmarks: the CPU's eager operators, single operators, attention."""
+"""Operator benchmarks: eager operators on the CPU, single operators, attention."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _HERE = "$ROOT/benchmarks/operator_benchmark"
 _PINNED = ("taskset", "-c", q.CPU_RANGE.answer)
 
 
-def _prepared(job: Job, checkout: Checkout) -> list[Item]:
+def _prepare(job: Job, checkout: Checkout) -> list[Item]:
     pip = ("python", "-m", "pip", "install", ".", "-v", "--no-build-isolation")
-    # MIOpen's exhaustive search can take hours a shape on a cold cache.
+    # With a cold cache, MIOpen's exhaustive search can take hours per shape.
     fast = [export(MIOPEN_FIND_MODE="FAST")] if ROCM.is_in(job.build) else []
     return [
         make_folder(),
@@ -45,7 +45,7 @@ def _prepared(job: Job, checkout: Checkout) -> list[Item]:
 
 
 def operator_benchmark(job: Job, checkout: Checkout) -> list[Draft]:
-    """Eager operators on the CPU, compared with the expected times; test.sh has no GPU variant."""
+    """Eager operators on the CPU, compared with expected times; test.sh has no GPU variant."""
     if not job.has("cpu"):
         return []
     size = next((name for name in ("long", "all") if job.has(name)), "short")
@@ -57,7 +57,7 @@ def operator_benchmark(job: Job, checkout: Checkout) -> list[Draft]:
     return [
         replaces(
             "test_operator_benchmark",
-            _prepared(job, checkout),
+            _prepare(job, checkout),
             command(*_PINNED, *run, *files, cwd=_HERE),
             pip_install("pandas", cwd=_HERE),
             command(*check, cwd=_HERE),
@@ -66,7 +66,7 @@ def operator_benchmark(job: Job, checkout: Checkout) -> list[Draft]:
 
 
 def operator_microbenchmark(job: Job, checkout: Checkout) -> list[Draft]:
-    """Single operators, eager and compiled; a ``_baseline`` configuration times the nightly."""
+    """Single operators, eager and compiled; a ``_baseline`` configuration measures the nightly."""
     named = re.search(r"operator_microbenchmark_(.+)_(test|baseline)", job.config)
     is_baseline = job.config.endswith("_baseline")
     operators = (named[1],) if named else job[OP_BENCHMARK_TESTS] or OPERATORS
@@ -76,14 +76,14 @@ def operator_microbenchmark(job: Job, checkout: Checkout) -> list[Draft]:
         steps.append(export(OP_BENCHMARK_TESTS=named[1]))
     if is_baseline:
         steps.append(_nightly(job))
-    steps += _prepared(job, checkout)
+    steps += _prepare(job, checkout)
     title = ("--benchmark-name", "PyTorch operator microbenchmark")
     for operator in operators:
         run = ("python", "-m", f"pt.{operator}_test", "--tag-filter", "long")
-        for mode, last in (("_compile", ("--use-compile",)), ("", ())):
+        for mode, options in (("_compile", ("--use-compile",)), ("", ())):
             out = f"{REPORTS}/operator_microbenchmark_{operator}{mode}{suffix}.json"
-            words = (*run, "--output-json-for-dashboard", out, *title, *last)
-            steps.append(command(*_PINNED, *words, cwd=_HERE))
+            argv = (*run, "--output-json-for-dashboard", out, *title, *options)
+            steps.append(command(*_PINNED, *argv, cwd=_HERE))
     return [replaces("test_operator_microbenchmark", steps)]
 
 
@@ -91,15 +91,15 @@ def _nightly(job: Job) -> Item:
     channel = next((name for text, name in CHANNELS if job.build.has(text)), None)
     if channel is None and not job[BASELINE_INDEX_URL]:
         raise InputError(
-            f"{BUILD_ENVIRONMENT.name} is {job.build.label!r}, for which no nightly channel is "
-            f"known: set {BASELINE_INDEX_URL.name}."
+            f"{BUILD_ENVIRONMENT.name} is {job.build.label!r}, which has no known nightly channel: "
+            f"set {BASELINE_INDEX_URL.name}."
         )
     index = job[BASELINE_INDEX_URL] or f"{NIGHTLY}/{channel}"
     return install("pip", "install", "--pre", "--force-reinstall", "--index-url", index, "torch")
 
 
 def attention(job: Job, checkout: Checkout) -> list[Draft]:
-    """Attention's score modifications."""
+    """Attention with score modifications."""
     gym = "git+https://github.com/meta-pytorch/attention-gym.git@main"
     config = ("--config", "configs/config_basic.yaml")
     out = ("--output-json-for-dashboard", f"{REPORTS}/attention_microbenchmark.json")

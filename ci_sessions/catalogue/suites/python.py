@@ -1,7 +1,7 @@
-"""The default suite: PyTorch's Python tests, ATen's, and what single shards add to them.
+"""The default suite: PyTorch's Python tests, ATen's tests, and tests that only some shards run.
 
-test.sh spreads the suite over shards: the first two carry what must run once, all carry their part
-of the Python tests.
+In test.sh, every shard runs its part of the Python tests, and the first two also run everything
+that must run only once.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from ci_sessions.catalogue.commands import (
     BUILD_BIN,
     TORCH,
     assert_clean,
-    exclude_words,
-    include_words,
+    exclude_args,
+    include_args,
     install_torchvision,
     link,
     make_folder,
     pip_install,
     run_test,
-    shard_words,
-    upload,
+    shard_args,
+    upload_args,
 )
 from ci_sessions.catalogue.devices import ROCM, run_test_options
 from ci_sessions.checkout.features import Feature
@@ -48,17 +48,17 @@ NUMPY_2_TESTS = (
 )
 
 
-def alone(job: Job, checkout: Checkout) -> list[Draft]:
-    """The Python tests with nothing installed first, whole or one shard."""
+def without_installs(job: Job, checkout: Checkout) -> list[Draft]:
+    """The Python tests without installs: one shard, or all of them if unsharded."""
     if job.shard.is_split:
         return [replaces("test_python_shard", _shard_steps(job, checkout), name="test_python")]
     return [replaces("test_python", _whole_steps(job, checkout))]
 
 
-def whole(job: Job, checkout: Checkout) -> list[Draft]:
-    """All Python tests in one job, with what they import."""
-    needs = [*install_torchvision(job), pip_install("MonkeyType")]
-    return [replaces("test_python", needs, _whole_steps(job, checkout))]
+def unsharded(job: Job, checkout: Checkout) -> list[Draft]:
+    """All Python tests in one job, with the packages that they import."""
+    installs = [*install_torchvision(job), pip_install("MonkeyType")]
+    return [replaces("test_python", installs, _whole_steps(job, checkout))]
 
 
 def shard(job: Job, checkout: Checkout) -> list[Draft]:
@@ -67,37 +67,37 @@ def shard(job: Job, checkout: Checkout) -> list[Draft]:
     return [replaces("test_python_shard", install_torchvision(job), steps)]
 
 
-def nothing(job: Job, checkout: Checkout) -> list[Draft]:
-    """What test.sh does for libtorch builds: it says "no-op at the moment" and goes green."""
+def no_tests(job: Job, checkout: Checkout) -> list[Draft]:
+    """No tests for libtorch builds, as in test.sh, which calls it "no-op at the moment"."""
     return []
 
 
-def _not_here(checkout: Checkout) -> tuple[str, ...]:
-    """What has jobs of its own."""
-    quantization = ("--exclude-quantization-tests",)
-    known = quantization if checkout.has(Feature.QUANTIZATION_OPTION) else ()
-    return ("--exclude-jit-executor", "--exclude-distributed-tests", *known)
+def _own_job_exclusions(checkout: Checkout) -> tuple[str, ...]:
+    """Return options that exclude tests which have their own jobs."""
+    has_option = checkout.has(Feature.QUANTIZATION_OPTION)
+    quantization = ("--exclude-quantization-tests",) if has_option else ()
+    return ("--exclude-jit-executor", "--exclude-distributed-tests", *quantization)
 
 
 def _whole_steps(job: Job, checkout: Checkout) -> list[Step]:
-    words = (*_not_here(checkout), *exclude_words(job), *include_words(job), "--verbose")
-    return [run_test(*words, *run_test_options(job)), *assert_clean(job, checkout)]
+    args = (*_own_job_exclusions(checkout), *exclude_args(job), *include_args(job), "--verbose")
+    return [run_test(*args, *run_test_options(job)), *assert_clean(job, checkout)]
 
 
 def _shard_steps(job: Job, checkout: Checkout) -> list[Step]:
-    part = (*shard_words(job), "--verbose")
-    words = (
-        *_not_here(checkout),
-        *exclude_words(job),
-        *include_words(job),
+    part = (*shard_args(job), "--verbose")
+    args = (
+        *_own_job_exclusions(checkout),
+        *exclude_args(job),
+        *include_args(job),
         *part,
         *run_test_options(job),
     )
-    return [run_test(*words, *upload(checkout)), *assert_clean(job, checkout)]
+    return [run_test(*args, *upload_args(checkout)), *assert_clean(job, checkout)]
 
 
 def numpy_2(job: Job, checkout: Checkout) -> list[Draft]:
-    """The tests that touch numpy, with numpy 2 and the pandas version that was found."""
+    """The tests that use numpy, with numpy 2 and the installed pandas version."""
     pins = ("numpy==2.0.2", "scipy==1.13.1", "numba==0.60.0")
     pip = ("python", "-m", "pip", "install", "--pre")
     return [
@@ -111,19 +111,19 @@ def numpy_2(job: Job, checkout: Checkout) -> list[Draft]:
 
 
 def quantization(job: Job, checkout: Checkout) -> list[Draft]:
-    """The quantization tests, run as a program."""
+    """The quantization tests, run without run_test.py."""
     return [replaces("test_quantization", command("python", "test/test_quantization.py"))]
 
 
 def openreg(job: Job, checkout: Checkout) -> list[Draft]:
-    """The reference back end for devices outside the tree."""
+    """OpenReg, the reference backend for out-of-tree devices."""
     module = git("submodule", "update", "--init", "--depth", "1", "third_party/googletest")
     test = run_test("--openreg", "--verbose")
     return [replaces("test_openreg", module, test, assert_clean(job, checkout))]
 
 
 def tsan(job: Job, checkout: Checkout) -> list[Draft]:
-    """Data races, under an interpreter built with the sanitizer; its reports become one file."""
+    """Data races, with a Python built with ThreadSanitizer. Reports are merged into one file."""
     report = "test/test-reports/tsan_toprint.log"
     line = f"cat {report}.* > {report} && rm -f {report}.*"
     merge = bash(line, when=q.TSAN_REPORTS_EXIST, always=True)
@@ -132,10 +132,10 @@ def tsan(job: Job, checkout: Checkout) -> list[Draft]:
 
 
 def aten(job: Job, checkout: Checkout) -> list[Draft]:
-    """ATen's C++ tests, with torch's libraries linked in beside them.
+    """ATen's C++ tests, with torch's libraries linked into their folder.
 
-    A wheel test hides the build folder, to show that nothing depends on it, and puts it back
-    whatever happens.
+    A wheel test renames the build folder to prove that nothing depends on it, and always restores
+    it afterwards.
     """
     folder = f"{TORCH}/test" if job[IN_WHEEL_TEST] else BUILD_BIN
     libraries = ("libc10*", "libcaffe2*", "libmkldnn*", "libnccl*", "libtorch*")
@@ -154,7 +154,7 @@ def aten(job: Job, checkout: Checkout) -> list[Draft]:
 
 
 def vec256(job: Job, checkout: Checkout) -> list[Draft]:
-    """The vector instruction tests that were built, each on its own."""
+    """The vector instruction tests that were built, one step each."""
     if ROCM.is_in(job.build):
         return []
     report = "--gtest_output=xml:test/test-reports/vec256/${each}.xml"
@@ -165,14 +165,14 @@ def vec256(job: Job, checkout: Checkout) -> list[Draft]:
 
 
 def lazy_tensor(job: Job, checkout: Checkout) -> list[Draft]:
-    """Lazy tensors without meta references."""
+    """Lazy tensors with meta references disabled."""
     off = {"TORCH_DISABLE_FUNCTIONALIZATION_META_REFERENCE": "1"}
     test = run_test("--include", "lazy/test_ts_opinfo.py", "--verbose", env=off)
     return [replaces("test_lazy_tensor_meta_reference_disabled", test)]
 
 
 def without_numpy(job: Job, checkout: Checkout) -> list[Draft]:
-    """Torch where numpy cannot be imported."""
+    """Torch without numpy."""
     refuses = (
         "from unittest import TestCase;import torch;x=torch.randn(3,3);"
         "TestCase().assertRaises(RuntimeError, lambda: x.numpy())"
@@ -194,5 +194,5 @@ def torch_function_benchmark(job: Job, checkout: Checkout) -> list[Draft]:
     programs: list[tuple[str, ...]] = [("bench.py", "-n", "1", "-m", "2")]
     programs += [("pyspybench.py", name, "-n", "1") for name in classes]
     cwd = "$ROOT/benchmarks/overrides_benchmark"
-    steps = [command("python", *words, cwd=cwd) for words in programs]
+    steps = [command("python", *args, cwd=cwd) for args in programs]
     return [replaces("test_torch_function_benchmark", steps, assert_clean(job, checkout))]

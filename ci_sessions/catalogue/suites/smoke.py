@@ -1,4 +1,4 @@
-"""Short checks of new hardware: H100, B200, Intel's client GPUs, and what only they can run."""
+"""Smoke tests on new hardware: H100, B200, Intel's client GPUs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ci_sessions.catalogue.commands import (
     pip_install,
     run_test,
     shell_function,
-    upload,
+    upload_args,
 )
 from ci_sessions.catalogue.devices import run_test_options
 from ci_sessions.plan.builders import export, git, replaces
@@ -52,13 +52,13 @@ FABRIC_TESTS = (
 )
 
 
-def _include(job: Job, checkout: Checkout, *words: str) -> Step:
-    """Run the named tests and upload what they leave while they run."""
-    return run_test("--include", *words, *run_test_options(job), *upload(checkout))
+def _include(job: Job, checkout: Checkout, *tests: str) -> Step:
+    """Run the named tests, uploading artifacts as they run."""
+    return run_test("--include", *tests, *run_test_options(job), *upload_args(checkout))
 
 
 def smoke(job: Job, checkout: Checkout) -> list[Draft]:
-    """Matrix products, flex attention and linear algebra on an H100."""
+    """Matrix multiplication, flex attention and linear algebra on an H100."""
     flex = ("inductor/test_flex_attention", "-k", "test_tma_with_customer_kernel_options")
     return [
         replaces(
@@ -75,7 +75,7 @@ def smoke(job: Job, checkout: Checkout) -> list[Draft]:
 
 
 def smoke_b200(job: Job, checkout: Checkout) -> list[Draft]:
-    """The same for a B200, with FlashAttention's CuTe kernels."""
+    """Similar tests on a B200, with FlashAttention's CuTe kernels."""
     cutlass = shell_function("install_cutlass_api", when=q.PYTHON_IS_3_12)
     return [
         replaces(
@@ -109,7 +109,7 @@ def h100_distributed(job: Job, checkout: Checkout) -> list[Draft]:
         replaces(
             "test_h100_distributed",
             shell_function("install_torchcomms"),
-            export(NCCL_NVLS_ENABLE="0"),  # these machines lack the channel that it needs
+            export(NCCL_NVLS_ENABLE="0"),  # these machines lack the channel that NVLS needs
             _include(job, checkout, composability),
             _include(job, checkout, shard, "-k", "TestFullyShardAllocFromPG"),
             assert_clean(job, checkout),
@@ -119,7 +119,7 @@ def h100_distributed(job: Job, checkout: Checkout) -> list[Draft]:
 
 def _fabric(job: Job, checkout: Checkout) -> list[Step]:
     return [
-        *(_include(job, checkout, *words) for words in FABRIC_TESTS),
+        *(_include(job, checkout, *tests) for tests in FABRIC_TESTS),
         *assert_clean(job, checkout),
     ]
 
@@ -136,17 +136,17 @@ def b200_symm_mem(job: Job, checkout: Checkout) -> list[Draft]:
 
 
 def h100_fabric(job: Job, checkout: Checkout) -> list[Draft]:
-    """Memory handles passed between processes."""
+    """Memory handles shared between processes."""
     ipc = _include(job, checkout, "distributed/test_p2p_ipc.py")
     return [replaces("test_h100_fabric", ipc, assert_clean(job, checkout))]
 
 
 def h100_cutlass(job: Job, checkout: Checkout) -> list[Draft]:
-    """Inductor's CUTLASS backend, from the submodule."""
-    where = {"TORCHINDUCTOR_CUTLASS_DIR": q.CUTLASS_DIR.answer}
+    """Inductor's CUTLASS backend, using the submodule."""
+    variables = {"TORCHINDUCTOR_CUTLASS_DIR": q.CUTLASS_DIR.answer}
     tests = ("inductor/test_cutlass_backend", "inductor/test_cutlass_evt")
     steps = [
-        run_test("--include", test, *run_test_options(job), *upload(checkout), env=where)
+        run_test("--include", test, *run_test_options(job), *upload_args(checkout), env=variables)
         for test in tests
     ]
     module = git("submodule", "update", "--init", "--depth", "1", "third_party/cutlass")

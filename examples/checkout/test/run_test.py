@@ -1,9 +1,8 @@
-"""A miniature of PyTorch's test/run_test.py: its options, its names, its reports, a few real tests.
+"""A miniature version of PyTorch's test/run_test.py: its options and reports, and a few real tests.
 
-Names such as ``test_jit`` or ``inductor/test_torchinductor`` run ``test/NAME.py`` where it exists,
-else the file that stands for the whole folder (``inductor/test_family.py``). ``-k`` is accepted and
-selects nothing. Each file is run by
-unittest; its results are written as JUnit XML below test/test-reports.
+A name such as ``test_jit`` or ``inductor/test_torchinductor`` runs ``test/NAME.py`` if that exists,
+or else a file that represents the folder (``inductor/test_family.py``). ``-k`` is accepted but
+ignored. Files are run with unittest; results are written as JUnit XML to test/test-reports.
 """
 
 import argparse
@@ -19,7 +18,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 CPP = "cpp/"
 PYTHON_TESTS = ["test_torch", "test_ops"]
-LEFT_OUT = {"test_matmul_cuda", "test_scaled_matmul_cuda", "test_foreach", "test_linalg"}  # by test_ops
+IN_TEST_OPS = {"test_matmul_cuda", "test_scaled_matmul_cuda", "test_foreach", "test_linalg"}
 SETS = {
     "distributed_tests": ["distributed/test_c10d_gloo", "distributed/test_family"],
     "include_inductor_core_tests": ["inductor/test_family"],
@@ -54,7 +53,7 @@ def selected(options):
     names = [name.removesuffix(".py") for name in names]
     names = [name for name in dict.fromkeys(names) if name not in options.exclude]
     number, total = options.shard
-    return [name for place, name in enumerate(names) if place % total == number - 1]
+    return [name for index, name in enumerate(names) if index % total == number - 1]
 
 
 def load(name):
@@ -62,7 +61,7 @@ def load(name):
         return doctest.DocFileSuite(str(HERE.parent / "docs" / "tensors.md"), module_relative=False)
     path = HERE / f"{name}.py"
     if not path.is_file():
-        path = HERE / ("test_ops.py" if name in LEFT_OUT else f"{name.partition('/')[0]}/test_family.py")
+        path = HERE / ("test_ops.py" if name in IN_TEST_OPS else f"{name.partition('/')[0]}/test_family.py")
     if not path.is_file():
         sys.exit(f"run_test.py: error: argument --include: invalid choice: {name!r}")
     module = ".".join(path.relative_to(HERE).with_suffix("").parts)
@@ -70,18 +69,18 @@ def load(name):
 
 
 class Result(unittest.TextTestResult):
-    """Keeps what JUnit wants: name, time, fault."""
+    """Collects what JUnit XML needs: name, duration, failure."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.rows = []
 
     def startTest(self, test):
-        self.began = time.perf_counter()
+        self.started = time.perf_counter()
         super().startTest(test)
 
     def row(self, test, fault="", message=""):
-        self.rows.append((test, time.perf_counter() - self.began, fault, message))
+        self.rows.append((test, time.perf_counter() - self.started, fault, message))
 
     def addSuccess(self, test):
         super().addSuccess(test)

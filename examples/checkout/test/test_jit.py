@@ -1,4 +1,4 @@
-"""Compiling a program and running what came out."""
+"""Compiling a program and running the result."""
 
 import ast
 import unittest

@@ -1,4 +1,4 @@
-"""The old fuser: two passes over the data become one."""
+"""The legacy fuser: two passes over the data become one."""
 
 import unittest
 

@@ -1,4 +1,4 @@
-"""The old executor: interpret the tree instead of compiling it."""
+"""The legacy executor: interprets the syntax tree instead of compiling it."""
 
 import ast
 import operator

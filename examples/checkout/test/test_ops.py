@@ -1,4 +1,4 @@
-"""Operators against their definitions."""
+"""Operators, compared with their definitions."""
 
 import operator
 import unittest

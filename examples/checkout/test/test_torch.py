@@ -1,4 +1,4 @@
-"""Numbers in rows: what a tensor is without torch."""
+"""Arrays of numbers: tensors without torch."""
 
 import math
 import unittest

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from conftest import make_job, make_plan
 
-from ci_sessions.catalogue.explain import cover_shards, explain
+from ci_sessions.catalogue.explain import explain, shard_coverage
 from ci_sessions.catalogue.planner import plan_job
-from ci_sessions.catalogue.scheduled import as_github_matrix, of_workflow, scheduled
-from ci_sessions.catalogue.table import config_facts, config_fault, find_row
+from ci_sessions.catalogue.scheduled import scheduled_matrices, to_github_matrix, workflow_matrices
+from ci_sessions.catalogue.table import config_facts, config_problem, find_row
 from ci_sessions.checkout.checkout import RECORDED
 from ci_sessions.errors import InputError
 from ci_sessions.job.job_json import job_from_json
@@ -20,43 +20,43 @@ from ci_sessions.report.explanation import describe_explanation
 CUDA = "linux-jammy-cuda13.0-py3.10-gcc11"
 
 
-def test_an_explanation_names_the_row_and_its_rivals():
+def test_an_explanation_lists_earlier_and_later_rows():
     found = explain(make_job("inductor_distributed"), RECORDED)
     assert found.row.name == "inductor distributed"
     assert [row.name for row in found.later] == ["inductor"]
     assert "jit legacy" in [row.name for row in found.earlier]
 
 
-def test_an_explanation_says_what_another_build_or_shard_changes():
+def test_an_explanation_shows_changes_for_other_builds_and_shards():
     found = explain(make_job("distributed", CUDA, "2/3"), RECORDED)
     changes = {change.what: change for change in found.changes}
-    assert len(changes["shard 1 of 3"].more) == 9
-    assert changes["a CPU build"].fewer == (
+    assert len(changes["shard 1 of 3"].added) == 9
+    assert changes["a CPU build"].removed == (
         "python test/run_test.py --distributed-tests --multigpu-filter multigpu --shard N M --verbose",
     )
     assert "no PYTORCH_TESTING_DEVICE_ONLY_FOR" in changes["a CPU build"].flags
-    assert "shard 3 of 3" not in changes, "it runs the same, its own part"
+    assert "shard 3 of 3" not in changes, "it runs the same commands, on its own part"
 
 
-def test_an_explanation_in_words():
+def test_an_explanation_as_text():
     text = describe_explanation(explain(make_job("docs_test"), RECORDED))
     assert re.search(r"^row \d+ of \d+: config is docs_test \(docs\)$", text, re.MULTILINE)
     assert "\nlater rows that also match:\n  none\n" in text
-    assert "refused: NUM_TEST_SHARDS is 3, but docs_test cannot be divided" in text
+    assert "error: NUM_TEST_SHARDS is 3, but docs_test cannot be sharded" in text
     text = describe_explanation(explain(make_job("default", CUDA, "1/5"), RECORDED))
     assert "    - … and " in text
 
 
 def test_all_scheduled_configurations_are_known_and_planned():
-    for matrix in scheduled():
-        assert config_fault(matrix.config) is None
+    for matrix in scheduled_matrices():
+        assert config_problem(matrix.config) is None
         for job in matrix.jobs():
             plan = plan_job(job_from_json(job, config_facts), RECORDED)
             assert plan.has_tests or plan.notices, job
 
 
 def test_a_matrix_for_github():
-    found = as_github_matrix(of_workflow("test-h100"))
+    found = to_github_matrix(workflow_matrices("test-h100"))
     assert found == {
         "include": [
             {
@@ -65,17 +65,17 @@ def test_a_matrix_for_github():
             }
         ]
     }  # fmt: skip
-    assert len(json.dumps(as_github_matrix(scheduled()))) > 1000
+    assert len(json.dumps(to_github_matrix(scheduled_matrices()))) > 1000
     with pytest.raises(
-        InputError, match=r"'pul', and no such workflow schedules tests: did you mean pull.yml"
+        InputError, match=r"'pul', but no workflow of that name runs tests: did you mean pull.yml"
     ):
-        of_workflow("pul")
-    with pytest.raises(InputError, match=r"one of .*trunk.yml"):
-        of_workflow("zzzzzz")
+        workflow_matrices("pul")
+    with pytest.raises(InputError, match=r"choose from .*trunk.yml"):
+        workflow_matrices("zzzzzz")
 
 
 RUN_TWICE = {
-    # The script's functions for these look at no shard number; the plans equal them.
+    # The script's functions for these ignore the shard number, and so do the plans.
     "inductor_core": "--include-inductor-core-tests",
     "default": "aten/tools/run_tests.sh build/bin",
 }
@@ -84,8 +84,8 @@ RUN_TWICE = {
 def test_every_scheduled_matrix_is_covered_and_nothing_runs_twice():
     faults = {}
     divided = 0
-    for matrix in scheduled():
-        coverage = cover_shards(
+    for matrix in scheduled_matrices():
+        coverage = shard_coverage(
             plan_job(job_from_json(job, config_facts), RECORDED) for job in matrix.jobs()
         )
         divided += bool(coverage.divided) and len(matrix.shards) > 1
@@ -98,26 +98,26 @@ def test_every_scheduled_matrix_is_covered_and_nothing_runs_twice():
     assert divided > 90
 
 
-def test_extras_are_named_by_shard():
-    coverage = cover_shards(make_plan("distributed", CUDA, f"{n}/3") for n in (1, 2, 3))
+def test_extras_are_listed_by_shard():
+    coverage = shard_coverage(make_plan("distributed", CUDA, f"{n}/3") for n in (1, 2, 3))
     assert [line.split("--")[1].strip() for line in coverage.divided] == ["distributed-tests"]
     assert set(coverage.extras) == {1}
     assert len(coverage.extras[1]) == 9
     assert coverage.faults == ()
 
 
-def test_a_shard_that_lacks_its_part_is_a_fault():
+def test_a_shard_without_its_part_is_a_fault():
     plans = [make_plan("distributed", CUDA, f"{n}/3") for n in (1, 2, 3)]
     plans[1] = replace(
         plans[1], tests=(Test(name="x", kind=TestKind.REPLACES, steps=(), replaces=("x",)),)
     )
-    (fault,) = cover_shards(plans).faults
+    (fault,) = shard_coverage(plans).faults
     assert fault.startswith(
         "shard 2 does not run its part of: python test/run_test.py --distributed-tests"
     )
 
 
-def test_an_idle_dashboard_is_said():
+def test_a_dashboard_job_without_benchmarks_has_a_notice():
     plan = make_plan("inductor_timm_perf_xpu", "linux-noble-xpu-n-py3.10", "1/6")
     assert [notice.partition(":")[0] for notice in plan.notices] == ["dashboard-no-op"]
     assert not plan.has_tests

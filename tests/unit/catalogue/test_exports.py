@@ -54,7 +54,7 @@ def flags(config="slow", build="linux-jammy-py3.10-gcc11", checkout=None, **vari
         ),
     ],
 )  # fmt: skip
-def test_what_a_job_exports(config, build, more):
+def test_job_exports(config, build, more):
     assert flags(config, build) == {**ALWAYS, **more}
 
 
@@ -74,19 +74,19 @@ def test_a_job_without_a_gpu_assumes_the_oldest_architecture():
     )
 
 
-def test_threads_are_set_on_arc_unless_the_caller_did():
+def test_threads_are_set_on_arc_unless_the_caller_sets_them():
     assert flags(USE_ARC="1")["OMP_NUM_THREADS"] == "${ask:quarter_of_cpus}"
     assert "OMP_NUM_THREADS" not in flags(USE_ARC="1", OMP_NUM_THREADS="3")
 
 
-def test_the_model_cache_is_used_where_it_exists():
+def test_the_model_cache_is_used_if_it_exists():
     there = Checkout(has_hf_cache=True)
     assert flags(checkout=there, HF_CACHE="/cache")["HF_HOME"] == "/cache"
     assert "HF_HOME" not in flags(HF_CACHE="/cache")
     assert "HF_HOME" not in flags("onnx", checkout=there, HF_CACHE="/cache")
 
 
-def test_debug_builds_must_crash_where_others_must_not():
+def test_debug_builds_must_crash_and_others_must_not():
     def expected(build):
         steps = setup_steps(make_job("einops", build), RECORDED)
         return [s.policy.expect for s in steps if s.kind is Kind.PREFLIGHT]
@@ -107,13 +107,13 @@ def test_packages_that_tests_must_not_find_are_removed():
     assert removed("onnx", "linux-jammy-py3.10-gcc11-onnx") == []
 
 
-def test_the_workspace_goes_back_to_its_owner_whatever_happens():
+def test_cleanup_always_restores_the_owner_of_the_workspace():
     plan = make_plan()
     assert plan.cleanup[0].argv[:3] == ("sudo", "chown", "-R")
     assert plan.cleanup[0].when == plan.setup[0].when == WORKSPACE_IS_JENKINS
 
 
-def test_core_dumps_are_off_where_runs_go_on_after_crashes():
+def test_core_dumps_are_off_if_runs_continue_after_crashes():
     assert make_plan(CONTINUE_THROUGH_ERROR="1").drops_core_dumps
     assert make_plan(PYTORCH_TEST_RERUN_DISABLED_TESTS="1").drops_core_dumps
     assert not make_plan().drops_core_dumps

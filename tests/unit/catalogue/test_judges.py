@@ -17,7 +17,7 @@ TABLE = """
 """
 
 
-def test_slower_models_are_named_above_the_threshold():
+def test_models_slower_than_the_threshold_are_listed():
     assert slower_models(TABLE) == ["DistillGPT2 +5.0%"]
     assert slower_models("") == []
 
@@ -28,19 +28,19 @@ def test_failed_models_are_those_whose_unbacked_run_failed():
     assert failed_models(TABLE) == []
 
 
-def test_a_slower_model_is_noise_until_most_runs_say_so():
+def test_a_slower_model_counts_only_in_most_runs():
     clean = TABLE.replace("+5.0%", "+1.0%")
-    assert unbacked_parity([clean]).decision is Decision.GOOD
-    assert unbacked_parity([TABLE]).decision is Decision.AGAIN
+    assert unbacked_parity([clean]).decision is Decision.PASS
+    assert unbacked_parity([TABLE]).decision is Decision.RERUN
     assert unbacked_parity([TABLE, TABLE]) == (
-        Decision.BAD,
+        Decision.FAIL,
         "slower in 2 of 2 runs: DistillGPT2 +5.0%",
     )
-    assert unbacked_parity([TABLE, clean]).decision is Decision.AGAIN
-    assert unbacked_parity([TABLE, clean, clean]).decision is Decision.GOOD
-    assert unbacked_parity([TABLE, clean, TABLE]).decision is Decision.BAD
+    assert unbacked_parity([TABLE, clean]).decision is Decision.RERUN
+    assert unbacked_parity([TABLE, clean, clean]).decision is Decision.PASS
+    assert unbacked_parity([TABLE, clean, TABLE]).decision is Decision.FAIL
 
 
-def test_a_model_that_fails_without_backing_settles_it():
+def test_a_model_whose_unbacked_run_fails_decides():
     failed = unbacked_parity(["--- B ---\nunbacked run TIMEOUT\n"])
-    assert failed == (Decision.BAD, "failed without backing: B")
+    assert failed == (Decision.FAIL, "failed without backing: B")

@@ -8,13 +8,13 @@ from conftest import make_job, make_plan
 from ci_sessions.catalogue.planner import plan_job
 from ci_sessions.catalogue.table import (
     TABLE,
-    config_fault,
+    config_problem,
     find_row,
     listed_configs,
     native_names,
 )
 from ci_sessions.checkout.checkout import RECORDED, Checkout
-from ci_sessions.cli.listing import tags_of
+from ci_sessions.cli.listing import config_tags
 from ci_sessions.errors import InputError, UnknownConfigError
 from ci_sessions.plan.plan import TestKind
 from ci_sessions.plan.step import Kind
@@ -41,37 +41,37 @@ TAGS = {
     "inductor_cpp_wrapper": ("phase-2C", "gpu", "inductor"), "huggingface": ("phase-2B", "gpu", "benchmark"),
     "torchbench": ("phase-2B", "gpu", "benchmark"), "timm": ("phase-2B", "gpu", "benchmark"),
 }  # fmt: skip
-"""Phase, device and suite of the first release, as people know them: what ``nox -l`` must show."""
+"""Phase, device and suite of the first release's configurations, which ``nox -l`` must show."""
 
 
 @pytest.mark.parametrize("config", FIRST_RELEASE)
 @pytest.mark.parametrize("build", [CPU, CUDA])
-def test_the_first_release_runs_the_named_tests(config, build):
+def test_the_first_release_runs_the_expected_tests(config, build):
     plan = make_plan(config, build)
     assert [test.name for test in plan.tests] == FIRST_RELEASE[config]
-    assert tags_of(config) == tuple(dict.fromkeys([*TAGS[config], *FIRST_RELEASE[config]]))
+    assert config_tags(config) == tuple(dict.fromkeys([*TAGS[config], *FIRST_RELEASE[config]]))
 
 
-def test_the_list_begins_with_the_first_release():
+def test_the_list_starts_with_the_first_release():
     assert list(listed_configs())[: len(FIRST_RELEASE)] == list(FIRST_RELEASE)
 
 
-def test_what_only_exists_here_is_native_and_emergency_knows_it(root):
-    """emergency.py imports nothing of ours: it reads the names from this file."""
+def test_native_configurations_are_listed_for_emergency(root):
+    """emergency.py imports nothing else from the package: it reads the names from native.txt."""
     names = (root / "ci_sessions" / "resources" / "native.txt").read_text().split()
-    assert names == list(native_names()), "write the names of native rows into resources/native.txt"
+    assert names == list(native_names()), "list the names of native rows in resources/native.txt"
     for name in names:
         assert {test.kind for test in make_plan(name).tests} == {TestKind.NATIVE}
 
 
 @pytest.mark.parametrize("name", [name for row in TABLE for name in row.match.names])
-def test_every_name_of_the_table_can_be_planned_for_every_device(name):
-    """Whatever a row is called by: a new row needs no entry here."""
+def test_every_name_in_the_table_can_be_planned_for_every_device(name):
+    """The names come from the table, so a new row needs no entry here."""
     for build in (CPU, CUDA, ROCM, "linux-noble-xpu-py3.10", "linux-jammy-py3.12-pallas-tpu"):
         try:
             plan = make_plan(name, build)
-        except InputError:  # a name that is a part of the whole, such as torchtitan
-            assert config_fault(f"{name}_test") is None
+        except InputError:  # a substring of the full name, such as torchtitan
+            assert config_problem(f"{name}_test") is None
         else:
             assert plan.has_tests or plan.notices
 
@@ -122,7 +122,7 @@ def test_a_wheel_test_hides_the_build_folder_and_always_restores_it():
     assert "$SITE/torch/test" in steps[-3].argv
 
 
-def test_devices_are_needed_only_by_builds_for_devices():
+def test_only_builds_for_devices_need_devices():
     def needs(config, build):
         need = make_plan(config, build).needs
         return need.device, need.count
@@ -140,7 +140,7 @@ def test_tpu_jobs_need_a_tpu():
 
 
 def test_every_row_is_the_first_match_of_some_job():
-    """A row that nothing can reach would be a row written at the wrong place."""
+    """A row that no job can reach is in the wrong position."""
     names = [name for row in TABLE for name in row.match.names]
     jobs = [
         replace(make_job("default", build, shard, **more), config=config)
@@ -179,34 +179,33 @@ def test_every_configuration_can_be_planned_for_every_device(config, build):
     assert plan.has_tests or plan.notices
 
 
-def test_an_unknown_config_is_refused_with_what_is_near():
-    fault = config_fault("jit_legcy")
+def test_an_unknown_config_is_an_error_with_suggestions():
+    fault = config_problem("jit_legcy")
     assert fault == (
-        "TEST_CONFIG is 'jit_legcy', and no row of the table is meant for it: "
-        "did you mean jit_legacy?"
+        "TEST_CONFIG is 'jit_legcy', which is not a known configuration: did you mean jit_legacy?"
     )
-    assert config_fault("zzzz").endswith("`nox -l` lists those that are.")
-    assert config_fault("default_retry_experiment") is None
-    assert config_fault("nogpu_AVX10") is None
-    assert config_fault("py_crossref") is None
-    assert config_fault("inductor_timm_perf_new_chip") is None
+    assert config_problem("zzzz").endswith("`nox -l` lists configurations.")
+    assert config_problem("default_retry_experiment") is None
+    assert config_problem("nogpu_AVX10") is None
+    assert config_problem("py_crossref") is None
+    assert config_problem("inductor_timm_perf_new_chip") is None
 
 
 @pytest.mark.parametrize("config", [row.match.names[0] for row in TABLE if not row.sharded])
-def test_an_undivided_config_refuses_shards(config):
-    with pytest.raises(InputError, match="cannot be divided"):
+def test_an_unsharded_config_rejects_shards(config):
+    with pytest.raises(InputError, match="cannot be sharded"):
         make_plan(config, CPU, "1/2")
 
 
-def test_a_no_op_green_is_said():
+def test_a_job_without_tests_has_a_notice():
     plan = make_plan("default", "linux-jammy-cpu-libtorch-debug")
     assert plan.notices == (
-        "libtorch-no-op: test.sh runs no test for a libtorch build and goes green",
+        "libtorch-no-op: test.sh runs no tests for a libtorch build and passes",
     )
     assert make_plan("operator_benchmark_x", CUDA).notices[0].startswith("operator-benchmark-no-op")
 
 
-def test_a_torchtitan_config_says_what_it_runs():
+def test_a_torchtitan_config_must_name_its_tests():
     with pytest.raises(UnknownConfigError, match="features or models"):
         make_plan("torchtitan_x", CUDA)
 
@@ -218,7 +217,7 @@ def test_a_nightly_channel_must_be_known():
     assert "file:///x" in plan.tests[0].steps[0].argv
 
 
-def test_an_older_tree_keeps_its_scripts_elsewhere():
+def test_an_older_tree_has_its_scripts_elsewhere():
     old = Checkout(scripts=".jenkins/pytorch")
     docs = plan_job(make_job("docs_test"), old)
     assert docs.tests[0].steps[0].argv == (".jenkins/pytorch/docs-test.sh",)

@@ -13,7 +13,7 @@ from ci_sessions.plan.step import Kind
 
 @pytest.fixture
 def tree(tmp_path):
-    """A tree with just what makes it one."""
+    """A minimal PyTorch checkout."""
     (tmp_path / "test").mkdir()
     (tmp_path / "test" / "run_test.py").write_text("")
     return tmp_path
@@ -33,14 +33,14 @@ def test_the_sample_is_a_checkout_and_says_so():
     assert "the sample checkout 2.13.0" in found.describe()
 
 
-def test_a_tree_is_found_around_the_current_folder(tree):
+def test_a_checkout_that_contains_the_current_folder_is_found(tree):
     (tree / "a" / "b").mkdir(parents=True)
     assert find_checkout(None, tree / "a" / "b") == tree.resolve()
     assert find_checkout(str(tree), tree) == tree.resolve()
     assert find_checkout(None, tree.parent.parent) == sample_checkout()
 
 
-def test_facts_of_a_bare_tree(tree):
+def test_facts_of_a_minimal_checkout(tree):
     found = read_checkout(tree, machine="aarch64", hf_cache=str(tree))
     assert (found.version, found.is_x86, found.has_hf_cache, found.speedups) == (
         "",
@@ -69,11 +69,13 @@ def test_the_speed_up_targets_become_steps(tree):
 
 def test_a_target_file_with_too_few_columns_is_named(tree):
     speedups(tree, "resnet50,inductor\n")
-    with pytest.raises(CheckoutError, match="has a row with 2 of 6 columns: resnet50,inductor"):
-        read_checkout(tree, machine="x86_64")
+    checkout = read_checkout(tree, machine="x86_64")
+    with pytest.raises(CheckoutError, match="has a row with 2 of 6 columns: 'resnet50,inductor'"):
+        plan_job(make_job("inductor_torchbench_cpu_smoketest_perf"), checkout)
+    assert plan_job(make_job("jit_legacy"), checkout).has_tests, "other jobs do not need the file"
 
 
-def test_an_older_tree_goes_without_what_is_newer(tree):
+def test_an_older_checkout_has_no_newer_features(tree):
     folder = tree / ".jenkins" / "pytorch"
     folder.mkdir(parents=True)
     (folder / "test.sh").write_text("#!/bin/bash\n")
@@ -87,7 +89,7 @@ def test_an_older_tree_goes_without_what_is_newer(tree):
     assert not [s for s in plan.setup if s.kind is Kind.INSTALL]
 
 
-def test_an_older_tree_does_what_its_own_scripts_still_do(tree):
+def test_an_older_checkout_has_the_features_of_its_own_scripts(tree):
     folder = tree / ".jenkins" / "pytorch"
     folder.mkdir(parents=True)
     (folder / "test.sh").write_text(

@@ -9,15 +9,15 @@ from dataclasses import replace
 
 import pytest
 
-from ci_sessions.cli import rollout as verb
-from ci_sessions.cli.options import Call
+from ci_sessions.cli import rollout as command
+from ci_sessions.cli.options import Context
 from ci_sessions.errors import InputError
 from ci_sessions.gate.evidence import (
     Rate,
     bootstrap_median,
-    collect,
+    collect_evidence,
     judge,
-    relevant,
+    relevant_runs,
     wilson,
 )
 from ci_sessions.gate.rollout import Configuration, read_rollout
@@ -56,7 +56,7 @@ def run(number, runner="python", outcome="passed", wall=100.0, **more):
 
 
 def history(python, *, fallbacks=0, errors=0, slowdown=-0.04, pairs=40, disagree=0):
-    """Generate runs with these counts, their order and times shuffled by a printed seed."""
+    """Generate runs with these counts; a printed seed shuffles their order and times."""
     print(f"seed {SEED}")
     source = random.Random(SEED)
     runs = []
@@ -73,11 +73,11 @@ def history(python, *, fallbacks=0, errors=0, slowdown=-0.04, pairs=40, disagree
 
 def verdict(runs, share=25):
     state = replace(STATE, configurations={"docs_test": Configuration("2A", share)})
-    return judge(collect(runs)["docs_test"], state)
+    return judge(collect_evidence(runs)["docs_test"], state)
 
 
 def test_wilsons_interval_is_the_known_one():
-    """Values from the closed formula, worked by hand for 2 of 20, and the rule of three for none."""
+    """Expected values are from the closed formula, for 2 of 20, and from the rule of three, for 0."""
     found = wilson(2, 20)
     assert (round(found.low, 4), round(found.high, 4)) == (0.0279, 0.3010)
     assert wilson(0, 0) == wilson(0, 0).__class__(0.0, 1.0)
@@ -104,64 +104,65 @@ def test_all_in_python_is_done():
 
 
 @pytest.mark.parametrize(
-    ("runs", "why"),
+    ("runs", "reason"),
     [
         (history(100), "errors: "),
         (history(30), "fallback: "),
-        (history(500, pairs=0), "time: 10 more pairs"),
-        (history(500, slowdown=0.0999, pairs=40), "time: not yet surely inside"),
-        (history(500, disagree=2), "2 disagreements to look at"),
+        (history(500, pairs=0), "time: 10 more pairs needed"),
+        (history(500, slowdown=0.0999, pairs=40), "time: may still exceed its target"),
+        (history(500, disagree=2), "2 disagreements to investigate"),
+        (history(500, disagree=1), "1 disagreement to investigate"),
         (history(500, fallbacks=20), "fallback: "),
     ],
 )
-def test_thin_or_mixed_evidence_holds(runs, why):
+def test_thin_or_mixed_evidence_holds(runs, reason):
     found = verdict(runs)
     assert found.action == "hold"
     assert found.share == 25
-    assert why in found.why
+    assert reason in found.reason
 
 
 @pytest.mark.parametrize(
-    ("runs", "why"),
+    ("runs", "reason"),
     [
         (history(500, fallbacks=60), "falls back in at least 9."),
         (history(500, errors=20), "runner fails in at least 2."),
         (history(500, slowdown=0.2), "takes at least "),
     ],
 )
-def test_bad_evidence_rolls_back_and_names_the_runs(runs, why):
+def test_bad_evidence_rolls_back_and_names_the_runs(runs, reason):
     found = verdict(runs)
     assert (found.action, found.share) == ("roll back", 5)
-    assert why in found.why
-    assert bool(found.runs) == ("takes" not in why)
+    assert reason in found.reason
+    assert bool(found.runs) == ("takes" not in reason)
 
 
-def test_what_runs_nothing_in_python_cannot_go_back_further():
+def test_a_configuration_at_zero_percent_cannot_be_rolled_back():
     found = verdict(history(500, slowdown=0.2), share=0)
     assert (found.action, found.share) == ("hold", 0)
-    assert "takes at least" in found.why
+    assert "takes at least" in found.reason
 
 
 def test_the_boundary_is_the_intervals_edge_not_the_mean():
-    """At 0 errors, 381 runs are the first whose upper edge is below 1 %."""
+    """With 0 errors, 381 runs are the fewest whose upper limit is below 1 %."""
     assert wilson(0, 380).high >= 0.01 > wilson(0, 381).high
     assert verdict(history(380, pairs=40)).action == "hold"
     assert verdict(history(381, pairs=40)).action == "promote"
     few = Rate(0, 100)
-    assert wilson(0, 100 + few.needs(0.01)).high < 0.01
-    assert Rate(5, 100).needs(0.05) == -1
+    assert wilson(0, 100 + few.runs_needed(0.01)).high < 0.01
+    assert Rate(5, 100).runs_needed(0.05) == -1
 
 
-def test_one_fault_of_one_run_holds_and_does_not_roll_back():
+def test_a_single_failed_run_holds_and_does_not_roll_back():
     found = verdict(history(1, fallbacks=1, pairs=0))
     assert (found.action, found.share) == ("hold", 25)
 
 
-def test_only_whole_routed_runs_since_the_last_change_count():
+def test_only_complete_routed_runs_since_the_last_change_count():
     state = replace(STATE, configurations={"docs_test": Configuration("2A", 25, "000100")})
     runs = [run(n) for n in range(200)]
-    assert len(list(relevant(runs, state))) == 100
-    assert list(relevant([run(150, reason=""), run(151, is_partial=True)], state)) == []
+    assert len(list(relevant_runs(runs, state))) == 100
+    assert list(relevant_runs([run(150, reason=""), run(151, is_partial=True)], state)) == []
 
 
 def test_the_newest_pairs_are_those_that_count():
@@ -173,37 +174,38 @@ def test_the_newest_pairs_are_those_that_count():
 
     old = [item for n in range(500) for item in pair(n, 1.0)]
     new = [item for n in range(500, 1000) for item in pair(n, 3.0)]
-    assert collect(old + new)["docs_test"].slowdown == 2.0
+    assert collect_evidence(old + new)["docs_test"].slowdown == 2.0
     red = [item for n in range(20) for item in pair(n, 0.01, "failed")]
-    found = collect(red)["docs_test"]
+    found = collect_evidence(red)["docs_test"]
     assert (found.pairs, found.ratios) == (20, [])
 
 
-def test_a_fault_in_a_run_is_counted_once_though_two_records_tell_of_it():
+def test_a_failure_in_a_run_is_counted_once_despite_two_records():
     runs = [run(1, outcome="runner error"), run(2, "shell", fallback="bug-in-run")]
-    found = collect(runs)["docs_test"]
+    found = collect_evidence(runs)["docs_test"]
     assert (found.attempts, found.fallback_rate, found.error_rate) == (1, Rate(1, 1), Rate(1, 1))
 
 
-def test_interrupted_runs_say_nothing():
-    assert collect([run(1, outcome="interrupted"), run(2, outcome="aborted")]) == {}
+def test_interrupted_runs_are_ignored():
+    assert collect_evidence([run(1, outcome="interrupted"), run(2, outcome="aborted")]) == {}
 
 
-def test_the_first_job_needs_clean_shadow_runs():
+def test_the_first_job_needs_successful_shadow_runs():
     def first(count, shadow="equal", phase="1"):
         verdict = JobVerdict(shadow)
         runs = [run(n, "shell", config="smoke", shadow=verdict) for n in range(count)]
         state = replace(STATE, configurations={"smoke": Configuration(phase, 0)})
-        return judge(collect(runs)["smoke"], state)
+        return judge(collect_evidence(runs)["smoke"], state)
 
-    assert first(5).why == "15 more shadow runs"
+    assert first(5).reason == "15 more shadow runs needed"
+    assert first(19).reason == "1 more shadow run needed"
     assert (first(20).action, first(20).share) == ("promote", 5)
-    assert first(20, "different").why == "20 shadow runs that differ or have no plan"
-    assert first(20, phase="2C").why == "phase 2C is closed"
+    assert first(20, "different").reason == "20 shadow runs did not match the script"
+    assert first(20, phase="2C").reason == "phase 2C is closed"
 
 
 def write_history(folder, runs):
-    """Write a history as the run files of many machines, some with many runs."""
+    """Write a history as one record file with many runs."""
     folder.mkdir(parents=True)
     with (folder / "merged.jsonl").open("w") as out:
         for item in runs:
@@ -233,12 +235,12 @@ def test_records_of_many_machines_are_merged(tmp_path, caplog):
         item.id for item in runs
     )
     assert [item.config for item in read if item.outcome == "aborted"] == ["z"]
-    assert "left out 2 records" in caplog.text
+    assert "skipped 2 records that cannot be read" in caplog.text
     assert "old.jsonl" in caplog.text
-    assert judge(collect(read)["docs_test"], STATE).action == "promote"
+    assert judge(collect_evidence(read)["docs_test"], STATE).action == "promote"
 
 
-def options(tmp_path, *words):
+def options(tmp_path, *args):
     path = tmp_path / "rollout.toml"
     if not path.exists():
         text = read_rollout().source.replace(
@@ -249,12 +251,12 @@ def options(tmp_path, *words):
                 '2A = { risk = "low", open = false }', '2A = { risk = "low", open = true }'
             )
         )
-    return ["--rollout", str(path), "--records", str(tmp_path / "records"), *words]
+    return ["--rollout", str(path), "--records", str(tmp_path / "records"), *args]
 
 
-def rollout(words, out):
-    call = Call(program=("x", "rollout"), summary="", out=out, environment=Environment())
-    return verb.main(words, call)
+def rollout(args, out):
+    context = Context(program=("x", "rollout"), summary="", out=out, environment=Environment())
+    return command.main(args, context)
 
 
 def test_the_table_and_the_exit_code(tmp_path):
@@ -269,7 +271,7 @@ def test_the_table_and_the_exit_code(tmp_path):
     assert "… and 57 more" in out.getvalue()
 
 
-def test_a_step_is_applied_once_and_said(tmp_path):
+def test_a_step_is_applied_once_and_reported(tmp_path):
     write_history(tmp_path / "records", history(500))
     out = io.StringIO()
     assert rollout(options(tmp_path, "--apply"), out) == 0
@@ -278,11 +280,11 @@ def test_a_step_is_applied_once_and_said(tmp_path):
     out = io.StringIO()
     assert rollout(options(tmp_path, "--apply"), out) == 0
     assert "applied: nothing to change" in out.getvalue(), "the same evidence does not count twice"
-    with pytest.raises(InputError, match="name yours with --rollout FILE"):
+    with pytest.raises(InputError, match="pass your own with --rollout FILE"):
         rollout(["--apply", "--records", str(tmp_path)], out)
 
 
-def test_nothing_to_apply_is_said(tmp_path):
+def test_nothing_to_apply_is_reported(tmp_path):
     out = io.StringIO()
     (tmp_path / "records").mkdir()
     rollout(options(tmp_path, "--apply"), out)
@@ -305,10 +307,10 @@ def test_json_for_machines(tmp_path):
 
 def test_a_shadow_is_shown():
     runs = [run(1, "shell", shadow=JobVerdict.EQUAL), run(2, "shell", shadow=JobVerdict.ERROR)]
-    evidence = collect(runs)
+    evidence = collect_evidence(runs)
     state = replace(STATE, configurations={"docs_test": Configuration("2A", 0)})
     verdicts = {"docs_test": judge(evidence["docs_test"], state)}
-    assert "shadow: 2 runs, 1 that differ or have no plan" in describe_rollout(
+    assert "shadow: 2 runs, 1 did not match the script" in describe_rollout(
         state, evidence, verdicts
     )
     assert rollout_to_json(state, evidence, verdicts)["docs_test"]["is_done"] is False

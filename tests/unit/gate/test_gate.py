@@ -36,15 +36,15 @@ SHELL, PYTHON = "shell", "python"
         ("docs_test", CPU, "true", PYTHON, "flag-on", "test.sh"),
         ("docs_test", CPU, " True ", PYTHON, "flag-on", "test.sh"),
         ("docs_test", CPU, "shadow", SHELL, "shadow", "test.sh"),
-        # the roll-out
+        # the rollout
         ("docs_test", CPU, "rollout", PYTHON, "split-in", "test.sh"),
         ("python", CPU, "rollout", SHELL, "split-out", "test.sh"),
         ("distributed", CPU, "rollout", SHELL, "phase-closed", "test.sh"),
         ("jit_legacy", CPU, "rollout", SHELL, "not-in-rollout", "test.sh"),
         ("no_such_config", CPU, "rollout", SHELL, "not-in-rollout", "test.sh"),
-        # an unknown configuration goes where the flag says; the runner sees about it
+        # an unknown configuration goes where the flag says; the runner then rejects it
         ("no_such_config", CPU, "1", PYTHON, "flag-on", "test.sh"),
-        # special cases, whatever the flag
+        # special cases, regardless of the flag
         *(
             ("multigpu", CPU, flag, SHELL, "multigpu", "multigpu-test.sh")
             for flag in (None, "0", "1", "rollout", "shadow")
@@ -69,7 +69,7 @@ def test_the_gate(config, build, flag, runner, reason, script, no_fallback):
 
 @pytest.mark.parametrize("flag", [None, "0", "1", "rollout", "shadow"])
 def test_a_native_configuration_is_pythons_whatever_the_flag(flag):
-    """The script does not know it, so it can neither run the job nor take it back."""
+    """The script does not know the configuration, so it can be neither route nor fallback."""
     job = replace(make_job("docs_test", ONNX), config="only_here")
     route = choose(
         job, Checkout(has_onnx_script=True), read_flag(flag), lambda: STATE, is_native=True
@@ -78,8 +78,8 @@ def test_a_native_configuration_is_pythons_whatever_the_flag(flag):
 
 
 @pytest.mark.parametrize("flag", ["2", "yes please", "python", "roll out", "-1"])
-def test_junk_is_an_error_not_a_default(flag):
-    with pytest.raises(InputError, match=f"USE_PYTHON_TEST_RUNNER is '{flag}': give 1"):
+def test_an_invalid_flag_is_an_error_not_a_default(flag):
+    with pytest.raises(InputError, match=f"USE_PYTHON_TEST_RUNNER is '{flag}': use 1"):
         read_flag(flag)
 
 
@@ -124,7 +124,7 @@ def test_raising_the_share_only_adds_jobs():
     assert "bucket" in choose(jobs[0], Checkout(), Flag.ROLLOUT, lambda: STATE).detail
 
 
-def test_the_shipped_file_begins_carefully():
+def test_the_bundled_file_starts_with_a_small_share():
     state = read_rollout()
     assert state.open_phases == {"1"}
     assert {name: entry.share for name, entry in state.configurations.items() if entry.share} == {
@@ -133,28 +133,61 @@ def test_the_shipped_file_begins_carefully():
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
-        ("format = 1", "format = 2", "format is 2, and this version reads 1"),
-        ("share = 5", "share = 500", "configurations.smoke: share is 500: give a percentage"),
+        (
+            "format = 1",
+            "format = 2",
+            "format is 2, but this version of ci_sessions reads format = 1",
+        ),
+        (
+            "share = 5",
+            "share = 500",
+            "configurations.smoke.share is 500: it must be an integer from 0",
+        ),
         ("share = 5", 'share = "5"', "share is '5'"),
-        ('phase = "1"', 'phase = "9"', "configurations.smoke: phase is '9': one of 1, 2A, 2B, 2C"),
-        ("open = true", 'open = "yes"', "phases.1 needs open = true or false"),
-        ("fallback = 0.05", "falback = 0.05", "targets needs fallback, errors and time"),
-        ('salt = "first-release"', "salt = 3", "salt is 3: give a str"),
-        ("[phases]", "[phases", "is not TOML"),
+        ("share = 5", "share = true", "share is True"),
+        ("share = 5", 'share = 5, since = "soon"', "smoke.since is 'soon': it must be a time such"),
+        ("share = 5", "share = 5, shar = 1", "smoke.shar is not a known key"),
+        ("steps = [0", 'steps = ["0"', "it must be a rising list of percentages from 0 to 100"),
+        ("steps = [0", "steps = [7", "it must be a rising list of percentages from 0 to 100"),
+        ("errors = 0.01", "errors = nan", "targets.errors is nan: it must be a number from 0 to 1"),
+        ("errors = 0.01", 'errors = "a"', "targets.errors is 'a'"),
+        ("salt = ", f"deep = {'[' * 5000}{']' * 5000}\nsalt = ", "is not valid TOML"),
+        ("share = 5", f"share = {'9' * 5000}", "is not valid TOML"),
+        ('phase = "1"', 'phase = "9"', "smoke.phase is '9': choose from 1, 2A, 2B, 2C"),
+        ("open = true", 'open = "yes"', "phases.1.open is 'yes': it must be true or false"),
+        (
+            "fallback = 0.05",
+            "falback = 0.05",
+            "targets.falback is not a known key: choose from fallback",
+        ),
+        ('salt = "first-release"', "salt = 3", "salt is 3: it must be a non-empty string."),
+        ("[phases]", "[phases", "is not valid TOML"),
     ],
 )
-def test_a_broken_file_is_named_with_what_is_wrong(tmp_path, old, new, said):
+def test_the_problems_of_an_invalid_file_are_reported(tmp_path, old, new, message):
     text = read_rollout().source
     assert old in text
     path = tmp_path / "rollout.toml"
     path.write_text(text.replace(old, new, 1))
     with pytest.raises(RolloutError) as caught:
         read_rollout(path)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     with pytest.raises(RolloutError, match="cannot be read"):
         read_rollout(tmp_path / "none.toml")
+
+
+def test_an_edit_changes_no_configuration_whose_name_ends_alike():
+    state = read_rollout()
+    for config in state.configurations:
+        text = with_share(state, config, 25, "2026-11-24T00:00:00.000Z")
+        changed = [
+            new
+            for old, new in zip(state.source.splitlines(), text.splitlines(), strict=True)
+            if old != new
+        ]
+        assert [line.partition(" ")[0] for line in changed] == [config]
 
 
 def test_an_edit_changes_one_share_and_keeps_the_comments(tmp_path):
@@ -171,5 +204,5 @@ def test_an_edit_changes_one_share_and_keeps_the_comments(tmp_path):
         changed.replace("25,", "50,").replace("2026-01-02T03:04:05Z", "2027-01-01T00:00:00Z")
         in again
     )
-    with pytest.raises(RolloutError, match="0 lines"):
+    with pytest.raises(RolloutError, match=r"must have one line .* but has 0"):
         with_share(state, "nothing", 1, "")

@@ -13,7 +13,7 @@ def test_a_summary_has_a_row_a_test_with_time_and_share():
     bad = step(outcome=Outcome.FAILED, code=1, wall=234.0, cases=FAILED)
     skipped = step(test="test_x", outcome=Outcome.SKIPPED, note="no GPU")
     route = attempt("split-in", detail="bucket 17 of phase 2A at 25 %")
-    text = step_summary(run(good, bad, skipped, route=route), "nox -s x\nor without it: …")
+    text = step_summary(run(good, bad, skipped, route=route), "nox -s x\nor without ci_sessions: …")
     for line in (
         "### ❌ jit_legacy on linux-jammy-py3.10-gcc11, shard 1 of 1",
         "Run by **python**: `split-in` (bucket 17 of phase 2A at 25 %)",
@@ -24,7 +24,7 @@ def test_a_summary_has_a_row_a_test_with_time_and_share():
         "nox -s x",
     ):
         assert line in text.splitlines()
-    assert "or without it" not in text
+    assert "or without" not in text
 
 
 def test_a_green_summary_has_no_failures():
@@ -33,7 +33,7 @@ def test_a_green_summary_has_no_failures():
     assert "Failures" not in text
 
 
-def test_a_summary_says_why_the_shell_ran_and_what_a_step_said_last():
+def test_a_summary_has_the_reason_for_the_fallback_and_the_last_lines_of_a_step():
     route = attempt("flag-on", runner="shell", fallback="bug", error="KeyError: <x>")
     bad = step(outcome=Outcome.FAILED, code=1, tail=("last", "words"), note="left dirty:\n?? new")
     text = step_summary(run(bad, route=route, runner="shell"), "")

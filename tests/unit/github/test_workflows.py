@@ -145,32 +145,32 @@ def test_a_matrix_of_axes_and_a_script_called_at_once(tree, caplog):
         ("slow", "linux-bazel", 1, 3),
         ("extra", "linux-bazel", 1, 3),
     ]
-    assert "own.yml: the job computed of own.yml is left out: its matrix" in caplog.text
+    assert "own.yml: job computed of own.yml is left out: its matrix" in caplog.text
 
 
 def test_only_the_checkouts_own_script_counts(tree):
     assert read_workflows(tree(own=OWN), ".jenkins/pytorch/test.sh") == []
 
 
-def test_workflows_that_call_one_another_for_ever_are_cut(tree, caplog):
+def test_workflows_that_call_each_other_forever_are_left_out(tree, caplog):
     loop = "on: [push]\njobs: {a: {uses: ./.github/workflows/loop.yml}}\n"
     assert read_workflows(tree(loop=loop), SCRIPT) == []
-    assert "calls workflows more than 6 deep" in caplog.text
+    assert "the jobs of loop.yml are left out: more than 6 nested workflows" in caplog.text
 
 
 def test_bad_files_are_named(tree, tmp_path):
-    with pytest.raises(CheckoutError, match="holds no workflows: name the jobs with --jobs FILE"):
+    with pytest.raises(CheckoutError, match="contains no workflows: pass the jobs with --jobs"):
         read_workflows(tmp_path, SCRIPT)
-    with pytest.raises(CheckoutError, match=r"bad.yml is not YAML"):
+    with pytest.raises(CheckoutError, match=r"bad.yml is not valid YAML"):
         read_workflows(tree(bad="a: [\n"), SCRIPT)
 
 
-def test_a_matrix_that_is_no_yaml_loses_its_job_only(tree, caplog):
+def test_a_matrix_that_is_not_valid_yaml_loses_only_its_own_job(tree, caplog):
     text = PULL.replace("'{include: [{config: default}]}'}\n  never", "'{include: ['}\n  never")
     text = text.replace("use-arc: true, ", "")
     jobs = read_workflows(tree(pull=text, **{"_linux-test": TEST}), SCRIPT)
     assert len(jobs) == 3
-    assert "a matrix is not YAML" in caplog.text
+    assert "a matrix is not valid YAML" in caplog.text
 
 
 def test_without_a_yaml_library_the_error_says_what_to_install(tree, monkeypatch):

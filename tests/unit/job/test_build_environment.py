@@ -4,7 +4,7 @@ import pytest
 from packaging.version import Version
 
 from ci_sessions.catalogue.devices import device_of
-from ci_sessions.job.build_environment import BuildEnvironment, label_fault
+from ci_sessions.job.build_environment import BuildEnvironment, label_problem
 
 
 def test_a_cuda_label_gives_all_its_facts():
@@ -41,7 +41,7 @@ def test_a_cuda_label_gives_all_its_facts():
 )
 def test_labels_of_all_kinds(label, facts):
     build = BuildEnvironment.parse(label)
-    assert label_fault(label) is None
+    assert label_problem(label) is None
     found = {name: getattr(build, name) for name in facts if name != "device"}
     found |= {"device": device_of(build).name} if "device" in facts else {}
     assert found == facts
@@ -61,22 +61,22 @@ def test_a_description_names_architecture_sanitizers_and_debug():
 
 
 @pytest.mark.parametrize(
-    ("label", "said"),
+    ("label", "message"),
     [
         ("", "is empty"),
         ("  ", "is empty"),
-        ("linux jammy", "has ' ' in it"),
-        ("linux;rm", "has ';' in it"),
-        ("linux-cuda1..2-py3", "'cuda1..2' has no version"),
-        ("linux-gcc11x!", "has '!' in it"),
-        ("linux-rocm6.x.y-py3", "'rocm6.x.y' has no version"),
-        ("linux-py3.x", "'py3.x' has no version after 'py': write it as py3.10 or py3.14t"),
-        ("linux-gcc\u00b2", "has '\u00b2' in it"),
+        ("linux jammy", "contains ' ': use only letters"),
+        ("linux;rm", "contains ';': use only letters"),
+        ("linux-cuda1..2-py3", "'cuda1..2' has no valid version"),
+        ("linux-gcc11x!", "contains '!'"),
+        ("linux-rocm6.x.y-py3", "'rocm6.x.y' has no valid version"),
+        ("linux-py3.x", "'py3.x' has no valid version after 'py': write it as py3.10 or py3.14t"),
+        ("linux-gcc\u00b2", "contains '\u00b2'"),
         ("x" * 501, "has 501 characters"),
     ],
 )
-def test_a_broken_label_is_named_with_a_remedy(label, said):
-    fault = label_fault(label)
-    assert fault is not None
-    assert said in fault
-    assert fault.startswith("BUILD_ENVIRONMENT ")
+def test_an_invalid_label_is_reported_with_an_example(label, message):
+    problem = label_problem(label)
+    assert problem is not None
+    assert message in problem
+    assert problem.startswith("BUILD_ENVIRONMENT ")

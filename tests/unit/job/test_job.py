@@ -38,7 +38,7 @@ def test_all_inputs_become_values():
     assert [job[flag] for flag in flags] == [True] * 4
     assert job[v.LD_PRELOAD] == "/lib/x.so"
     assert job[v.LD_LIBRARY_PATH] == ""
-    assert job.inputs.texts["TESTS_TO_INCLUDE"] == "test_a  test_b", "texts stay as given"
+    assert job.inputs.raw["TESTS_TO_INCLUDE"] == "test_a  test_b", "strings are kept as given"
     assert not job.is_first_shard
 
 
@@ -47,7 +47,7 @@ def test_the_id_is_safe_in_a_shell_and_a_file_name():
     assert job.id == "linux-jammy-py3-12-gcc11-halide.inductor-halide.1of1"
 
 
-def test_one_error_names_every_fault():
+def test_one_error_lists_every_problem():
     with pytest.raises(InputError) as caught:
         read_job(
             Environment(
@@ -72,19 +72,19 @@ def test_one_error_names_every_fault():
         ("0/1", "SHARD_NUMBER is 0, but NUM_TEST_SHARDS is 1: there is only 1 shard."),
         ("6/5", "SHARD_NUMBER is 6, but NUM_TEST_SHARDS is 5: shards are numbered 1 to 5."),
         ("-1/5", "SHARD_NUMBER is -1, but NUM_TEST_SHARDS is 5: shards are numbered 1 to 5."),
-        ("x/5", "SHARD_NUMBER is 'x' (from the environment): give a whole number, such as 1."),
-        ("/5", "SHARD_NUMBER is empty (from the environment): give a whole number, such as 1."),
-        ("1/0", "NUM_TEST_SHARDS is 0: there is at least 1 shard."),
+        ("x/5", "SHARD_NUMBER is 'x' (from the environment): use a whole number, such as 1."),
+        ("/5", "SHARD_NUMBER is empty (from the environment): use a whole number, such as 1."),
+        ("1/0", "NUM_TEST_SHARDS is 0: use 1 or more."),
         (
             "1/1.5",
-            "NUM_TEST_SHARDS is '1.5' (from the environment): give a whole number, such as 1.",
+            "NUM_TEST_SHARDS is '1.5' (from the environment): use a whole number, such as 1.",
         ),
     ],
 )
 def test_shards_out_of_range(shard, message):
     with pytest.raises(InputError) as caught:
         make_job("distributed", shard=shard)
-    assert caught.value.faults == (message,)
+    assert caught.value.problems == (message,)
 
 
 def test_vllm_numbers_its_shards_from_zero():
@@ -93,11 +93,11 @@ def test_vllm_numbers_its_shards_from_zero():
 
 def test_a_shard_option_is_two_numbers():
     assert parse_shard(" 2/5 ") == ("2", "5")
-    with pytest.raises(InputError, match="give the shard and their number, such as 1/5"):
+    with pytest.raises(InputError, match="use N/M, such as 1/5 for shard 1 of 5"):
         parse_shard("2 of 5")
 
 
-def test_options_win_over_the_environment_and_a_fault_names_its_source():
+def test_options_override_the_environment_and_messages_name_the_source():
     environment = Environment({"TEST_CONFIG": "a", "SHARD_NUMBER": "1", "NUM_TEST_SHARDS": "2"})
 
     def read(**options):
@@ -108,18 +108,18 @@ def test_options_win_over_the_environment_and_a_fault_names_its_source():
     assert (job.config, job.shard, job[v.CONTINUE_THROUGH_ERROR]) == ("b", Shard(3, 4), True)
     with pytest.raises(InputError, match=r"SHARD_NUMBER is 'x' \(from --shard\)"):
         read(shard="x/4")
-    with pytest.raises(InputError, match="--shard is '3': give the shard and their number"):
+    with pytest.raises(InputError, match="--shard is '3': use N/M"):
         read(shard="3")
 
 
 @pytest.mark.parametrize("config", ["a b", "$HOME", "x" * 201, "ümlaut"])
 def test_a_configuration_is_a_name(config):
-    with pytest.raises(InputError, match="a configuration's name has at most 200 letters"):
+    with pytest.raises(InputError, match="use at most 200 letters, digits, dots"):
         read_job(Environment({"TEST_CONFIG": config, "BUILD_ENVIRONMENT": "linux"}))
 
 
-def test_secrets_and_the_runners_own_settings_are_no_part_of_a_job():
-    texts = {one.name: "1" for one in v.VARIABLES}
-    job = read_job(Environment({**texts, "TEST_CONFIG": "a", "BUILD_ENVIRONMENT": "linux"}))
-    assert not [name for name in job.inputs.texts if v.BY_NAME[name].is_secret]
-    assert "USE_PYTHON_TEST_RUNNER" not in job.inputs.texts
+def test_secrets_and_the_runners_own_settings_are_not_part_of_a_job():
+    every = {one.name: "1" for one in v.VARIABLES}
+    job = read_job(Environment({**every, "TEST_CONFIG": "a", "BUILD_ENVIRONMENT": "linux"}))
+    assert not [name for name in job.inputs.raw if v.BY_NAME[name].is_secret]
+    assert "USE_PYTHON_TEST_RUNNER" not in job.inputs.raw

@@ -8,12 +8,12 @@ from ci_sessions.errors import InputError
 from ci_sessions.job.environment import Environment
 from ci_sessions.job.job import read_job
 from ci_sessions.job.job_json import (
-    describe_line,
+    describe_job_json,
     job_from_json,
     job_to_json,
     job_variables,
-    merge_lines,
-    read_job_lines,
+    merge_jobs,
+    parse_jobs,
 )
 from ci_sessions.job.variables import VARIABLES, Origin
 
@@ -22,12 +22,12 @@ NAMED = {
 }  # fmt: skip
 
 
-def test_a_job_line_has_what_the_workflow_chose_and_no_more():
+def test_the_json_of_a_job_has_only_the_inputs_that_its_workflow_sets():
     more = {one.name: "1" for one in VARIABLES if one.origin is not Origin.JOB}
     job = read_job(Environment({**more, **NAMED, "TESTS_TO_INCLUDE": "a b"}))
-    line = json.loads(json.dumps(job_to_json(job)))
-    env = line.pop("env")
-    assert line == {
+    data = json.loads(json.dumps(job_to_json(job)))
+    env = data.pop("env")
+    assert data == {
         "id": "linux-x.slow.1of2", "build_environment": "linux-x", "config": "slow", "shard": 1,
         "num_shards": 2,
     }  # fmt: skip
@@ -35,12 +35,12 @@ def test_a_job_line_has_what_the_workflow_chose_and_no_more():
     assert env["TESTS_TO_INCLUDE"] == "a b"
 
 
-def test_a_job_comes_back_from_its_line():
+def test_a_job_survives_a_round_trip_through_json():
     job = read_job(Environment({**NAMED, "TESTS_TO_INCLUDE": "a b"}))
-    line = job_to_json(job)
-    assert job_from_json(line) == job
-    assert job_variables(line)["TESTS_TO_INCLUDE"] == "a b"
-    assert describe_line(line) == "slow, linux-x, shard 1 of 2, TESTS_TO_INCLUDE=a b"
+    data = job_to_json(job)
+    assert job_from_json(data) == job
+    assert job_variables(data)["TESTS_TO_INCLUDE"] == "a b"
+    assert describe_job_json(data) == "slow, linux-x, shard 1 of 2, TESTS_TO_INCLUDE=a b"
 
 
 @pytest.mark.parametrize(
@@ -53,26 +53,26 @@ def test_a_job_comes_back_from_its_line():
     ],
 )
 def test_jobs_are_read_as_a_list_as_lines_as_a_matrix_or_as_traces(text):
-    assert read_job_lines(text, "x") == [{"config": "a"}, {"config": "b"}]
+    assert parse_jobs(text, "x") == [{"config": "a"}, {"config": "b"}]
 
 
-def test_jobs_that_are_no_json_are_named():
+def test_jobs_that_are_not_json_are_an_error():
     with pytest.raises(InputError, match="--jobs x is not JSON"):
-        read_job_lines("{", "--jobs x")
-    with pytest.raises(InputError, match="a job is 3: give an object"):
+        parse_jobs("{", "--jobs x")
+    with pytest.raises(InputError, match="a job is 3: use an object"):
         job_variables(3)
 
 
 def test_the_same_job_of_two_runners_is_one():
-    lines = [
+    jobs = [
         {"config": "a", "runner": "x", "workflows": ["p.yml"]},
         {"config": "a", "runner": "y", "workflows": ["t.yml", "p.yml"]},
         {"config": "a", "env": {"X": "1"}},
     ]
-    assert [line["workflows"] for line in merge_lines(lines)] == [["p.yml", "t.yml"], []]
+    assert [job["workflows"] for job in merge_jobs(jobs)] == [["p.yml", "t.yml"], []]
 
 
 @pytest.mark.parametrize("env", [{"A=B": "1"}, {"A": "x\0y"}, {"1": "x"}])
-def test_what_is_no_variable_is_named(env):
-    with pytest.raises(InputError, match="that is no variable"):
+def test_an_invalid_variable_is_named(env):
+    with pytest.raises(InputError, match="use a valid variable name"):
         job_variables({"config": "x", "env": env})

@@ -70,7 +70,7 @@ def found(script, plan):
         ([command("a", BUILD_ENVIRONMENT=None)], [command("a")], [("test", "env", 1)]),
         ([command("a", X="t.py::T")], [command("a", X="t.py:T")], [("test", "env", 1)]),
         ([command("x", "preflight", X="1")], [command("x", "preflight")], []),
-        # what depends on the machine alone
+        # differences that depend only on the machine
         ([command("a", PATH="x", TERM="y")], [command("a")], []),
         ([command("a", LD_PRELOAD="/usr/lib/x.so:")], [command("a", LD_PRELOAD="x.so")], []),
         ([command("a", OMP_NUM_THREADS="4")], [command("a", OMP_NUM_THREADS="2")], []),
@@ -90,13 +90,13 @@ def test_a_plan_equals_its_own_commands():
     assert [c.argv[1] for c in commands if c.kind == "test"] == ["test/run_test.py"]
 
 
-def test_moving_files_is_one_kind_and_making_room_none():
+def test_file_tools_are_one_kind_and_mkdir_is_ignored():
     commands = plan_commands(plan_job(make_job("backwards_compat"), RECORDED))
     assert {c.argv[0] for c in commands if c.kind == "file"} <= {"cp", "mv", "rm", "ln"}
     assert not [c for c in commands if c.argv[0] == "mkdir"]
 
 
-def test_a_job_stands_as_its_comparison_says():
+def test_verdicts_of_comparisons():
     same = [command("a")]
     assert compare_job(JOB, recording(*same), same).verdict is JobVerdict.EQUAL
     assert compare_job(JOB, recording(*same), [command("b")]).verdict is JobVerdict.DIFFERENT
@@ -110,11 +110,9 @@ def test_a_job_stands_as_its_comparison_says():
         ("test.sh:3",),
     )
     change = compare_versions(JOB, recording(command("g", "probe")), recording())
-    assert (
-        change.verdict is JobVerdict.DIFFERENT
-    )  # a reviewer of the script wants to see probes too
+    assert change.verdict is JobVerdict.DIFFERENT  # between versions, probes are compared too
     both = recording(fault=Fault(FaultKind.FAILED, "it ended"))
-    assert compare_versions(JOB, both, both).verdict is JobVerdict.UNTRACEABLE  # nobody knows
+    assert compare_versions(JOB, both, both).verdict is JobVerdict.UNTRACEABLE
     assert compare_versions(JOB, recording(), both).verdict is JobVerdict.UNTRACEABLE
 
 
@@ -131,7 +129,7 @@ DAY = dt.date(2027, 6, 30)
 
 
 @pytest.fixture
-def named(tmp_path):
+def read_entries(tmp_path):
     def write(text):
         path = tmp_path / "differences.toml"
         path.write_text(text)
@@ -144,19 +142,21 @@ def differing():
     return recording(command("rm x", "file")), [command("rm -f x", "file")]
 
 
-def test_a_named_difference_explains_its_own_and_no_other(named):
-    names = named(ENTRY)
-    proof = compare_job(JOB, *differing(), names)
-    assert proof.verdict is JobVerdict.ACCEPTED
-    assert proof.accepted == names
-    assert compare_job({**JOB, "config": "b"}, *differing(), names).verdict is JobVerdict.DIFFERENT
-    more = compare_job(JOB, differing()[0], [command("rm -f x", "file"), command("b")], names)
+def test_an_entry_accepts_only_matching_differences(read_entries):
+    entries = read_entries(ENTRY)
+    result = compare_job(JOB, *differing(), entries)
+    assert result.verdict is JobVerdict.ACCEPTED
+    assert result.accepted == entries
+    assert (
+        compare_job({**JOB, "config": "b"}, *differing(), entries).verdict is JobVerdict.DIFFERENT
+    )
+    more = compare_job(JOB, differing()[0], [command("rm -f x", "file"), command("b")], entries)
     assert more.verdict is JobVerdict.DIFFERENT
     assert [d.stream for d in more.differences] == ["test"]
-    elsewhere = named(ENTRY + 'stream = "install"\n')
+    elsewhere = read_entries(ENTRY + 'stream = "install"\n')
     assert compare_job(JOB, *differing(), elsewhere).verdict is JobVerdict.DIFFERENT
     assert (
-        compare_job(JOB, *differing(), named(ENTRY + 'field = "argv"\n')).verdict
+        compare_job(JOB, *differing(), read_entries(ENTRY + 'field = "argv"\n')).verdict
         is JobVerdict.ACCEPTED
     )
 
@@ -165,55 +165,58 @@ def test_a_named_difference_explains_its_own_and_no_other(named):
     ("until", "today", "version", "fault"),
     [
         ("2027-06-30", DAY, "2.13.0", None),
-        ("2027-06-30", DAY + dt.timedelta(1), "2.13.0", "held until 2027-06-30"),
+        ("2027-06-30", DAY + dt.timedelta(1), "2.13.0", "valid until 2027-06-30"),
         ('"2.14"', DAY, "2.13.9", None),
-        ('"2.14"', DAY, "2.14.0a0+git", "before version 2.14, and this is 2.14.0a0+git"),
+        ('"2.14"', DAY, "2.14.0a0+git", "before version 2.14, but this is 2.14.0a0+git"),
         ('"2.14"', DAY, "", None),
         ('"2.14"', DAY, "unknown", None),
     ],
 )
-def test_a_name_past_its_time_is_a_fault(named, until, today, version, fault):
-    names = named(ENTRY.replace("2027-06-30", until))
-    jobs = [compare_job(JOB, *differing(), names)]
-    faults = check_accepted(names, jobs, today=today, version=version, is_whole=True)
+def test_an_expired_entry_is_a_fault(read_entries, until, today, version, fault):
+    entries = read_entries(ENTRY.replace("2027-06-30", until))
+    jobs = [compare_job(JOB, *differing(), entries)]
+    faults = check_accepted(entries, jobs, today=today, version=version, is_whole=True)
     assert (fault is None) == (faults == ())
     assert fault is None or fault in faults[0]
 
 
-def test_a_name_that_explains_nothing_is_a_fault(named):
-    names = named(ENTRY)
-    equal = compare_job(JOB, recording(), [], names)
-    other = compare_job({**JOB, "config": "b"}, recording(), [], names)
+def test_an_unused_entry_is_a_fault(read_entries):
+    entries = read_entries(ENTRY)
+    equal = compare_job(JOB, recording(), [], entries)
+    other = compare_job({**JOB, "config": "b"}, recording(), [], entries)
 
     def faults(*jobs, whole):
-        return check_accepted(names, jobs, today=DAY, version="", is_whole=whole)
+        return check_accepted(entries, jobs, today=DAY, version="", is_whole=whole)
 
     assert "unused: 'rm -f *' for 'xla, *'" in faults(equal, whole=False)[0]
     assert faults(other, whole=False) == ()
     assert len(faults(other, whole=True)) == 1
-    lost = compare_job(JOB, recording(fault=Fault(FaultKind.FAILED, "x")), [], names)
-    assert faults(lost, whole=False) == ()  # nobody knows
+    lost = compare_job(JOB, recording(fault=Fault(FaultKind.FAILED, "x")), [], entries)
+    assert faults(lost, whole=False) == ()  # it may still be needed
 
 
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("format = 2", "format is 2, and this version reads 1"),
-        ("format = [", "is not TOML"),
-        (ENTRY.replace("2027-06-30", '"soon"'), "until is 'soon': give a day such as"),
+        ("format = 2", "format is 2, but this version of ci_sessions reads format = 1"),
+        ("format = [", "is not valid TOML"),
+        (ENTRY.replace("2027-06-30", '"soon"'), "until is 'soon': it must be a date such as"),
         (ENTRY.replace("until = 2027-06-30\n", ""), "until is None"),
         (ENTRY.replace("2027-06-30", "2027-06-30T00:00:00"), "until is datetime"),
-        (ENTRY.replace('why = "it may be gone"\n', ""), "why is None: give a text"),
-        (ENTRY + 'stream = "tests"\n', "stream is 'tests': one of test, preflight"),
-        (ENTRY + "color = 1\n", "color is not known"),
+        (
+            ENTRY.replace('why = "it may be gone"\n', ""),
+            "why is None: it must be a non-empty string",
+        ),
+        (ENTRY + 'stream = "tests"\n', "stream is 'tests': choose from test, preflight"),
+        (ENTRY + "color = 1\n", "color is not a known key"),
     ],
 )
-def test_a_bad_file_of_names_says_what_is_wrong(named, text, fault):
+def test_errors_in_a_file_of_accepted_differences(read_entries, text, fault):
     with pytest.raises(InputError, match=fault):
-        named(text)
+        read_entries(text)
 
 
-def test_the_shipped_names_can_be_read_and_a_missing_file_is_named(tmp_path):
+def test_the_built_in_file_can_be_read_and_a_missing_file_is_an_error(tmp_path):
     assert {entry.jobs for entry in read_accepted()} >= {"xla, *"}
     with pytest.raises(InputError, match=r"none\.toml cannot be read"):
         read_accepted(tmp_path / "none.toml")
@@ -222,45 +225,45 @@ def test_the_shipped_names_can_be_read_and_a_missing_file_is_named(tmp_path):
 # --- the report
 
 
-def proof(*jobs, **more):
+def result(*jobs, **more):
     return ParityResult(script=".ci/pytorch/test.sh", jobs=jobs, seconds=130, **more)
 
 
-def test_the_report_shows_where_two_commands_part():
+def test_the_report_shows_where_two_commands_differ():
     script = recording(command("python run_test.py --cpp -i a cpp/test_shim b", line=731))
     jobs = [
         compare_job({**JOB, "config": c}, script, [command("python run_test.py --cpp -i a b")])
         for c in ("one", "two")
     ]
-    text = describe_parity(proof(*jobs, compare_job(JOB, recording(), [])))
+    text = describe_parity(result(*jobs, compare_job(JOB, recording(), [])))
     assert text.splitlines()[:7] == [
         (
-            "jobs 3   equal 1   equal but for accepted differences 0   different 2   could not be traced 0"
+            "jobs 3   equal 1   equal except for accepted differences 0   different 2   could not be traced 0"
             "   (.ci/pytorch/test.sh; 2 min 10 s)"
         ),
         "different: one, linux, shard 1 of 2   test.sh:731",
         "  script  python run_test.py --cpp -i a cpp/test_shim b",
         "  plan    python run_test.py --cpp -i a b",
-        "                                        ^ cpp/test_shim is missing in the plan",
-        "  the same in 1 more jobs of two",
+        "                                        ^ cpp/test_shim is missing from the plan",
+        "  and the same difference in 1 more job: two",
         "",
     ]
     assert text.splitlines()[-1].split() == ["xla", "1", "1"]
 
 
-def test_a_long_command_is_cut_around_what_differs():
+def test_a_long_command_is_cut_around_the_difference():
     words = " ".join(f"word{n}" for n in range(60))
     job = compare_job(JOB, recording(command(f"{words} x end")), [command(f"{words} y end")])
-    script, plan, mark = describe_parity(proof(job)).splitlines()[2:5]
+    script, plan, mark = describe_parity(result(job)).splitlines()[2:5]
     assert script.startswith("  script  … ")
     assert script.index("x end") == plan.index("y end") == mark.index("^")
     assert "x in the script, y in the plan" in mark
     assert len(script) < 130
 
 
-def test_other_ways_to_differ_are_said_in_words():
+def test_descriptions_of_differences():
     def shown(script, plan):
-        return describe_parity(proof(compare_job(JOB, recording(*script), plan)))
+        return describe_parity(result(compare_job(JOB, recording(*script), plan)))
 
     env = shown([command("a", X="1 2")], [command("a", Y="3")])
     assert "  script  X='1 2'\n  plan    X=(not set)\n" in env
@@ -268,74 +271,77 @@ def test_other_ways_to_differ_are_said_in_words():
     assert "  script  in .: a\n  plan    in test: a" in shown(
         [command("a")], [command("a", cwd="test")]
     )
-    assert "command 1 is missing in the plan" in shown([command("a")], [])
+    assert "command 1 is missing from the plan" in shown([command("a")], [])
     extra = shown([], [command("a", "helper")])
     assert "helper 1 is not in the script" in extra
     moved = shown([command("i", "install"), command("t")], [command("t"), command("i", "install")])
-    assert "install 1 has another place in the order in the plan" in moved
+    assert "install 1 has a different position in the plan" in moved
     added = shown([command("a b")], [command("a new b")])
     assert "new is not in the script" in added
     many = shown([command("a"), command("b")], [])
-    assert "and 1 more differences in this job" in many
+    assert "and 1 more difference in this job" in many
 
 
-def test_a_job_that_was_not_followed_is_never_equal():
+def test_an_untraceable_job_is_never_equal():
     lost = compare_job(
         JOB, recording(fault=Fault(FaultKind.FAILED, "no end", ("lib.sh:2", "test.sh:9"))), []
     )
-    text = describe_parity(proof(lost))
+    text = describe_parity(result(lost))
     assert "could not be traced 1" in text
     assert (
         "could not be traced: xla, linux, shard 1 of 2   lib.sh:2 (called from test.sh:9)\n  no end"
         in text
     )
-    assert proof(lost).exit_code == 1
+    assert result(lost).exit_code == 1
     assert describe_job(lost) == "no end lib.sh:2"
 
 
-def test_the_exit_code_fails_on_what_is_bad_only(named):
+def test_the_exit_code_depends_on_bad_verdicts_only(read_entries):
     equal, lost = (
         compare_job(JOB, recording(), []),
         compare_job(JOB, recording(fault=Fault(FaultKind.FAILED, "x")), []),
     )
-    other = compare_job(JOB, *differing(), named(ENTRY))
-    assert proof(equal, other).exit_code == 0
-    assert proof(equal, faults=("unused",)).exit_code == 1
-    assert [proof(one).exit_code for one in (lost, compare_job(JOB, recording(), "none"))] == [1, 1]
+    other = compare_job(JOB, *differing(), read_entries(ENTRY))
+    assert result(equal, other).exit_code == 0
+    assert result(equal, faults=("unused",)).exit_code == 1
+    assert [result(one).exit_code for one in (lost, compare_job(JOB, recording(), "none"))] == [
+        1,
+        1,
+    ]
 
 
-def test_only_so_many_ways_to_differ_are_shown():
+def test_the_number_of_distinct_differences_is_limited():
     jobs = [compare_job(JOB, recording(command(f"a{n}", line=n)), []) for n in range(5)]
-    text = describe_parity(proof(*jobs), most=2)
+    text = describe_parity(result(*jobs), max_shown=2)
     assert text.count("\ndifferent: ") == 2
-    assert "… and 3 more distinct differences: --show 5" in text
-    assert "… and 3 more distinct differences." in parity_markdown(proof(*jobs), most=2)
+    assert "… and 3 more distinct differences: --show 5 shows all" in text
+    assert "… and 3 more distinct differences." in parity_markdown(result(*jobs), max_shown=2)
 
 
-def test_what_was_assumed_and_what_is_wrong_with_names_is_said():
+def test_assumptions_and_faults_of_entries_are_reported():
     note = Note(NoteKind.ASSUMED, "the folder build exists")
     job = compare_job(JOB, recording(notes=(note,)), [])
-    text = describe_parity(proof(job, faults=("unused: 'x'",), cached=1))
-    assert "assumed on the way: the folder build exists" in text
+    text = describe_parity(result(job, faults=("unused: 'x'",), cached=1))
+    assert "assumed: the folder build exists" in text
     assert "accepted differences: unused: 'x'" in text
     assert "2 min 10 s, 1 from the cache" in text
 
 
 def test_markdown_for_a_pull_request():
     job = compare_job(JOB, recording(command("a | <b>")), [command("c | <b>")])
-    text = parity_markdown(proof(job, faults=("unused: <x>",)))
-    assert text.startswith("### ❌ Parity of plans and script\n")
+    text = parity_markdown(result(job, faults=("unused: <x>",)))
+    assert text.startswith("### ❌ Plans compared with the script\n")
     assert "<summary>different: xla, linux, shard 1 of 2   test.sh:7</summary>" in text
     assert "```\n  script  a '|' '<b>'\n  plan    c '|' '<b>'\n" in text
     assert "unused: &lt;x&gt;" in text
     assert "| xla | 1 | 1 |" in text
-    changed = parity_markdown(proof(job, other=Side.EARLIER))
+    changed = parity_markdown(result(job, other=Side.EARLIER))
     assert changed.startswith("### ✅ Jobs affected by this change")
 
 
 def test_json_has_every_difference_of_every_job():
     job = compare_job(JOB, recording(command("a", X="1"), command("b")), [command("a")])
-    data = json.loads(json.dumps(parity_to_json(proof(job))))
+    data = json.loads(json.dumps(parity_to_json(result(job))))
     assert data["totals"]["different"] == 1
     assert data["configs"] == {"xla": {"different": 1}}
     assert [(d["stream"], d["field"]) for d in data["jobs"][0]["differences"]] == [
@@ -346,18 +352,20 @@ def test_json_has_every_difference_of_every_job():
     assert data["exit_code"] == 1
 
 
-def test_two_versions_of_a_script_are_called_before_and_now():
+def test_a_comparison_of_two_versions_of_a_script():
     change = compare_versions(JOB, recording(command("a")), recording(command("a b", line=9)))
-    text = describe_parity(proof(change, other=Side.EARLIER))
+    text = describe_parity(result(change, other=Side.EARLIER))
     assert text.splitlines()[0].startswith(
         "jobs 1   unchanged 0   changed 1   could not be traced 0"
     )
     assert "changed: xla, linux, shard 1 of 2   test.sh:7" in text
-    assert "  before  a\n  now     a b\n            ^ b is new\n" in text
+    assert "  before  a\n  now     a b\n            ^ b was added\n" in text
     gone = compare_versions(JOB, recording(command("a x")), recording(command("a y")))
-    assert "^ x before, y now" in describe_parity(proof(gone, other=Side.EARLIER))
+    assert "^ x before, y now" in describe_parity(result(gone, other=Side.EARLIER))
     lost = compare_versions(JOB, recording(command("a")), recording())
-    assert "  before  a\n  command 1 is gone" in describe_parity(proof(lost, other=Side.EARLIER))
+    assert "  before  a\n  command 1 was removed" in describe_parity(
+        result(lost, other=Side.EARLIER)
+    )
 
 
 # --- recordings
@@ -373,7 +381,7 @@ def test_a_recording_survives_json():
     assert from_dict(json.loads(json.dumps(one.to_dict()))) == one
 
 
-def test_a_trace_line_shares_what_all_tests_share():
+def test_a_trace_line_factors_out_common_variables():
     one = recording(
         command("pip install x", "install", A="1"),
         command("t1", A="1", B="2"),
@@ -391,21 +399,21 @@ def test_a_trace_line_shares_what_all_tests_share():
     assert trace_line(recording(), JOB)["env"] == {}
 
 
-def test_a_report_cannot_give_orders_to_a_log():
+def test_a_report_contains_no_control_sequences():
     job = compare_job(
         JOB, recording(command("x"), Command("test", ("a\n::error::b\x1b[31m",), ".", {})), []
     )
-    text = describe_parity(proof(job)) + parity_markdown(proof(job))
+    text = describe_parity(result(job)) + parity_markdown(result(job))
     assert "\x1b" not in text
     assert "\n::error" not in text
     one = compare_job(JOB, recording(Command("test", ("a\n'b",), ".", {})), [])
-    assert "$'a\\n\\'b'" in describe_parity(proof(one))
+    assert "$'a\\n\\'b'" in describe_parity(result(one))
 
 
-def test_of_two_versions_only_what_was_not_followed_fails():
+def test_of_two_versions_only_untraceable_jobs_fail():
     changed = compare_versions(JOB, recording(command("a")), recording(command("b")))
     lost = compare_versions(JOB, recording(), recording(fault=Fault(FaultKind.FAILED, "x")))
     sides = {"other": Side.EARLIER}
-    assert proof(changed, **sides).exit_code == 0
-    assert proof(changed, lost, **sides).exit_code == 1
-    assert parity_markdown(proof(lost, **sides)).startswith("### ❌")
+    assert result(changed, **sides).exit_code == 0
+    assert result(changed, lost, **sides).exit_code == 1
+    assert parity_markdown(result(lost, **sides)).startswith("### ❌")

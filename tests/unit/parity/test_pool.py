@@ -7,7 +7,7 @@ from ci_sessions.parity.pool import _log_sandbox
 from ci_sessions.parity.staging import remove
 
 
-def test_a_system_without_landlock_is_warned_of(caplog):
+def test_a_system_without_landlock_causes_a_warning(caplog):
     _log_sandbox(["limits", "landlock 3"])
     assert caplog.text == ""
     with caplog.at_level(logging.WARNING):
@@ -15,7 +15,7 @@ def test_a_system_without_landlock_is_warned_of(caplog):
     assert "this system has no Landlock" in caplog.text
 
 
-def test_a_folder_without_rights_is_removed_too(tmp_path):
+def test_a_folder_without_permissions_is_removed(tmp_path):
     folder = tmp_path / "base"
     (folder / "a" / "b").mkdir(parents=True)
     (folder / "a" / "b" / "c").write_text("x")

@@ -42,7 +42,7 @@ def tree(tmp_path):
     return tmp_path
 
 
-def test_a_stage_has_the_scripts_and_what_they_name(tree):
+def test_a_stage_has_the_scripts_and_the_files_they_name(tree):
     stage = read_stage(tree, SCRIPT, read_profile())
     assert set(stage.files) == {
         SCRIPT, ".ci/pytorch/common.sh", ".ci/pytorch/lib/more.py",
@@ -50,11 +50,11 @@ def test_a_stage_has_the_scripts_and_what_they_name(tree):
         "test/deep/down/c.py",
     }  # fmt: skip
     assert stage.files[".github/ci_commit_pins/vision.txt"] == b"PIN-vision\n"
-    assert stage.files["test/deep/down/c.py"] == b""  # too large to copy: there, and empty
+    assert stage.files["test/deep/down/c.py"] == b""  # too large: created empty
     assert {"test", "tools/far", "benchmarks"} <= set(stage.folders)
 
 
-def test_a_stages_digest_is_that_of_all_that_is_in_it(tree):
+def test_the_digest_of_a_stage_covers_its_contents(tree):
     first = read_stage(tree, SCRIPT, read_profile()).digest
     (tree / "benchmarks" / "other.csv").write_text("changed, and not named")
     assert read_stage(tree, SCRIPT, read_profile()).digest == first
@@ -62,16 +62,16 @@ def test_a_stages_digest_is_that_of_all_that_is_in_it(tree):
     assert read_stage(tree, SCRIPT, read_profile()).digest != first
 
 
-def test_another_revisions_scripts_take_the_place_of_these(tree):
+def test_scripts_of_another_revision_replace_the_current_ones(tree):
     old = {SCRIPT: b"echo old\n"}
     stage = read_stage(tree, SCRIPT, read_profile(), overlay=old)
     assert stage.files[SCRIPT] == b"echo old\n"
     assert ".ci/pytorch/common.sh" not in stage.files
-    with pytest.raises(CheckoutError, match=r"test.sh is not there: give the root of a PyTorch"):
+    with pytest.raises(CheckoutError, match=r"test.sh does not exist: give the root of a PyTorch"):
         read_stage(tree, SCRIPT, read_profile(), overlay={})
 
 
-def test_absolute_paths_move_into_the_throwaway_folder(tree, tmp_path):
+def test_absolute_paths_are_redirected_into_the_temporary_folder(tree, tmp_path):
     profile = read_profile()
     base = tmp_path / "base"
     base.mkdir()
@@ -89,7 +89,7 @@ def test_absolute_paths_move_into_the_throwaway_folder(tree, tmp_path):
     )
 
 
-def test_a_profile_is_functions_of_bash(tmp_path):
+def test_a_profile_as_bash_functions(tmp_path):
     profile = Profile(
         functions=("setup",),
         missing=("sccache",),
@@ -98,7 +98,7 @@ def test_a_profile_is_functions_of_bash(tmp_path):
             Answer(command="x", error="no", writes="-o"),
         ),
     )
-    text = profile.as_bash(places_below(tmp_path))
+    text = profile.to_bash(places_below(tmp_path))
     assert "__ci_opaque[setup]=1" in text
     assert "__ci_missing[sccache]=1" in text
     assert (
@@ -112,21 +112,30 @@ def test_a_profile_is_functions_of_bash(tmp_path):
     ("text", "fault"),
     [
         ("format = 9", "format is 9"),
-        ("format = 1\n[machine]\ncolour = []", "machine.colour is unknown"),
-        ("format = 1\n[machine]\nmissing = 'x'", "machine.missing is 'x': give a list of texts"),
-        ("format = 1\n[[answer]]\ncode = 1", "answer 1 has no command"),
-        ("format = 1\n[[answer]]\ncommand = 'x'\ncode = true", "answer 1 has code"),
-        ("=", "is not TOML"),
+        ("format = 1\n[machine]\ncolour = []", "machine.colour is not a known key"),
+        (
+            "format = 1\n[machine]\nmissing = 'x'",
+            "machine.missing is 'x': it must be a list of strings",
+        ),
+        (
+            "format = 1\n[[answer]]\ncode = 1",
+            "answer 1, command is None: it must be a non-empty string",
+        ),
+        (
+            "format = 1\n[[answer]]\ncommand = 'x'\ncode = true",
+            "answer 1, code is True: it must be an integer",
+        ),
+        ("=", "is not valid TOML"),
     ],
 )
-def test_a_bad_profile_says_what_is_wrong(tmp_path, text, fault):
+def test_errors_in_a_profile(tmp_path, text, fault):
     path = tmp_path / "profile.toml"
     path.write_text(text)
     with pytest.raises(InputError, match=fault):
         read_profile(path)
 
 
-def test_a_missing_profile_is_named(tmp_path):
+def test_a_missing_profile_is_an_error(tmp_path):
     with pytest.raises(InputError, match=r"none\.toml cannot be read"):
         read_profile(tmp_path / "none.toml")
 
@@ -134,7 +143,7 @@ def test_a_missing_profile_is_named(tmp_path):
 # --- the cache
 
 
-def test_a_cache_keeps_whole_recordings_only(tmp_path):
+def test_the_cache_ignores_damaged_files(tmp_path):
     cache = Cache(tmp_path / "traces")
     recording = Recording(0, (), seconds=1.0)
     assert cache.get("k") is None
@@ -151,7 +160,7 @@ def test_a_cache_keeps_whole_recordings_only(tmp_path):
     assert Cache(None).get("k") is None
 
 
-def test_a_cache_drops_what_was_not_used_for_a_month(tmp_path, monkeypatch):
+def test_the_cache_removes_recordings_unused_for_a_month(tmp_path, monkeypatch):
     import datetime as dt  # noqa: PLC0415
 
     from ci_sessions import clock  # noqa: PLC0415
@@ -169,13 +178,13 @@ def test_a_cache_drops_what_was_not_used_for_a_month(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", FaultKind)
-def test_what_a_busy_machine_cut_off_is_not_kept(kind):
+def test_recordings_that_depend_on_machine_load_are_not_cached(kind):
     kept = kind in (FaultKind.FAILED, FaultKind.UNTRACEABLE)
     assert Recording(0, (), fault=Fault(kind, "x")).is_repeatable is kept
     assert Recording(0, ()).is_repeatable
 
 
-def test_a_link_that_leads_out_of_the_checkout_is_not_copied(tree, caplog):
+def test_a_link_out_of_the_checkout_is_not_copied(tree, caplog):
     (tree / ".ci" / "pytorch" / "secret.sh").symlink_to("/etc/passwd")
     assert ".ci/pytorch/secret.sh" not in read_stage(tree, SCRIPT, read_profile()).files
-    assert "secret.sh leads out of the checkout, and is not copied" in caplog.text
+    assert "secret.sh points outside the checkout and is not copied" in caplog.text

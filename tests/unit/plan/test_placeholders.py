@@ -23,16 +23,16 @@ def test_a_template_is_split_into_its_pieces():
 @pytest.mark.parametrize(
     "text", ["$ROOTS", "$NOTHING", "$", "a$", "${ask}", "${pin:}", "${random:x}", "${x:y}", "$(ls)"]
 )
-def test_a_dollar_that_begins_nothing_fails_at_once(text):
-    with pytest.raises(ValueError, match="begins no placeholder: write \\$\\$ for a dollar"):
+def test_an_unknown_placeholder_fails_early(text):
+    with pytest.raises(ValueError, match="starts no placeholder: write \\$\\$ for a dollar sign"):
         parse(text)
 
 
-def test_pieces_are_filled_apart_and_stay_filled():
+def test_placeholders_are_substituted_once():
     text = "$ROOT/x ${ask:cores} @${pin:vision} $$OTHER"
     once = substitute(text, place)
     assert once == "root/x ${ask:cores} @${pin:vision} $$OTHER"
-    assert substitute("$ROOT", lambda _: "/a$b") == "/a$$b", "what is filled in is only a text"
+    assert substitute("$ROOT", lambda _: "/a$b") == "/a$$b", "a filled-in value is plain text"
     assert render("/a$$b${random}", lambda _: "q$") == "/a$bq$"
 
 
@@ -40,6 +40,6 @@ def test_pieces_are_filled_apart_and_stay_filled():
     "text",
     ["$HOME", "${ask:cores}", "RANDOM", "PIN-vision", "$$", "{}", "{LD_PRELOAD}", "a$", "$("],
 )
-def test_what_a_user_typed_stays_as_typed(text):
+def test_literal_strings_are_unchanged(text):
     assert render(literal(text), lambda piece: f"<{piece.name}>") == text
     assert substitute(literal(text), place) == literal(text)

@@ -6,7 +6,7 @@ import pytest
 from conftest import make_job, make_plan
 
 from ci_sessions.catalogue.planner import plan_job
-from ci_sessions.catalogue.scheduled import scheduled
+from ci_sessions.catalogue.scheduled import scheduled_matrices
 from ci_sessions.catalogue.table import config_facts
 from ci_sessions.checkout.checkout import RECORDED
 from ci_sessions.errors import InputError
@@ -32,15 +32,15 @@ def assembled(*drafts, before=None, **env):
     return assemble(plan, drafts, before=before or {}, scripts=".ci/pytorch")
 
 
-def test_argv_is_words_never_one_string():
+def test_argv_is_a_tuple_of_strings():
     for argv in ("ls -l", (), ("ls", 1)):
-        with pytest.raises(TypeError, match="argv must be a tuple of words, but was"):
+        with pytest.raises(TypeError, match="argv must be a non-empty tuple of strings, but was"):
             Program(argv)
-    with pytest.raises(ValueError, match="begins no placeholder"):
+    with pytest.raises(ValueError, match="starts no placeholder"):
         Program(("ls", "$HERE"))
 
 
-def test_an_export_holds_for_the_steps_after_it_and_the_tests_after_that():
+def test_an_export_applies_to_later_steps_and_tests():
     plan = assembled(
         draft("a", step("1"), Export({"X": "1"}), step("2")),
         draft("b", step("3", env={"Y": "2"})),
@@ -52,7 +52,7 @@ def test_an_export_holds_for_the_steps_after_it_and_the_tests_after_that():
     ]
 
 
-def test_an_added_test_sees_exports_and_leaves_none():
+def test_an_added_test_sees_exports_but_its_own_end_with_it():
     plan = assembled(
         draft("a", Export({"X": "1"}), step("1")),
         draft("mine", Export({"X": "2"}), step("2"), kind=TestKind.ADDED),
@@ -61,7 +61,7 @@ def test_an_added_test_sees_exports_and_leaves_none():
     assert [s.env["X"] for t in plan.tests for s in t.steps] == ["1", "2", "1"]
 
 
-def test_an_export_can_prepend_to_what_was_there():
+def test_an_export_can_prepend_to_the_previous_value():
     item = Export({"LD_PRELOAD": "new:${before:LD_PRELOAD}"})
 
     def last(*items, **more):
@@ -77,13 +77,13 @@ def test_file_steps_do_not_carry_exports():
     assert plan.tests[0].steps[0].env == {}
 
 
-def test_the_folder_of_the_scripts_is_known_when_a_plan_is_made():
+def test_the_script_folder_is_filled_in_when_a_plan_is_made():
     plan = assembled(draft("a", step("$SCRIPTS/x.sh", "$ROOT", cwd="$ROOT/$SCRIPTS")))
     assert plan.tests[0].steps[0].argv == (".ci/pytorch/x.sh", "$ROOT")
     assert plan.tests[0].steps[0].cwd == "$ROOT/.ci/pytorch"
 
 
-def test_a_step_keeps_its_number_and_id_whatever_part_is_chosen():
+def test_a_selected_step_keeps_its_number_and_id():
     plan = make_plan("distributed", CUDA, "1/3")
     test = plan.tests[0]
     assert [one.number for one in test.steps] == list(range(1, len(test.steps) + 1))
@@ -101,29 +101,33 @@ def test_a_selection_keeps_the_environment_of_the_whole_job():
 
 
 @pytest.mark.parametrize(
-    ("names", "number", "said"),
+    ("names", "number", "message"),
     [
         (
             ["nope"],
             None,
             "--test is 'nope', but jit_legacy has no such test: choose from test_jit, test_jit_legacy.",
         ),
-        ([], 1, "--step is 1, but of which test: add --test, one of test_jit, test_jit_legacy."),
-        (["test_jit"], 2, "--step is 2, but test_jit has steps 1 to 1: a dry run lists them."),
-        (["test_jit"], 0, "--step is 0, but test_jit has steps 1 to 1: a dry run lists them."),
+        (
+            [],
+            1,
+            "--step is 1, but 2 tests are selected: add --test with one of test_jit, test_jit_legacy.",
+        ),
+        (["test_jit"], 2, "--step is 2, but test_jit has 1 step: list them with --dry-run."),
+        (["test_jit"], 0, "--step is 0, but test_jit has 1 step: list them with --dry-run."),
     ],
 )
-def test_a_selection_that_cannot_be(names, number, said):
+def test_an_invalid_selection(names, number, message):
     with pytest.raises(InputError) as caught:
         make_plan().select(names, number)
-    assert caught.value.faults == (said,)
+    assert caught.value.problems == (message,)
 
 
 def test_added_tests_can_be_left_out():
     assert [t.name for t in make_plan().without_added().tests] == ["test_jit_legacy"]
 
 
-def test_a_plan_is_json_and_names_its_steps():
+def test_a_plan_as_json():
     data = json.loads(json.dumps(plan_to_json(make_plan("torchbench"))))
     assert data["job"]["id"] == "linux-jammy-py3-10-gcc11.torchbench.1of1"
     assert [test["name"] for test in data["tests"]] == ["test_benchmarks", "test_torchbench"]
@@ -134,18 +138,18 @@ def test_a_plan_is_json_and_names_its_steps():
     assert data["tests"][0]["kind"] == "added"
 
 
-def test_every_scheduled_plan_comes_back_from_json():
-    for matrix in scheduled():
+def test_every_scheduled_plan_survives_json():
+    for matrix in scheduled_matrices():
         job = job_from_json(matrix.jobs()[0], config_facts)
         plan = plan_job(job, RECORDED)
         again = plan_from_json(json.loads(json.dumps(plan_to_json(plan))))
         assert again == plan
         assert again.used_questions() == plan.used_questions()
-    with pytest.raises(InputError, match="a plan's format is 1, and this version reads 2"):
+    with pytest.raises(InputError, match="the plan's format is 1, but this version reads format 3"):
         plan_from_json({"format": 1})
 
 
-def test_what_a_user_typed_is_never_expanded():
+def test_user_input_is_never_expanded():
     typed = "$HOME ${ask:cores} RANDOM PIN-vision $ROOT {} {LD_PRELOAD}"
     plan = make_plan("python", TESTS_TO_INCLUDE=typed, LD_PRELOAD="$HOME/x.so")
     words = [render(word, lambda piece: f"<{piece}>") for word in plan.tests[0].steps[0].argv]

@@ -7,7 +7,7 @@ from conftest import make_plan
 
 from ci_sessions.catalogue import questions as q
 from ci_sessions.plan.facts import Condition, Executables
-from ci_sessions.plan.shell import ShellWriter, bash_words, quote
+from ci_sessions.plan.shell import ShellWriter, bash_argv, quote
 from ci_sessions.plan.step import (
     Expect,
     ForEach,
@@ -20,7 +20,7 @@ from ci_sessions.plan.step import (
 )
 
 WRITER = ShellWriter(q.QUESTIONS)
-RAIN = Condition(name="it rains", line="[ -e rain ]")
+RAIN = Condition(name="rain", description="it rains", line="[ -e rain ]")
 
 
 def step(*argv, command=None, **more):
@@ -50,7 +50,7 @@ def test_words_are_quoted_for_a_shell(word, shown):
     "text",
     ["a b", "it's $x", "", "\t\n\r", "a\x1b[31m", "ü\udc80", "`x`!", "''", "a'\n\\", "*?[a]"],
 )
-def test_bash_reads_back_what_was_quoted(monkeypatch, text):
+def test_bash_reads_quoted_strings_unchanged(monkeypatch, text):
     monkeypatch.undo()
     done = subprocess.run(
         ["bash", "-c", f"printf %s {quote(text)}"], capture_output=True, check=True
@@ -58,8 +58,8 @@ def test_bash_reads_back_what_was_quoted(monkeypatch, text):
     assert done.stdout.decode(errors="surrogateescape") == text
 
 
-def test_wildcards_stay_open_where_files_are_meant():
-    links = Program(("ln", "$SITE/lib a/libtorch*"), expands=True)
+def test_wildcards_are_unquoted_only_in_file_patterns():
+    links = Program(("ln", "$SITE/lib a/libtorch${any}"))
     assert WRITER.command(links) == "ln \"$SITE\"'/lib a/libtorch'*"
     assert WRITER.word("a*b") == "'a*b'"
 
@@ -108,17 +108,17 @@ def test_shell_functions_keep_their_exports_in_a_pasted_shell():
         SourcedFile(("$ROOT/v.sh", "a b", "$$x")),
     ],
 )
-def test_bash_runs_what_was_written(monkeypatch, tmp_path, command):
-    """The line for a person and the argv for the runner do the same, in a folder with a trap."""
+def test_bash_runs_written_commands(monkeypatch, tmp_path, command):
+    """The printed line and the runner's argv do the same, even in a folder with a hostile name."""
     monkeypatch.undo()
     root = tmp_path / "it's;touch PWNED; $x"
     root.mkdir()
     (root / "u.sh").write_text('show() { printf "<%s>" "$@"; }\n')
     (root / "v.sh").write_text('printf "<%s>" "$@"\n')
-    places = {"$ROOT": str(root), "$TMP": str(tmp_path)}
+    paths = {"$ROOT": str(root), "$TMP": str(tmp_path)}
 
     def word(template):
-        for name, path in places.items():
+        for name, path in paths.items():
             template = template.replace(name, path)
         return template.replace("$$", "$")
 
@@ -132,14 +132,14 @@ def test_bash_runs_what_was_written(monkeypatch, tmp_path, command):
         return out.read_text() if out.exists() else done.stdout
 
     expected = "<a b><$x>"
-    assert run(bash_words(command, word)) == expected
+    assert run(bash_argv(command, word)) == expected
     assert run(["bash", "-c", WRITER.line(step(command=command))]) == expected
     assert run(["bash", "-c", f"{WRITER.guarded_line(step(command=command))}"]) == expected
     assert not list(tmp_path.rglob("PWNED"))
 
 
 def test_every_shell_line_of_every_configuration_parses(monkeypatch):
-    """Bash itself reads each question, condition and step, without running it."""
+    """Bash parses each question, condition and step without running it."""
     monkeypatch.undo()
     lines = [question.line for question in q.QUESTIONS.values()]
     lines += [value.line for value in vars(q).values() if isinstance(value, Condition)]

@@ -18,7 +18,7 @@ from ci_sessions.records.record import (
     step_ended_event,
     step_started_event,
 )
-from ci_sessions.records.route import Attempt, Reason, Runner, Shadow
+from ci_sessions.records.route import Reason, RouteRecord, Runner, Shadow
 from ci_sessions.records.verdict import JobVerdict
 
 RUN = RunRecord(
@@ -59,10 +59,10 @@ def test_a_run_survives_being_written_and_read():
         run.ended_event(),
     ]
     assert run_from_events(map(through_json, events)) == run
-    assert run.bad_steps == (STEP,)
+    assert run.failed_steps == (STEP,)
 
 
-ROUTE = Attempt(
+ROUTE = RouteRecord(
     runner=Runner.SHELL,
     intended=Runner.PYTHON,
     reason=Reason.SPLIT_IN,
@@ -80,10 +80,10 @@ ROUTE = Attempt(
 def test_a_route_survives_being_written_and_read():
     run = ended(route=ROUTE, runner=Runner.SHELL)
     assert run_from_events([through_json(run.started_event())]).route == ROUTE
-    plain = Attempt(runner=Runner.PYTHON, intended=Runner.PYTHON, reason=Reason.FLAG_ON)
-    assert Attempt.from_json(through_json(plain.to_json())) == plain
-    with pytest.raises(RecordError, match="route cannot be read"):
-        Attempt.from_json({"runner": "python", "reason": "weather"})
+    plain = RouteRecord(runner=Runner.PYTHON, intended=Runner.PYTHON, reason=Reason.FLAG_ON)
+    assert RouteRecord.from_json(through_json(plain.to_json())) == plain
+    with pytest.raises(RecordError, match="the route in a record cannot be read"):
+        RouteRecord.from_json({"runner": "python", "reason": "weather"})
 
 
 def test_a_run_has_tested_once_a_step_that_tests_has_begun():
@@ -92,10 +92,10 @@ def test_a_run_has_tested_once_a_step_that_tests_has_begun():
     def run(**more):
         return ended(steps=(dataclasses.replace(STEP, **more),))
 
-    assert run(is_test=True).has_tested
-    assert run(is_test=True, outcome=Outcome.ABORTED).has_tested
-    assert not run(is_test=True, outcome=Outcome.SKIPPED).has_tested
-    assert not run(is_test=False).has_tested
+    assert run(is_test=True).has_run_tests
+    assert run(is_test=True, outcome=Outcome.ABORTED).has_run_tests
+    assert not run(is_test=True, outcome=Outcome.SKIPPED).has_run_tests
+    assert not run(is_test=False).has_run_tests
 
 
 def test_a_run_that_was_cut_off_reads_as_aborted():
@@ -107,24 +107,24 @@ def test_a_run_that_was_cut_off_reads_as_aborted():
     assert run.exit_code is None
 
 
-def test_another_format_and_no_beginning_are_errors():
-    with pytest.raises(RecordError, match="has format 99, and this version reads 1"):
+def test_another_format_and_a_missing_first_event_are_errors():
+    with pytest.raises(RecordError, match="has format 99, but this version of ci_sessions reads 1"):
         run_from_events([{**RUN.started_event(), "format": 99}])
-    with pytest.raises(RecordError, match="no beginning"):
+    with pytest.raises(RecordError, match="no 'run started' event"):
         run_from_events([])
 
 
 def test_a_journal_is_named_by_time_and_config_and_never_reused(tmp_path):
-    first = store.open_journal(tmp_path, RUN.started, "a/b")
+    first = store.create_journal(tmp_path, RUN.started, "a/b")
     first.append(RUN.started_event())
-    second = store.open_journal(tmp_path, RUN.started, "a/b")
+    second = store.create_journal(tmp_path, RUN.started, "a/b")
     assert first.path.name == "2026-01-02T03-04-05-a-b.jsonl"
     assert second.path.name == "2026-01-02T03-04-05-a-b-2.jsonl"
     assert (tmp_path / ".gitignore").read_text() == "*\n"
 
 
 def test_a_torn_last_line_is_left_out_and_another_broken_one_is_an_error(tmp_path):
-    journal = store.open_journal(tmp_path, RUN.started, "x")
+    journal = store.create_journal(tmp_path, RUN.started, "x")
     journal.append(RUN.started_event())
     with journal.path.open("a") as out:
         out.write('{"event": "step st')
@@ -136,17 +136,17 @@ def test_a_torn_last_line_is_left_out_and_another_broken_one_is_an_error(tmp_pat
 
 
 def test_unreadable_runs_are_named_and_the_rest_is_read(tmp_path, caplog):
-    good = store.open_journal(tmp_path, RUN.started, "good")
+    good = store.create_journal(tmp_path, RUN.started, "good")
     good.append(RUN.started_event())
     (tmp_path / "runs" / "old.jsonl").write_text('{"event": "run started", "format": 0}\n')
     (tmp_path / "runs" / "list.jsonl").write_text("[1]\n")
     assert [run.id for run in store.read_runs(tmp_path)] == ["1"]
-    assert "left out" in caplog.text
+    assert "skipped" in caplog.text
     assert "old.jsonl" in caplog.text
 
 
-def test_a_full_disk_is_a_warning_and_the_run_goes_on(tmp_path, monkeypatch, caplog):
-    journal = store.open_journal(tmp_path, RUN.started, "x")
+def test_a_full_disk_is_a_warning_and_the_run_continues(tmp_path, monkeypatch, caplog):
+    journal = store.create_journal(tmp_path, RUN.started, "x")
 
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -155,13 +155,14 @@ def test_a_full_disk_is_a_warning_and_the_run_goes_on(tmp_path, monkeypatch, cap
     journal.append(RUN.started_event())
     journal.append(RUN.started_event())
     assert not journal.is_working
-    assert caplog.text.count("the run's record is incomplete") == 1
+    assert caplog.text.count("the record of this run is incomplete") == 1
 
 
 def test_old_runs_are_removed_when_asked(tmp_path):
-    old, new = (store.open_journal(tmp_path, RUN.started, name) for name in ("old", "new"))
+    old, new = (store.create_journal(tmp_path, RUN.started, name) for name in ("old", "new"))
     for journal in (old, new):
         journal.append(RUN.started_event())
+        journal.close()
     os.utime(old.path, (1000, 1000))
     now = new.path.stat().st_mtime
     assert store.prune(tmp_path, 30, now) == [old.path]
@@ -170,12 +171,12 @@ def test_old_runs_are_removed_when_asked(tmp_path):
 
 def test_no_folder_for_records_is_a_warning(tmp_path, caplog):
     (tmp_path / "file").write_text("")
-    journal = store.open_journal(tmp_path / "file", RUN.started, "x")
+    journal = store.create_journal(tmp_path / "file", RUN.started, "x")
     journal.append(RUN.started_event())
-    assert "leaves no record" in caplog.text
+    assert "this run has no record: cannot create" in caplog.text
 
 
 def test_runs_that_begin_in_the_same_second_have_files_of_their_own(tmp_path):
-    journals = [store.open_journal(tmp_path, RUN.started, "x") for _ in range(3)]
+    journals = [store.create_journal(tmp_path, RUN.started, "x") for _ in range(3)]
     assert len({journal.path for journal in journals}) == 3, "none was written to yet"
     assert all(journal.path.exists() for journal in journals)

@@ -4,6 +4,7 @@ import io
 
 from unit.report.test_run import step
 
+from ci_sessions.cli.stdout import Stdout
 from ci_sessions.records.record import Outcome
 from ci_sessions.report.console import ConsoleScreen
 
@@ -13,9 +14,18 @@ class Terminal(io.StringIO):
         return True
 
 
+def test_there_is_no_live_line_on_a_ci_that_gives_jobs_a_terminal():
+    out = Terminal()
+    screen = ConsoleScreen(Stdout(out), on_ci=True)
+    screen.begin(step(), 9)
+    screen.tick(3.2)
+    screen.end(step())
+    assert "\r" not in out.getvalue()
+
+
 def test_a_terminal_gets_colour_and_a_live_line():
     out = Terminal()
-    screen = ConsoleScreen(out)
+    screen = ConsoleScreen(Stdout(out))
     screen.begin(step(), 9)
     screen.tick(3.2)
     screen.tick(3.3)
@@ -32,7 +42,7 @@ def test_a_terminal_gets_colour_and_a_live_line():
 
 def test_github_gets_groups_that_output_cannot_break_out_of():
     out = io.StringIO()
-    screen = ConsoleScreen(out, on_github=True)
+    screen = ConsoleScreen(Stdout(out, on_github=True), on_github=True)
     screen.begin(step(), 2)
     screen.write("::error::forged\n")
     screen.end(step())

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from ci_sessions.records.record import Case, Cases, Outcome, RunRecord, StepRecord
-from ci_sessions.records.route import Attempt, Reason, Runner
+from ci_sessions.records.route import Reason, RouteRecord, Runner
 from ci_sessions.report.run import describe_run
 
 JOB = {
@@ -25,9 +25,9 @@ def run(*steps, **more):
 
 
 def attempt(reason, runner="python", **more):
-    """Return a route as a record has it."""
+    """Return the route of a record."""
     who = Runner(runner)
-    return Attempt(runner=who, intended=Runner.PYTHON, reason=Reason(reason), **more)
+    return RouteRecord(runner=who, intended=Runner.PYTHON, reason=Reason(reason), **more)
 
 
 def test_the_end_of_a_red_run_names_cases_and_the_command_that_repeats():
@@ -53,7 +53,7 @@ def test_the_end_of_a_red_run_names_cases_and_the_command_that_repeats():
     )
 
 
-def test_many_different_faults_are_cut_short():
+def test_only_some_of_many_failures_are_shown():
     failed = tuple(Case(f"T.test_{n}", "failure", f"message {n}") for n in range(8))
     bad = step(outcome=Outcome.FAILED, code=1, cases=Cases(failures=8, failed=failed, source="s"))
     text = describe_run(run(bad), "", "r")
@@ -63,26 +63,28 @@ def test_many_different_faults_are_cut_short():
 
 
 def test_other_ends():
-    timed_out = step(outcome=Outcome.TIMED_OUT, code=124, note="ended after 5 s, its time limit")
+    note = "terminated after 5 s: time limit exceeded"
+    timed_out = step(outcome=Outcome.TIMED_OUT, code=124, note=note)
     text = describe_run(run(timed_out), "", "r")
     assert "exit 124 (timed out)" in text
-    assert "     ended after 5 s, its time limit" in text
+    assert f"     {note}" in text
     skipped = step(outcome=Outcome.SKIPPED, note="no GPU")
     text = describe_run(run(skipped, outcome=Outcome.NO_TEST), "", "r")
     assert "skipped: no GPU" in text
-    assert "no test ran, so this is not a success" in text
+    assert "no test ran, so the run failed" in text
     text = describe_run(run(step(), outcome=Outcome.RUNNER_ERROR, note="KeyError: 1"), "", "r")
     assert "the runner failed: KeyError: 1" in text
     assert describe_run(run(step(), outcome=Outcome.INTERRUPTED), "", "r").startswith(
         "\nINTERRUPTED"
     )
     routed = run(step(), route=attempt("flag-on", runner="shell", fallback="bug", detail="d"))
-    assert "route: shell: flag-on, d (Python could not: bug)" in describe_run(routed, "", "r")
+    route = "route: shell: flag-on, d (Python could not run it: bug)"
+    assert route in describe_run(routed, "", "r")
     tail = step(outcome=Outcome.FAILED, code=1, tail=("Traceback", "Boom"))
     assert "       Boom\n" in describe_run(run(tail), "", "r")
 
 
-def test_one_of_a_thing_is_not_many():
+def test_a_count_of_one_is_singular():
     cases = Cases(total=1, failures=1, failed=(Case("T.test", "failure", "no"),), source="s")
     text = describe_run(run(step(outcome=Outcome.FAILED, code=1, cases=cases)), "", "r")
     assert "1 test, 1 failed" in text

@@ -5,7 +5,8 @@ import os
 import pytest
 
 from ci_sessions.records.record import Case
-from ci_sessions.run.cases import CaseScanner, read_cases, reports_below
+from ci_sessions.run.cases import CaseScanner, read_cases
+from ci_sessions.run.reports import find_reports
 
 XML = """<testsuites><testsuite>
 <testcase classname="jit.A" name="test_ok"/>
@@ -25,7 +26,7 @@ def reports(tmp_path):
 
 
 def test_cases_are_counted_and_failed_ones_named(tmp_path, reports):
-    before = reports_below(tmp_path)
+    before = find_reports(tmp_path)
     (reports / "a.xml").write_text(XML)
     cases = read_cases(tmp_path, before)
     assert (cases.total, cases.failures, cases.errors, cases.skipped) == (5, 1, 1, 1)
@@ -38,7 +39,7 @@ def test_cases_are_counted_and_failed_ones_named(tmp_path, reports):
 
 def test_older_reports_are_not_this_steps(tmp_path, reports):
     (reports / "a.xml").write_text(XML)
-    assert read_cases(tmp_path, reports_below(tmp_path)) is None
+    assert read_cases(tmp_path, find_reports(tmp_path)) is None
 
 
 def test_a_case_that_ran_again_counts_once_by_its_last_run(tmp_path, reports):
@@ -51,7 +52,7 @@ def test_a_case_that_ran_again_counts_once_by_its_last_run(tmp_path, reports):
     assert (cases.total, cases.failures, cases.errors) == (5, 0, 1)
 
 
-def test_a_report_cut_off_is_passed_over(tmp_path, reports):
+def test_an_incomplete_report_is_ignored(tmp_path, reports):
     (reports / "a.xml").write_text(XML[:100])
     assert read_cases(tmp_path, {}) is None
     (reports.parent / "b.xml").write_text(XML)

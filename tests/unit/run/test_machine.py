@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ci_sessions.catalogue.devices import CPU, DEVICES
+from ci_sessions.errors import CheckoutError
 from ci_sessions.plan.plan import DeviceNeed
 from ci_sessions.plan.step import Kind, Program, ShellFunction, SourcedFile, Step
 from ci_sessions.run.machine import Machine, count_devices
@@ -42,13 +43,16 @@ def machine(tmp_path):
 
 
 def test_places_and_pins(machine):
-    text = machine.render(
-        "$ROOT $HOME @${pin:vision} @${pin:audio} $SHIMS x/${random}.py ${random}"
-    )
-    assert text.startswith(f"{machine.root} /home/x @abc123 @PIN-audio $SHIMS x/")
+    text = machine.render("$ROOT $HOME @${pin:vision} $SHIMS x/${random}.py ${random}")
+    assert text.startswith(f"{machine.root} /home/x @abc123 $SHIMS x/")
     first, second = text.split()[-2:]
     assert first == f"x/{second}.py", "one run has one name"
     assert len(second) == 8
+
+
+def test_a_missing_pin_is_an_error_that_names_its_file(machine):
+    with pytest.raises(CheckoutError, match=r"does not pin audio: .*ci_commit_pins/audio.txt"):
+        machine.render("@${pin:audio}")
 
 
 def step(command, **more):
@@ -63,22 +67,22 @@ def test_wildcards_of_a_plan_are_files_and_those_of_a_path_are_not(tmp_path):
         (root / "lib x" / name).touch()
         (tmp_path / "a[1]-other" / "lib x" / name).touch()
     machine = Machine(root, {})
-    program = Program(("ln", "$ROOT/lib x/*.so", "none*", "$$*"), expands=True)
+    program = Program(("ln", "$ROOT/lib x/${any}.so", "none${any}", "$$*", "l*"))
     assert machine.argv(step(program)) == (
-        "ln", f"{root}/lib x/one.so", f"{root}/lib x/two.so", "none*", "$*",
+        "ln", f"{root}/lib x/one.so", f"{root}/lib x/two.so", "none*", "$*", "l*",
     )  # fmt: skip
 
 
 def test_what_runs_in_bash_gets_paths_as_arguments(machine):
     function = ShellFunction(("f", "a b"), ("$ROOT/u.sh",), "out file")
-    bash, option, script, name, *words = machine.argv(step(function))
+    bash, option, script, name, *args = machine.argv(step(function))
     assert (bash, option, name) == ("bash", "-c", "bash")
-    assert words == [f"{machine.root}/u.sh", "out file", "f", "a b"]
+    assert args == [f"{machine.root}/u.sh", "out file", "f", "a b"]
     assert str(machine.root) not in script
     sourced = SourcedFile(("x.sh", "1"), exports=True)
-    script, *words = machine.argv(step(sourced), saves_to="/tmp/e")[2:]
+    script, *args = machine.argv(step(sourced), env_file="/tmp/e")[2:]
     assert script.endswith("; env -0 > /tmp/e")
-    assert words == ["bash", "x.sh", "1"]
+    assert args == ["bash", "x.sh", "1"]
 
 
 def test_variables_are_laid_over_one_another(machine):

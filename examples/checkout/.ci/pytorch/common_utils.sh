@@ -1,5 +1,5 @@
 #!/bin/bash
-# The sample's versions of what the real tree installs: it needs nothing, and says so.
+# The sample's versions of functions in the real tree: they install nothing, and say so.
 assert_git_not_dirty() {
   local status
   status=$(git status --porcelain -- . 2>/dev/null | grep -v '?? third_party' || true)

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Builds the documentation's table of contents; fails on a page without a title.
+# Prints the documentation's table of contents; fails if a page has no title.
 set -e
 cd "$(dirname "${BASH_SOURCE[0]}")/../../docs"
 for page in *.md; do

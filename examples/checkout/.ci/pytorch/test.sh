@@ -1,5 +1,5 @@
 #!/bin/bash
-# The sample's test.sh: the same shape as the real one, for the configurations that it has.
+# The sample's test.sh: like the real one, for the configurations that the sample supports.
 set -ex -o pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source .ci/pytorch/common_utils.sh
@@ -11,7 +11,7 @@ SHARD=(--shard "$SHARD_NUMBER" "$NUM_TEST_SHARDS")
 REPORTS=$(pwd)/test/test-reports
 INCLUDE=""
 if [[ -n $TESTS_TO_INCLUDE ]]; then INCLUDE="--include $TESTS_TO_INCLUDE"; fi
-# The sample has no torch, so nothing is where a real one would be.
+# The sample has no torch, so this folder does not exist.
 TORCH=$(python -c "import site; print(site.getsitepackages()[0])")/torch
 
 run_test() { python test/run_test.py "$@"; }

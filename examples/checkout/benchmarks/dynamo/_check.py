@@ -1,4 +1,4 @@
-"""Compare a column of a benchmark's CSV with the expected one."""
+"""Compare a column of a benchmark's CSV with the expected values."""
 
 import argparse
 import csv

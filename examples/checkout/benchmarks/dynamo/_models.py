@@ -1,4 +1,4 @@
-"""A benchmark in miniature: small functions stand for models, checked against their definitions."""
+"""A miniature benchmark: the models are small functions with known results."""
 
 import argparse
 import csv

@@ -1,4 +1,4 @@
-"""Several processes that add up their numbers over sockets."""
+"""Several processes that add their numbers over sockets."""
 
 import socket
 import subprocess

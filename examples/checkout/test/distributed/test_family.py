@@ -1,4 +1,4 @@
-"""Splitting work over ranks, for every test of the folder that the sample does not have."""
+"""Sharding between ranks. Replaces the tests of this folder that the sample does not have."""
 
 import unittest
 

@@ -1,4 +1,4 @@
-"""Common subexpressions, for every test of the folder that the sample does not have."""
+"""Common subexpressions. Replaces the tests of this folder that the sample does not have."""
 
 import unittest
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Sourced by test.sh with a path that only the shell can work out.
+# Sourced by test.sh with a computed path.
 declare -A KNOWN=([gpu]=cuda)
 get_pinned_commit() { cat .github/ci_commit_pins/"$1".txt; }
 pip_install() { pip install --progress-bar off "$@" || pip install --progress-bar off "$@"; }

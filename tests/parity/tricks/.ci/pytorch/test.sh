@@ -1,16 +1,16 @@
 #!/bin/bash
-# Every trick that a CI script plays on a recorder. What each line must leave is in test_recorder.py.
+# Everything in CI scripts that is hard to record. test_recorder.py has the expected commands.
 set -eux -o pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 export LANG=C.UTF-8 KIND="${KNOWN[gpu]}"
 SITE=$(python -c "import site; print(site.getsitepackages()[0])")/torch
 
-# Words that are hard to keep
+# Arguments that are hard to preserve
 python test/run_test.py 'one word' "" 'new
 line' $'tab\t' "it's" --k='*' -- "\$HOME" 'ümlaut'
 A="x  y" python quoted.py ${EMPTY-} ${EMPTY:-fall back} "${A-}" 2>/dev/null || true
 
-# Functions, their arguments as commands, and what they set on the way
+# Functions, arguments that are commands, and variables that functions set
 pip_install "git+https://example.invalid/vision@$(get_pinned_commit vision)"
 again() { "$@"; }
 again again python again.py "a b"
@@ -19,13 +19,13 @@ OUTER=1 with_env
 setup_torch_trace
 python after_trace.py
 
-# Expected to fail, and failing otherwise
+# Failures, expected and unexpected
 (cd test && ! get_exit_code python -c "import torch; torch._C._crash_if_csrc_asan(3)")
 if ! python -c "import numba.cuda"; then echo "no numba"; fi
 python -c "import numba.cuda" || python without_numba.py
 false || echo "went on"
 
-# Paths with slashes, where they are and where they are not
+# Paths with slashes, with and without a file
 "$SITE"/bin/test_api --gtest_filter='-*CUDA'
 OMP_NUM_THREADS=2 DATA="a b" "$SITE/bin/test_jit" one | tee log.txt
 /opt/tool/run --now
@@ -36,14 +36,14 @@ PATH=/usr/bin:/bin rm -rf "$HOME"
 export PATH="/usr/bin:/bin:$PATH"
 curl https://example.invalid -o out
 
-# Loops over files, and over what tools find in them
+# Loops over files, and over the output of tools
 for file in test/cases/*.py; do python "$file"; done
 grep -v '^ *#' <benchmarks/models.csv | while IFS=, read -r model dtype; do
   python bench.py --only "$model" "--$dtype"
 done
 for name in $(find test/cases -name '*.py' -printf '%f\n' | sed 's/ /_/; s/\.py$//' | sort -r); do python named.py "$name"; done
 
-# Foreign files, and the functions that they would have brought
+# Sourced files from elsewhere, and functions that they would define
 source /opt/intel/setvars.sh --force
 python -m venv venv
 . venv/bin/activate
@@ -59,7 +59,7 @@ popd >/dev/null
 cd test/cases && python here.py && cd - >/dev/null
 scratch=$(mktemp -d) && python scratch.py "$scratch/out" /tmp/fixed
 
-# Builtins that end, hide, or look for commands
+# Builtins that run, hide or look up commands
 command -v ninja
 if command -v sccache; then sccache --show-stats; fi
 command python by_command.py
