@@ -7,17 +7,15 @@ process that failed.
 from __future__ import annotations
 
 import difflib
-import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci_sessions import __version__
-from ci_sessions.cli.options import Context
+from ci_sessions.cli.entry import run_command
 from ci_sessions.cli.verbs import COMMANDS, load_command
-from ci_sessions.errors import CiSessionsError, InputError
-from ci_sessions.job.environment import process_environment
-from ci_sessions.log import configure_logging
+from ci_sessions.errors import InputError
+from ci_sessions.text import for_log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,28 +24,8 @@ __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code; print errors without a traceback."""
-    configure_logging()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # the output of tests may be any bytes
+    """Run a command and return its exit code."""
     command, *rest = list(sys.argv[1:] if argv is None else argv) or ["--help"]
-    try:
-        return _run(command, rest)
-    except CiSessionsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:  # the reader closed the pipe
-        sys.stderr.close()
-        return 141
-
-
-def program() -> tuple[str, ...]:
-    """Return the command line that started this program, without its arguments."""
-    name = Path(sys.argv[0]).name
-    return ("python", "-m", "ci_sessions") if name == "__main__.py" else (name,)
-
-
-def _run(command: str, argv: list[str]) -> int:
     if command in ("--help", "-h", "help"):
         print(_usage())
         return 0
@@ -57,18 +35,19 @@ def _run(command: str, argv: list[str]) -> int:
     if command not in COMMANDS:
         near = difflib.get_close_matches(command, COMMANDS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(COMMANDS)}."
-        raise InputError(f"unknown command {command!r}: {hint}")
-    context = Context(
-        program=(*program(), command),
-        summary=COMMANDS[command],
-        out=sys.stdout,
-        environment=process_environment(),
-    )
-    return load_command(command)(argv, context)
+        print(for_log(f"error: unknown command {command!r}: {hint}"), file=sys.stderr)
+        return InputError.exit_code
+    return run_command(command, load_command(command), rest, program=(*_program(), command))
+
+
+def _program() -> tuple[str, ...]:
+    """Return the command line that started this program, without its arguments."""
+    name = Path(sys.argv[0]).name
+    return ("python", "-m", "ci_sessions") if name == "__main__.py" else (name,)
 
 
 def _usage() -> str:
-    name = " ".join(program())
+    name = " ".join(_program())
     commands = "\n".join(f"  {command:10} {summary}" for command, summary in COMMANDS.items())
     return (
         f"usage: {name} COMMAND [options]\n\n{commands}\n\n"

@@ -121,7 +121,7 @@ def _harmless(text: str) -> str:
 def _job_environment(options: Sequence[str]) -> dict[str, str]:
     """Return the environment, with the options that name a job; ``--checkout`` is entered."""
     env = dict(os.environ)  # noqa: TID251 - the package's own reader may be what is broken
-    for word, following in zip(options, [*options[1:], ""], strict=True):
+    for word, following in zip(options, [*options[1:], ""], strict=False):
         option, is_joined, joined = word.partition("=")
         value = joined if is_joined else following
         if option in _OPTIONS:
@@ -135,11 +135,13 @@ def _job_environment(options: Sequence[str]) -> dict[str, str]:
 
 def _is_native(env: dict[str, str]) -> bool:
     """Return whether the configuration exists only here, so that the script cannot run it."""
-    names = Path(__file__).parent / "resources" / "native.txt"
+    script = Path(__file__).parent / "resources" / "dispatch.sh"
     try:
-        return env.get(TEST_CONFIG, "").strip() in names.read_text(encoding="utf-8").split()
+        text = script.read_text(encoding="utf-8")
     except OSError:
         return False
+    names = re.search(r"^native='\n(.*?)'", text, re.MULTILINE | re.DOTALL)
+    return env.get(TEST_CONFIG, "").strip() in (names[1].split() if names else ())
 
 
 def _choose(env: dict[str, str]) -> _Choice | None:

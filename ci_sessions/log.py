@@ -1,4 +1,4 @@
-"""Logging: one logger, in colour on a terminal, with secrets redacted."""
+"""Logging: one logger, in colour on a terminal, without secrets, commands or control characters."""
 
 from __future__ import annotations
 
@@ -8,33 +8,39 @@ from typing import TYPE_CHECKING, TextIO
 
 import colorlog
 
-if TYPE_CHECKING:
-    from ci_sessions.text import Redactor
+from ci_sessions.text import Redactor, for_log
 
-__all__ = ["configure_logging", "logger", "redact_secrets"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["configure_logging", "logger"]
 
 logger = logging.getLogger("ci_sessions")
 
 
-def redact_secrets(redact: Redactor) -> None:
-    """Redact secrets in all further log messages."""
+def configure_logging(
+    redact: Callable[[str], str] | None = None,
+    *,
+    verbose: bool = False,
+    stream: TextIO | None = None,
+) -> None:
+    """Log to ``stream`` (standard error by default), in colour on a terminal, with ``redact``."""
+    stream = stream or sys.stderr
+    redact = redact or Redactor({})
+    handler = colorlog.StreamHandler(stream)
+    handler.setFormatter(
+        colorlog.ColoredFormatter("%(log_color)sci >%(reset)s %(message)s", stream=stream)
+    )
 
-    def redact_record(record: logging.LogRecord) -> bool:
-        record.msg, record.args = redact(record.getMessage()), ()
+    def clean(record: logging.LogRecord) -> bool:
+        try:
+            text = for_log(redact(record.getMessage()))
+        except Exception:  # noqa: BLE001 - it may contain secrets
+            text = "(a message that could not be redacted)"
+        record.msg, record.args = text, ()
         return True
 
-    for handler in logger.handlers:
-        handler.filters[:] = [redact_record]
-
-
-def configure_logging(*, verbose: bool = False, stream: TextIO | None = None) -> None:
-    """Log to ``stream`` (standard error by default), in colour on a terminal."""
-    handler = colorlog.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(
-        colorlog.ColoredFormatter(
-            "%(log_color)sci >%(reset)s %(message)s", stream=stream or sys.stderr
-        )
-    )
+    handler.addFilter(clean)
     logger.handlers[:] = [handler]
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.propagate = False

@@ -7,6 +7,7 @@ and every other session reports the error.
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
 from typing import TYPE_CHECKING
@@ -21,37 +22,23 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
-_INTERRUPTED = (129, 130, 143)  # HUP, INT, TERM
+_SIGNALLED = 128  # exit codes above this are 128 + N, for signal N
 _CI_SESSION = re.compile(r"""\bci\(config=(['"])([\w.+/:-]+)\1\)""")
 
 
 def _run(session: nox.Session, command: str, program: tuple[str, ...], config: str | None) -> None:
     """Run a command, and report its result to nox."""
     try:
-        from ci_sessions.cli.options import Context  # noqa: PLC0415 - not when sessions are listed
-        from ci_sessions.cli.verbs import COMMANDS, load_command  # noqa: PLC0415
-        from ci_sessions.errors import CiSessionsError  # noqa: PLC0415
-        from ci_sessions.job.environment import process_environment  # noqa: PLC0415
-        from ci_sessions.log import configure_logging  # noqa: PLC0415
+        from ci_sessions.cli.entry import run_command  # noqa: PLC0415 - not when sessions are listed
+        from ci_sessions.cli.verbs import load_command  # noqa: PLC0415
 
         main = load_command(command)
     except Exception as error:  # noqa: BLE001 - whatever is broken, report it or run the script
         emergency.run(session, error)
         return
-    configure_logging()
-    context = Context(
-        program=program,
-        summary=COMMANDS[command],
-        out=sys.stdout,
-        environment=process_environment(),
-        config=config,
-    )
-    try:
-        code = main(session.posargs, context)
-    except CiSessionsError as error:
-        session.error(str(error))
-    if code in _INTERRUPTED:
-        raise SystemExit(code)
+    code = run_command(command, main, session.posargs, program=program, config=config)
+    if code > _SIGNALLED:
+        raise SystemExit(code)  # nox would go on with the next session
     if code:
         raise nox.command.CommandFailed(reason=f"exit code {code}")
 
@@ -93,10 +80,16 @@ def _parameters() -> Iterator[Any]:
 
 
 def _requested_names() -> list[str]:
-    """Return what may be session names: the command line arguments, and NOXSESSION."""
+    """Return the names of the requested sessions: nox's own options, and NOXSESSION."""
     from ci_sessions.job.environment import process_environment  # noqa: PLC0415 - as above
 
-    return [*sys.argv[1:], *process_environment().get("NOXSESSION").split(",")]
+    argv = sys.argv[1 : sys.argv.index("--")] if "--" in sys.argv else sys.argv[1:]
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument(
+        "-s", "-e", "--session", "--sessions", action="extend", nargs="*", default=[]
+    )
+    names = parser.parse_known_args(argv)[0].session
+    return [name.strip() for name in names or process_environment().get("NOXSESSION").split(",")]
 
 
 def _check_not_whole_list(session: nox.Session) -> None:
@@ -105,7 +98,7 @@ def _check_not_whole_list(session: nox.Session) -> None:
     from ci_sessions.job.variables import TEST_CONFIG  # noqa: PLC0415
 
     config = process_environment()[TEST_CONFIG]
-    if config and "ci" in map(str.strip, _requested_names()):
+    if config and "ci" in _requested_names():
         session.warn(
             f"`nox -s ci` runs every configuration that `nox -l` lists, but {TEST_CONFIG.name} is "
             f"{config!r}: use `nox -s run` for the job given by the environment, or `nox -s "

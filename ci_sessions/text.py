@@ -1,15 +1,13 @@
-"""Strings from elsewhere, made safe to show; counts and times in words.
+"""Text helpers: redaction of secrets, escaping of untrusted text, counts and durations.
 
-Two things are kept out of whatever this package prints or writes.
+Secrets are the values of variables whose names look like secrets, also if they are quoted for a
+shell, for JSON or for a URL. ``Redactor`` replaces them.
 
-*Secrets*: the values of variables whose names look like secrets, also where they were quoted for a
-shell, for JSON, for a URL. ``Redactor`` replaces them.
-
-*Commands*: a test may print what a CI system or a terminal takes as an instruction. GitHub reads
-``::name::`` at the start of a line, after any white space, and ``##[name]`` anywhere in it; a
-terminal obeys control characters; Markdown and HTML have syntax of their own. There is a function
-for each place where a foreign string is shown: ``for_log``, ``for_annotation``, ``for_markdown``,
-``for_html``, ``for_json``.
+Tests may print text that a CI system or a terminal interprets. GitHub looks for ``::name::`` at the
+start of a line, after white space, and for ``##[name]`` anywhere in it; a terminal interprets
+control characters; Markdown and HTML have their own syntax. There is a function for each place
+where untrusted text is shown: ``for_log``, ``for_annotation``, ``for_markdown``, ``for_html``,
+``for_json``.
 """
 
 from __future__ import annotations
@@ -49,12 +47,12 @@ _SHORTEST_SECRET = 6
 _NOT_SECRET = frozenset({"false", "default"})
 MASK = "***"
 
-# The white space that GitHub's runner skips before a command; a line ends at either of \n and \r.
+# White space that GitHub's runner skips before a command. Lines end at \n or \r.
 _BLANK = r"\t\v\f \x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _COMMAND = re.compile(rf"(?:\A|(?<=[\n\r]))([{_BLANK}]*):(?=:)")
 _OLD_COMMAND = re.compile(r"##(?=\w*\[)")
 _ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|[@-Z\\^_])")
-# Control characters, but for tabs and line feeds; and those that reorder a line for the eye.
+# Control characters except tab and line feed, and characters that change the text direction.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~@-])")
 
@@ -70,43 +68,48 @@ def without_credentials(text: str) -> str:
 
 
 class Redactor:
-    """Replaces the secret values of environments, and the credentials of URLs, by ``***``.
+    """Replaces secrets and the credentials in URLs with ``***``.
 
-    A secret shorter than six characters is replaced only where it is the whole value of its
-    variable (``value``, ``fields``): replacing every ``1`` would hide the log itself.
+    ``names`` are further variables that contain secrets. Secrets shorter than six characters are
+    replaced only as the complete value of a variable (``value``, ``fields``): replacing every "1"
+    would make the log unreadable.
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], names: Container[str] = ()) -> None:
+        self._names = names
         self._secrets: list[str] = []
         self._pattern: re.Pattern[str] | None = None
         self.learn(environment)
 
     def learn(self, environment: Mapping[str, str]) -> None:
-        """Also replace the secrets of this environment."""
+        """Also redact the secrets in this environment."""
         found = {
             written
             for name, value in environment.items()
-            if is_secret_name(name)
+            if self._is_secret(name)
             for secret in (value, *value.splitlines())
             if len(secret) >= _SHORTEST_SECRET and secret.lower() not in _NOT_SECRET
             for written in _spellings(secret)
         }
-        # The longest first, so that a secret which contains another is hidden whole.
+        # Longest first, so that a secret that contains another one is replaced as a whole.
         self._secrets = sorted({*self._secrets, *found}, key=len, reverse=True)
         words = map(re.escape, self._secrets)
         self._pattern = re.compile("|".join(words)) if self._secrets else None
 
+    def _is_secret(self, name: str) -> bool:
+        return name in self._names or is_secret_name(name)
+
     def __call__(self, text: str) -> str:
-        """Return the text without the secrets."""
+        """Return the text with secrets redacted."""
         hidden = self._pattern.sub(MASK, text) if self._pattern else text
         return without_credentials(hidden) if "://" in hidden else hidden
 
     def value(self, name: str, text: str) -> str:
-        """Return what may be shown of a variable's value."""
-        return MASK if text and is_secret_name(name) else self(text)
+        """Return the value of a variable with secrets redacted."""
+        return MASK if text and self._is_secret(name) else self(text)
 
     def split_safely(self, text: str) -> tuple[str, str]:
-        """Split off an end of the text that may be the beginning of a secret."""
+        """Split off the end of the text if it may be the beginning of a secret."""
         longest = max(map(len, self._secrets), default=1)
         for length in range(min(len(text), longest - 1), 0, -1):
             end = text[-length:]
@@ -115,9 +118,9 @@ class Redactor:
         return text, ""
 
     def fields(self, data: Any, structure: Container[str] = ()) -> Any:  # noqa: ANN401 - any JSON value
-        """Redact every string in a JSON value, but for what stands under the keys of ``structure``.
+        """Redact every string in a JSON value, except for values of the keys in ``structure``.
 
-        Under a key that is the name of a secret, any string is one.
+        If a key is the name of a secret, its whole value is redacted.
         """
         if isinstance(data, str):
             return self(data)
@@ -136,19 +139,18 @@ class Redactor:
 
 
 def _spellings(secret: str) -> set[str]:
-    """Return the ways in which a secret may be written: plain, quoted, and that quoted again."""
+    """Return a secret in all the ways it may be written: plain, quoted, and quoted twice."""
     once = {quoted(secret) for quoted in _QUOTINGS}
     return once | {quoted(text) for quoted in _QUOTINGS for text in once}
 
 
-# --- foreign strings, made harmless
+# --- untrusted text
 
 
 def disarm(text: str) -> str:
-    """Return a text of any number of lines in which GitHub finds no command.
+    """Change a text, of any number of lines, so that GitHub finds no command in it.
 
-    ``::`` at the start of a line becomes ``: :`` and ``##[`` becomes ``# #[``: seen by a reader,
-    and nothing to a machine.
+    ``::`` at the start of a line becomes ``: :``, and ``##[`` becomes ``# #[``.
     """
     if "##" in text:
         text = _OLD_COMMAND.sub("# #", text)
@@ -156,7 +158,7 @@ def disarm(text: str) -> str:
 
 
 def for_log(text: str) -> str:
-    """Make a foreign text harmless in a log: no command, no control character, lines kept."""
+    """Escape untrusted text for a log: no commands and no control characters, but several lines."""
     plain = _ESCAPE_SEQUENCE.sub("", text) if "\x1b" in text else text
     return disarm(_CONTROL.sub(_visible, plain))
 
@@ -167,7 +169,7 @@ def _visible(match: re.Match[str]) -> str:
 
 
 def for_annotation(text: str) -> str:
-    """Escape the message of a workflow command, as GitHub's own toolkit does."""
+    """Escape the message of a workflow command, like GitHub's own toolkit."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
@@ -176,7 +178,7 @@ def for_annotation_title(text: str) -> str:
     return for_annotation(text).replace(":", "%3A").replace(",", "%2C")
 
 
-# How a string looks inside of the quotes of a shell, of JSON, of Python, in a URL, in HTML.
+# How a string is written inside the quotes of a shell, JSON or Python, in a URL, and in HTML.
 _QUOTINGS: tuple[Callable[[str], str], ...] = (
     str,
     lambda text: text.replace("'", "'\\''"),
@@ -195,30 +197,31 @@ _QUOTINGS: tuple[Callable[[str], str], ...] = (
 
 
 def for_markdown(text: str) -> str:
-    """Make a foreign text plain in Markdown: one line without markup, links, mentions or HTML."""
+    """Escape untrusted text for Markdown: one line without markup, links or HTML."""
     flat = " ".join(for_log(text).split())
     return html.escape(_MARKDOWN.sub(r"\\\1", flat), quote=False)
 
 
-def for_markdown_block(lines: Iterable[str]) -> list[str]:
-    """Write foreign lines as a block of code that none of them can close."""
+def for_markdown_block(lines: Iterable[str], language: str = "") -> list[str]:
+    """Return untrusted lines as a fenced code block that they cannot close."""
     safe = [line for text in lines for line in for_log(text).split("\n")]
     longest = max((len(run) for line in safe for run in re.findall("`+", line)), default=0)
     fence = "`" * max(3, longest + 1)
-    return [fence, *safe, fence]
+    return [f"{fence}{language}", *safe, fence]
 
 
 def for_html(text: str) -> str:
-    """Escape a foreign text for HTML, also inside of an attribute."""
+    """Escape untrusted text for HTML, including attributes."""
     return html.escape(for_log(text))
 
 
 def for_json(data: Any, *, indent: int | None = None) -> str:  # noqa: ANN401 - any JSON value
-    """Write a value as JSON in which GitHub finds no command, and any reader the same value."""
-    return _OLD_COMMAND.sub("#\\\\u0023", json.dumps(data, indent=indent, default=str))
+    """Return a value as JSON that contains no GitHub command, but still has the same value."""
+    text = json.dumps(data, indent=indent, default=str)
+    return _OLD_COMMAND.sub("#\\\\u0023", text) if "##" in text else text
 
 
-# --- numbers in words
+# --- counts and durations
 
 
 def count(number: int, noun: str, plural: str = "") -> str:

@@ -1,6 +1,6 @@
-"""Opens files that anybody may have put into a checkout, without trusting what they are.
+"""Opens files that a test may have created or replaced.
 
-Only regular files are opened: reading a named pipe would block, and a device may never end.
+Only regular files are opened: opening a named pipe may block, and reading a device may never end.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["open_regular"]
+__all__ = ["append_regular", "open_regular"]
 
 
 def open_regular(path: Path, *, follow_links: bool = True) -> IO[bytes]:
@@ -23,7 +23,32 @@ def open_regular(path: Path, *, follow_links: bool = True) -> IO[bytes]:
     """
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow_links else os.O_NOFOLLOW)
     handle = os.open(path, flags)
-    if stat.S_ISREG(os.fstat(handle).st_mode):
-        return os.fdopen(handle, "rb")
-    os.close(handle)
-    raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    try:
+        _check_regular(handle, path)
+    except OSError:
+        os.close(handle)
+        raise
+    return os.fdopen(handle, "rb")
+
+
+def append_regular(path: Path, data: bytes, *, follow_links: bool = True) -> None:
+    """Append to a regular file, which is created if necessary, in a single write.
+
+    Raises OSError if that fails; then the file is as before.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+    handle = os.open(path, flags | (0 if follow_links else os.O_NOFOLLOW), 0o644)
+    try:
+        size = _check_regular(handle, path).st_size
+        if os.write(handle, data) != len(data):
+            os.ftruncate(handle, size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    finally:
+        os.close(handle)
+
+
+def _check_regular(handle: int, path: Path) -> os.stat_result:
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return found

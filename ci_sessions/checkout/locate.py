@@ -21,11 +21,25 @@ def sample_checkout() -> Path:
     return in_clone if is_checkout(in_clone) else package / "resources" / "checkout"
 
 
-def find_checkout(given: str | None, start: Path) -> Path:
+def find_checkout(given: str | None, start: Path | None = None, *, sample: bool = True) -> Path:
     """Return the root of the given checkout, of the one that contains ``start``, or of the sample.
 
-    Raises CheckoutError if the given folder is not a PyTorch checkout.
+    ``start`` is the current folder by default.
+
+    Raises CheckoutError if the given folder is not a PyTorch checkout, or if there is none and
+    ``sample`` is false.
     """
+    try:
+        return _find(given, start, sample=sample)
+    except (OSError, RuntimeError, ValueError) as error:  # no permission, ~nobody, a null byte
+        what = "the current folder" if given is None else f"--checkout is {given[:200]!r}, which"
+        reason = getattr(error, "strerror", None) or error
+        raise CheckoutError(
+            f"{what} cannot be read: {reason}. Pass the root of a PyTorch checkout with --checkout."
+        ) from error
+
+
+def _find(given: str | None, start: Path | None, *, sample: bool) -> Path:
     if given is not None:
         folder = Path(given).expanduser()
         if not folder.is_dir():
@@ -39,8 +53,13 @@ def find_checkout(given: str | None, start: Path) -> Path:
                 "PyTorch checkout."
             )
         return folder.resolve()
-    start = start.resolve()
+    start = (start or Path.cwd()).resolve()
     for folder in (start, *start.parents):
         if is_checkout(folder):
             return folder
+    if not sample:
+        raise CheckoutError(
+            f"{start} is not in a PyTorch checkout: run this command in one, or pass its root with "
+            "--checkout."
+        )
     return sample_checkout()

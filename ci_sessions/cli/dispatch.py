@@ -1,47 +1,49 @@
 """``dispatch``: the command that CI calls. It asks the gate how to run the job, and runs it.
 
-If Python cannot run a job, it falls back to the script, but only if the runner itself failed, no
-test has started, and the script knows the job. A failed test never causes a fallback. If the runner
-fails after a test has started, the exit code is 70, and nothing runs again.
+If Python cannot run a job, it falls back to the script, but only if no test has started. That may
+be a failure of the runner, a missing tool or device, or a configuration that the table does not
+have (yet); only configurations that exist only here never fall back. A failed test never causes a
+fallback. If the runner fails after a test has started, the exit code is 70, and nothing runs again.
+
+``--probe`` does everything up to the plan and starts nothing: ``resources/dispatch.sh`` uses it to
+find out whether dispatch works at all, before a test could influence that.
 """
 
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ci_sessions import clock
 from ci_sessions.catalogue.table import find_row
 from ci_sessions.checkout.checkout import Checkout, locate_scripts
 from ci_sessions.checkout.locate import find_checkout
+from ci_sessions.cli.execution import Execution, build_invocation, check_run
 from ci_sessions.cli.options import OptionParser, parse_options
 from ci_sessions.cli.plan import show_plan
-from ci_sessions.cli.prepare import PreparedJob, local_label
-from ci_sessions.cli.run import RunOptions, build_invocation, check_run, execute
+from ci_sessions.cli.prepare import local_label
+from ci_sessions.cli.run import RunOptions
+from ci_sessions.cli.script import ScriptRun
 from ci_sessions.errors import CiSessionsError, InputError, InternalError
-from ci_sessions.gate.gate import Flag, choose, read_flag
+from ci_sessions.gate.gate import Flag, choose, fallback_route, read_flag
 from ci_sessions.gate.rollout import read_rollout
 from ci_sessions.job import variables as v
 from ci_sessions.job.build_environment import BuildEnvironment
-from ci_sessions.job.job import Job, JobOptions, read_job
+from ci_sessions.job.job import Job, JobOptions, Shard, read_job
 from ci_sessions.log import logger
-from ci_sessions.plan.placeholders import literal
-from ci_sessions.plan.plan import Plan, Test, TestKind
-from ci_sessions.plan.step import Kind, Program, Step
 from ci_sessions.records.record import Outcome
-from ci_sessions.records.route import Fallback, Reason, Route, RouteRecord, Runner, Shadow
-from ci_sessions.records.verdict import JobVerdict
-from ci_sessions.run.machine import Machine
+from ci_sessions.records.route import Fallback, Reason, Route, RouteRecord, Runner
+from ci_sessions.text import for_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from ci_sessions.cli.options import Context
+    from ci_sessions.cli.prepare import PreparedJob
     from ci_sessions.job.environment import Environment
 
-__all__ = ["main", "shell_plan"]
+__all__ = ["main"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +51,28 @@ class DispatchOptions(RunOptions):
     """The options of ``dispatch``."""
 
     rollout: str | None = None
+    probe: bool = False
 
     @classmethod
     def add_arguments(cls, parser: OptionParser, *, has_config: bool) -> None:
-        """Add the option for the gate."""
+        """Add the options for the gate."""
         add = parser.add_argument_group("gate").add_argument
         add("--rollout", metavar="FILE", help="rollout file (default: the bundled one)")
+        add("--probe", action="store_true", help="only check that dispatch can run the job")
+
+    def check_for_shell(self, route: Route) -> None:
+        """Raise InputError for options that the script cannot honour."""
+        for is_given, option in (
+            (self.test, "--test"),
+            (self.added is not None, "--added"),
+            (not self.install, "--no-install"),
+            (self.step_timeout, "--step-timeout"),
+        ):
+            if is_given:
+                raise InputError(
+                    f"{option} works only for a job that runs in Python, but the gate's route is "
+                    f"{route.describe()}: leave it out, or use the command run."
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,55 +83,231 @@ class _PythonFailure:
     message: str
     trace: str = ""
 
+    @classmethod
+    def of(cls, error: Exception) -> _PythonFailure:
+        """Return the failure for an exception; unexpected ones are bugs, and allow a fallback."""
+        trace = traceback.format_exc()
+        if isinstance(error, CiSessionsError):
+            return cls(error.reference, str(error), trace)
+        return cls(Fallback.BUG, f"{type(error).__name__}: {error}", trace)
+
 
 def main(argv: Sequence[str], context: Context) -> int:
     """Run the job in Python or with its script, as the gate decides; return the exit code.
 
-    Raises InputError if the flag is invalid, or if the rollout file is and no fallback is allowed.
-    Otherwise the script runs, and the record contains the reason.
+    Raises InputError if the flag or an option is invalid, or if the rollout file is and no fallback
+    is allowed. Otherwise the script runs, and the record contains the reason.
     """
-    environment = context.environment
-    options = parse_options(DispatchOptions, argv, context)
     try:
-        flag = read_flag(environment[v.USE_PYTHON_TEST_RUNNER])
-    except InputError:
-        _mark_started(environment)  # the caller must fix the flag, rather than run the script
+        return _main(argv, context)
+    except CiSessionsError:
+        if "--probe" in argv:  # dispatch itself will report it
+            return 0
         raise
-    checkout = locate_scripts(find_checkout(options.checkout, Path.cwd()))
-    given = options.job_options(keep_going=options.keep_going, default_label=local_label())
-    job = _read_job_leniently(environment, given)
-    path = Path(options.rollout) if options.rollout else None
-    is_native, no_fallback = find_row(job).native, environment[v.NO_SHELL_FALLBACK]
-    failure: _PythonFailure | None = None
-    try:
-        route = choose(
-            job,
-            checkout,
-            flag,
-            lambda: read_rollout(path),
-            is_native=is_native,
-            no_fallback=no_fallback,
-        )
-    except InputError as error:
-        if no_fallback:
-            raise
-        logger.warning("falling back to the shell: %s", error)
-        route = choose(job, checkout, Flag.OFF, read_rollout)
-        failure = _PythonFailure(error.reference, str(error))
-    logger.info("%s: %s", job.config or f"no {v.TEST_CONFIG.name}", route.describe())
-    dispatch = _Dispatch(
-        options=options, context=context, given=given, job=job, checkout=checkout, route=route
+
+
+def _main(argv: Sequence[str], context: Context) -> int:
+    options = parse_options(DispatchOptions, argv, context)
+    flag = read_flag(context.environment[v.USE_PYTHON_TEST_RUNNER])
+    checkout = locate_scripts(
+        find_checkout(options.checkout, sample=options.is_dry_run or options.probe)
     )
-    if options.dry_run:
-        return dispatch.show()
-    _mark_started(environment)
-    return dispatch.run(failure)
+    dispatch = _Dispatch(options=options, context=context, checkout=checkout, flag=flag)
+    try:
+        return dispatch.run()
+    except CiSessionsError:
+        raise
+    except Exception as error:  # a bug in this package must not keep the script from running
+        if dispatch.has_started or dispatch.is_shown or context.environment[v.NO_SHELL_FALLBACK]:
+            raise
+        return dispatch.run_script_after(error)
 
 
-def _mark_started(environment: Environment) -> None:
-    """Create the file that tells the caller not to run the script itself."""
-    if marker := environment[v.CI_SESSIONS_STARTED]:
-        Path(marker).touch()
+@dataclass(kw_only=True, slots=True)
+class _Dispatch:
+    """One job on its way. ``has_started``: something that must not run twice may be running."""
+
+    options: DispatchOptions
+    context: Context
+    checkout: Checkout
+    flag: Flag
+    has_started: bool = False
+    job: Job = field(default_factory=lambda: Job(config="", build=BuildEnvironment.parse("")))
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether nothing is run."""
+        return self.options.is_dry_run or self.options.probe
+
+    def run(self) -> int:
+        """Decide, and run the job."""
+        self.job = _read_job_leniently(self.context.environment, self.given)
+        route, failure = self.decide()
+        if self.options.probe:
+            return self.check(route)
+        logger.info("%s: %s", self.job.config or f"no {v.TEST_CONFIG.name}", route.describe())
+        if self.options.is_dry_run:
+            return self.show(route)
+        if failure is not None:
+            return self.run_script(route, self.fallback_record(route, failure))
+        if route.runner is Runner.SHELL:
+            self.options.check_for_shell(route)
+            return self.run_script(route, self.route_record(route))
+        result = self.run_python(route)
+        if isinstance(result, int):
+            return result
+        if not route.may_fall_back:
+            is_native = route.reason is Reason.NATIVE
+            reason = "it exists only here" if is_native else f"{v.NO_SHELL_FALLBACK.name}=1"
+            raise InternalError(
+                f"Python could not run the job, and there is no fallback ({reason}): "
+                f"{result.message}"
+            )
+        logger.warning("falling back to the shell: %s: %s", result.code, result.message)
+        return self.run_script(route, self.fallback_record(route, result))
+
+    @property
+    def given(self) -> JobOptions:
+        """The options that identify the job."""
+        options = self.options
+        return options.job_options(keep_going=options.keep_going, default_label=local_label())
+
+    def decide(self) -> tuple[Route, _PythonFailure | None]:
+        """Ask the gate. Returns a route, and the failure if the rollout file cannot be read."""
+        path = Path(self.options.rollout) if self.options.rollout else None
+        no_fallback = self.context.environment[v.NO_SHELL_FALLBACK]
+        try:
+            route = choose(
+                self.job,
+                self.checkout,
+                self.flag,
+                lambda: read_rollout(path),
+                is_native=find_row(self.job).native,
+                no_fallback=no_fallback,
+            )
+        except InputError as error:
+            if no_fallback:
+                raise
+            logger.warning("falling back to the shell: %s", error)
+            return self.fallback_route(), _PythonFailure.of(error)
+        return route, None
+
+    def fallback_route(self) -> Route:
+        label = self.job.build.label
+        return fallback_route(self.job.config, label, self.checkout, self.flag)
+
+    def check(self, route: Route) -> int:
+        """Plan the job if Python is to run it; problems are reported by the actual run."""
+        if route.runner is Runner.PYTHON:
+            self.prepare()
+        return 0
+
+    def show(self, route: Route) -> int:
+        """Print the route, and the plan or the script that it runs."""
+        out, options = self.context.out, self.options
+        shown = {"runner": str(route.runner), "reason": str(route.reason), "detail": route.detail}
+        if route.runner is Runner.PYTHON:
+            prepared = self.prepare()
+            if not (options.json or options.shell):
+                print(f"route: {route.describe()}", file=out)
+            return show_plan(
+                prepared,
+                self.context,
+                as_json=options.json,
+                as_script=options.shell,
+                extra={"route": shown},
+            )
+        if options.json:
+            print(for_json({"route": shown, "script": route.script}, indent=1), file=out)
+        elif options.shell:
+            print(f"#!/bin/bash\n./{route.script}", file=out)
+        else:
+            print(f"route: {route.describe()}\n  {route.script}", file=out)
+        return 0
+
+    def prepare(self) -> PreparedJob:
+        return self.options.prepare(self.context.environment, with_added=False)
+
+    def route_record(self, route: Route) -> RouteRecord:
+        """Return the route for the record of the run."""
+        environment = self.context.environment
+        return RouteRecord(
+            runner=route.runner,
+            intended=route.runner,
+            reason=route.reason,
+            detail=route.detail,
+            phase=route.phase,
+            commit=environment[v.SHA1] or environment[v.GITHUB_SHA],
+            is_partial=bool(self.options.test),
+        )
+
+    def fallback_record(self, route: Route, failure: _PythonFailure) -> RouteRecord:
+        """Return the route for the record of a job that Python should have run, but could not."""
+        return replace(
+            self.route_record(route),
+            runner=Runner.SHELL,
+            intended=Runner.PYTHON,
+            fallback=failure.code,
+            error=failure.message,
+            trace=failure.trace,
+        )
+
+    def run_python(self, route: Route) -> int | _PythonFailure:
+        """Run in Python; return the exit code, or the failure if no test has started."""
+        try:
+            prepared = self.prepare()
+            check_run(prepared, self.options)
+        except Exception as error:  # noqa: BLE001 - whatever fails here, the script can run
+            return _PythonFailure.of(error)
+        config = prepared.plan.job.config
+        program = ("nox", "-s", f"ci(config={config!r})", "--")
+        self.has_started = True
+        run = Execution(
+            prepared=prepared,
+            options=self.options,
+            context=self.context,
+            invocation=build_invocation(program, prepared.plan.job, self.options),
+            route=self.route_record(route),
+        ).run()
+        if run.outcome is Outcome.RUNNER_ERROR and not run.has_run_tests:
+            return _PythonFailure(Fallback.BUG_IN_RUN, run.note)
+        return run.exit_code or 0
+
+    def run_script(self, route: Route, record: RouteRecord) -> int:
+        """Run the checkout's own script, for which nothing of this package is essential."""
+        self.has_started = True
+        return ScriptRun(
+            job=self.job,
+            route=route,
+            record=record,
+            checkout=self.checkout,
+            options=self.options,
+            context=self.context,
+            overrides=self.overrides(),
+        ).run()
+
+    def run_script_after(self, error: Exception) -> int:
+        """Run the script after a bug before the start of the job."""
+        failure = _PythonFailure.of(error)
+        logger.warning("running the script: %s: %s\n%s", *asdict(failure).values())
+        route = self.fallback_route()
+        record = self.route_record(route)
+        if self.flag in (Flag.ON, Flag.ROLLOUT):
+            record = self.fallback_record(route, failure)
+        return self.run_script(route, record)
+
+    def overrides(self) -> dict[str, str]:
+        """Return the variables that options replace."""
+        options = self.options
+        given: dict[v.Variable[Any], str | None] = {
+            v.TEST_CONFIG: options.config,
+            v.BUILD_ENVIRONMENT: options.build_environment,
+            v.CONTINUE_THROUGH_ERROR: "1" if options.keep_going else None,
+        }
+        if options.shard is not None:
+            number, _, total = options.shard.partition("/")
+            given |= {v.SHARD_NUMBER: number.strip(), v.NUM_TEST_SHARDS: total.strip()}
+        return {one.name: value for one, value in given.items() if value is not None}
 
 
 def _read_job_leniently(environment: Environment, options: JobOptions) -> Job:
@@ -123,164 +317,19 @@ def _read_job_leniently(environment: Environment, options: JobOptions) -> Job:
     except InputError:
         config = options.config or environment[v.TEST_CONFIG]
         label = options.build_environment or environment[v.BUILD_ENVIRONMENT]
-        return Job(config=config, build=BuildEnvironment.parse(label))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Dispatch:
-    """One job and its route. ``given`` has the options that identify the job."""
-
-    options: DispatchOptions
-    context: Context
-    given: JobOptions
-    job: Job
-    checkout: Checkout
-    route: Route
-
-    def run(self, failure: _PythonFailure | None) -> int:
-        """Run the route; ``failure`` is why the gate could not decide, if it could not."""
-        if failure is not None:
-            return self.run_shell(self.fallback_record(failure))
-        if self.route.runner is Runner.SHELL:
-            shadow = self.compare_in_shadow() if self.route.reason is Reason.SHADOW else None
-            return self.run_shell(self.route_record(shadow=shadow))
-        result = self.run_python()
-        if isinstance(result, int):
-            return result
-        if not self.route.may_fall_back:
-            reason = self.no_fallback_reason()
-            logger.error("%s: %s", result.code, result.message)
-            raise InternalError(
-                f"Python could not run the job, and there is no fallback ({reason}): "
-                f"{result.message}"
-            )
-        logger.warning("falling back to the shell: %s: %s", result.code, result.message)
-        return self.run_shell(self.fallback_record(result))
-
-    def no_fallback_reason(self) -> str:
-        if self.route.reason is Reason.NATIVE:
-            return f"the script does not know {self.job.config}"
-        return f"{v.NO_SHELL_FALLBACK.name}=1"
-
-    def show(self) -> int:
-        """Print the route, and the plan or the script that it runs."""
-        out, options = self.context.out, self.options
-        print(f"route: {self.route.describe()}", file=out)
-        if self.route.runner is Runner.PYTHON:
-            prepared = options.prepare(self.context.environment, with_added=False)
-            return show_plan(prepared, out, as_json=options.json, as_script=options.shell)
-        print(f"  {self.route.script}", file=out)
-        return 0
-
-    def route_record(self, shadow: Shadow | None = None) -> RouteRecord:
-        """Return the route for the record of the run."""
-        environment = self.context.environment
-        return RouteRecord(
-            runner=self.route.runner,
-            intended=self.route.runner,
-            reason=self.route.reason,
-            detail=self.route.detail,
-            phase=self.route.phase,
-            commit=environment[v.SHA1] or environment[v.GITHUB_SHA],
-            is_partial=bool(self.options.test),
-            shadow=shadow,
+        return Job(
+            config=config.strip(),
+            build=BuildEnvironment.parse(label),
+            shard=_shard(environment, options),
         )
 
-    def fallback_record(self, failure: _PythonFailure) -> RouteRecord:
-        """Return the route for the record of a job that Python should have run, but could not."""
-        return replace(
-            self.route_record(),
-            runner=Runner.SHELL,
-            intended=Runner.PYTHON,
-            fallback=failure.code,
-            error=failure.message,
-            trace=failure.trace,
-        )
 
-    def run_python(self) -> int | _PythonFailure:
-        """Run in Python; return the exit code, or the failure if no test has started."""
-        try:
-            prepared = self.options.prepare(self.context.environment, with_added=False)
-            check_run(prepared, self.options)
-        except CiSessionsError as error:
-            return _PythonFailure(error.reference, str(error), traceback.format_exc())
-        except Exception as error:  # noqa: BLE001 - whatever fails here, the script can run
-            message = f"{type(error).__name__}: {error}"
-            return _PythonFailure(Fallback.BUG, message, traceback.format_exc())
-        program = ("nox", "-s", f"ci(config={self.job.config!r})", "--")
-        invocation = build_invocation(program, prepared.plan.job, self.options)
-        try:
-            run = execute(
-                prepared,
-                self.options,
-                self.context.out,
-                invocation=invocation,
-                route=self.route_record(),
-            )
-        except CiSessionsError:
-            raise
-        except Exception as error:
-            # It is unknown whether a test has started, so nothing may run again.
-            raise InternalError(f"{type(error).__name__}: {error}") from error
-        if run.outcome is Outcome.RUNNER_ERROR and not run.has_run_tests:
-            return _PythonFailure(Fallback.BUG_IN_RUN, run.note)
-        return run.exit_code or 0
-
-    def run_shell(self, route: RouteRecord) -> int:
-        """Run the checkout's own script, in the same environment except for given options."""
-        environment = self.context.environment
-        root = find_checkout(self.options.checkout, Path.cwd())
-        plan = shell_plan(self.job, self.route, self.overrides())
-        prepared = PreparedJob(
-            plan=plan,
-            checkout=self.checkout,
-            machine=Machine(root, environment.variables),
-            environment=environment,
-        )
-        options = replace(self.options, step_timeout=None)
-        run = execute(prepared, options, self.context.out, invocation=None, route=route)
-        return run.exit_code or 0
-
-    def overrides(self) -> dict[str, str]:
-        """Return the variables that options replace."""
-        variables = self.job.variables()
-        shard = self.given.shard is not None
-        is_given: dict[v.Variable[Any], bool] = {
-            v.TEST_CONFIG: self.given.config is not None,
-            v.BUILD_ENVIRONMENT: self.given.build_environment is not None,
-            v.SHARD_NUMBER: shard,
-            v.NUM_TEST_SHARDS: shard,
-        }
-        return {one.name: variables[one.name] for one, given in is_given.items() if given}
-
-    def compare_in_shadow(self) -> Shadow:
-        """Compare the Python plan with the traced script; this never affects the result."""
-        start = clock.monotonic()
-        try:
-            from ci_sessions.cli.parity import compare_one  # noqa: PLC0415 - only a shadow traces
-
-            prepared = self.options.prepare(self.context.environment, with_added=False)
-            verdict, detail = compare_one(prepared.plan.job, prepared.checkout)
-        except CiSessionsError as error:
-            verdict, detail = JobVerdict.NO_PLAN, str(error)
-        except Exception as error:  # noqa: BLE001 - a shadow run must not affect the result
-            verdict, detail = JobVerdict.ERROR, f"{type(error).__name__}: {error}"
-        seconds = round(clock.monotonic() - start, 3)
-        found = Shadow(verdict=verdict, detail=detail, seconds=seconds)
-        logger.info("shadow: plan and script compared: %s (%.2f s)", found.describe(), seconds)
-        return found
-
-
-def shell_plan(job: Job, route: Route, variables: Mapping[str, str]) -> Plan:
-    """Return a plan with one step that runs the checkout's own script."""
-    step = Step(
-        kind=Kind.TEST,
-        command=Program((literal(route.script),)),
-        env={name: literal(text) for name, text in variables.items()},
-        is_test=True,
-        number=1,
-    )
-    name = Path(route.script).stem.replace("-", "_").replace("test", "test_sh")
-    replaces = (route.script,)
-    test = Test(name=name, kind=TestKind.REPLACES, steps=(step,), replaces=replaces)
-    return Plan(job=job, row=route.describe(), suites=("shell",), env={}, setup=(), tests=(test,))
+def _shard(environment: Environment, options: JobOptions) -> Shard:
+    """Return the shard as given, even if there is no such shard; 1 of 1 if it is no number."""
+    number, _, total = (options.shard or "").partition("/")
+    if not options.shard:
+        number, total = (environment.get(one.name) for one in (v.SHARD_NUMBER, v.NUM_TEST_SHARDS))
+    try:
+        return Shard(v.SHARD_NUMBER.parse(number or "1"), v.NUM_TEST_SHARDS.parse(total or "1"))
+    except ValueError:
+        return Shard()

@@ -9,7 +9,7 @@ import argparse
 import dataclasses
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from ci_sessions.errors import InputError
 from ci_sessions.job.job import JobOptions
@@ -19,11 +19,14 @@ from ci_sessions.job.variables import (
     SHARD_NUMBER,
     TEST_CONFIG,
 )
+from ci_sessions.plan.shell import quote_all
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from ci_sessions.cli.stdout import Stdout
     from ci_sessions.job.environment import Environment
+    from ci_sessions.text import Redactor
 
 __all__ = [
     "Context",
@@ -32,6 +35,7 @@ __all__ = [
     "Options",
     "RecordGroup",
     "SelectionGroup",
+    "integer",
     "parse_duration",
     "parse_options",
 ]
@@ -50,8 +54,9 @@ class Context:
 
     program: tuple[str, ...]
     summary: str
-    out: TextIO
+    out: Stdout
     environment: Environment
+    redact: Redactor
     config: str | None = None
 
 
@@ -138,7 +143,7 @@ class SelectionGroup(Options):
         """Add the options that select a part of a plan."""
         add = parser.add_argument_group("selection").add_argument
         add("--test", action="append", metavar="NAME", help="only this test (repeatable)")
-        add("--step", type=int, metavar="N", help="only this step of the one --test")
+        add("--step", type=integer(1), metavar="N", help="only this step of the one --test")
         add("--keep-going", action="store_true", help="continue after a failed test")
         add(
             "--added",
@@ -182,7 +187,24 @@ class RecordGroup(Options):
         """Add the options for records."""
         add = parser.add_argument_group("records").add_argument
         add("--records", metavar="DIR", help="folder for records (default: .ci-sessions)")
-        add("--keep-days", type=int, metavar="N", help="first remove records older than N days")
+        add(
+            "--keep-days",
+            type=integer(0),
+            metavar="N",
+            help="first remove records older than N days",
+        )
+
+
+def integer(least: int, most: int = 1_000_000) -> Callable[[str], int]:
+    """Return a parser for integers from ``least`` to ``most``, for use by argparse."""
+
+    def parse(text: str) -> int:
+        number = int(text) if re.fullmatch(r"[0-9]{1,9}", text) else -1
+        if not least <= number <= most:
+            raise argparse.ArgumentTypeError(f"{text[:50]!r} is not an integer from {least:,}")
+        return number
+
+    return parse
 
 
 def parse_duration(text: str, option: str) -> float:
@@ -196,7 +218,7 @@ def parse_duration(text: str, option: str) -> float:
 
 def parse_options(kind: type[O], argv: Sequence[str], context: Context) -> O:
     """Parse the options of a command. Raises InputError if they are invalid."""
-    prog = " ".join(context.program)
+    prog = quote_all(context.program)
     parser = OptionParser(prog=prog, allow_abbrev=False, description=context.summary)
     has_config = context.config is not None
     for group in reversed(kind.__mro__):
@@ -204,8 +226,10 @@ def parse_options(kind: type[O], argv: Sequence[str], context: Context) -> O:
             group.add_arguments(parser, has_config=has_config)
     parsed = vars(parser.parse_args(list(argv)))
     if issubclass(kind, JobGroup):
-        option = parsed.pop("config_option", None)
-        parsed["config"] = context.config or option or parsed.get("config")
+        parsed["config"] = _one_config(context.config, parsed)
+    for name, value in parsed.items():
+        if value == "":
+            raise InputError(f"{name.replace('_', '-')} is empty: give a value, or leave it out.")
     parsed = {name: tuple(v) if isinstance(v, list) else v for name, v in parsed.items()}
     for name in ("timeout", "step_timeout"):
         if parsed.get(name):
@@ -214,3 +238,12 @@ def parse_options(kind: type[O], argv: Sequence[str], context: Context) -> O:
         raise InputError("--step selects a step of one test: add one --test NAME.")
     defaults = {item.name: item.default for item in dataclasses.fields(kind)}
     return kind(**{name: defaults[name] if v is None else v for name, v in parsed.items()})
+
+
+def _one_config(given: str | None, parsed: dict[str, Any]) -> str | None:
+    """Return the configuration that the options name. Raises InputError if they name two."""
+    option = parsed.pop("config_option", None)
+    names = [name for name in (given, parsed.get("config"), option) if name is not None]
+    if len(set(names)) > 1:
+        raise InputError(f"two configurations are given, {names[0]!r} and {names[1]!r}: use one.")
+    return names[0] if names else None

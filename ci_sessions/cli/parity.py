@@ -5,18 +5,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from ci_sessions import clock
 from ci_sessions.catalogue.planner import plan_job
 from ci_sessions.catalogue.table import config_facts, find_row, listed_configs
 from ci_sessions.checkout.checkout import Checkout, read_checkout
 from ci_sessions.checkout.locate import find_checkout
-from ci_sessions.cli.options import JobGroup, OptionParser, parse_options
-from ci_sessions.cli.prepare import local_label, read_known_job
+from ci_sessions.cli.options import JobGroup, OptionParser, integer, parse_options
+from ci_sessions.cli.prepare import local_label, read_job_file, read_known_job
 from ci_sessions.errors import CheckoutError, CiSessionsError, InputError
 from ci_sessions.gate.gate import Flag, choose
 from ci_sessions.gate.rollout import read_rollout
@@ -27,7 +26,6 @@ from ci_sessions.job.job_json import (
     job_to_json,
     job_variables,
     merge_jobs,
-    parse_jobs,
 )
 from ci_sessions.job.variables import TEST_CONFIG
 from ci_sessions.log import logger
@@ -49,12 +47,13 @@ from ci_sessions.parity.verdict import (
 from ci_sessions.records.route import Reason, Runner
 from ci_sessions.records.verdict import JobVerdict
 from ci_sessions.report.parity import (
+    STRUCTURE,
     describe_job,
     describe_parity,
     parity_markdown,
     parity_to_json,
 )
-from ci_sessions.run.signals import Interrupted, raise_on_signals
+from ci_sessions.text import for_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,12 +99,15 @@ class ParityOptions(JobGroup):
         add("--accepted", metavar="FILE", help="accepted differences (default: the bundled file)")
         add("--profile", metavar="FILE", help="machine profile (default: the bundled file)")
         add("--no-cache", dest="cache", action="store_false", help="trace every job again")
-        add("--workers", type=int, metavar="N", help="parallel traces (default: one per CPU)")
-        add = parser.add_argument_group("output").add_argument
-        add("--json", action="store_true", help="print JSON")
-        add("--markdown", action="store_true", help="print Markdown, for a pull request")
-        add("--trace", action="store_true", help="print the recordings as JSON Lines")
-        add("--show", type=int, metavar="N", help="show N distinct differences (default: 20)")
+        help_text = "parallel traces (default: one per CPU)"
+        add("--workers", type=integer(1, 1000), metavar="N", help=help_text)
+        group = parser.add_argument_group("output")
+        help_text = "show N distinct differences (default: 20)"
+        group.add_argument("--show", type=integer(0), metavar="N", help=help_text)
+        form = group.add_mutually_exclusive_group()
+        form.add_argument("--json", action="store_true", help="print JSON")
+        form.add_argument("--markdown", action="store_true", help="print Markdown, for GitHub")
+        form.add_argument("--trace", action="store_true", help="print recordings as JSON Lines")
 
     def is_partial(self, environment: Environment) -> bool:
         """Return whether the options select only some of the checkout's jobs."""
@@ -113,21 +115,11 @@ class ParityOptions(JobGroup):
 
 
 def main(argv: Sequence[str], context: Context) -> int:
-    """Compare the plans with the script; return 1 if they differ.
-
-    A signal stops the tracing and removes its temporary files; the exit code is then 128 + N.
-    """
-    options = parse_options(ParityOptions, argv, context)
-    try:
-        with raise_on_signals():
-            return _compare(options, context)
-    except Interrupted as stop:
-        return stop.exit_code
-
-
-def _compare(options: ParityOptions, context: Context) -> int:
-    start = clock.monotonic()
-    checkout = read_checkout(find_checkout(options.checkout, Path.cwd()), machine="x86_64")
+    """Compare the plans with the script; return 1 if they differ."""
+    options, start = parse_options(ParityOptions, argv, context), clock.monotonic()
+    if options.trace and options.since is not None:
+        raise InputError("--trace and --since cannot be combined: leave one of them out.")
+    checkout = read_checkout(find_checkout(options.checkout), machine="x86_64")
     jobs = _jobs(options, context.environment, checkout)
     if not jobs:
         raise InputError("no jobs selected: pass --jobs FILE, or a configuration.")
@@ -137,25 +129,32 @@ def _compare(options: ParityOptions, context: Context) -> int:
         jobs=jobs,
         is_partial=options.is_partial(context.environment),
         profile=read_profile(Path(options.profile) if options.profile else None),
-        cache=Cache(context.environment.cache_folder() / "traces" if options.cache else None),
+        cache=_open_cache(options, context),
         start=start,
     )
     if options.trace:
-        return parity.show_traces(context.out)
+        return parity.show_traces(context)
     result = parity.result() if options.since is None else parity.changes(options.since)
     if options.json:
-        print(json.dumps(parity_to_json(result), indent=1), file=context.out)
+        data = context.redact.fields(parity_to_json(result), STRUCTURE)
+        print(for_json(data, indent=1), file=context.out)
     elif options.markdown:
-        print(parity_markdown(result, options.show), end="", file=context.out)
+        text = parity_markdown(result, options.show)
+        print(context.redact(text), end="", file=context.out)
     else:
-        print(describe_parity(result, options.show), file=context.out)
+        print(context.redact(describe_parity(result, options.show)), file=context.out)
     return result.exit_code
+
+
+def _open_cache(options: ParityOptions, context: Context) -> Cache:
+    folder = context.environment.cache_folder() / "traces" if options.cache else None
+    return Cache(folder, context.redact)
 
 
 def _jobs(options: ParityOptions, environment: Environment, checkout: Checkout) -> list[JobDict]:
     """Return the selected jobs: those in a file, a single one, or all that are scheduled."""
     if options.jobs is not None:
-        return merge_jobs(_check_jobs(parse_jobs(_read(options.jobs), f"--jobs {options.jobs}")))
+        return merge_jobs(_check_jobs(read_job_file(options.jobs)))
     if options.config is not None or environment[TEST_CONFIG]:
         given = options.job_options(default_label=local_label())
         return [job_to_json(read_known_job(environment, given))]
@@ -180,15 +179,10 @@ def _jobs(options: ParityOptions, environment: Environment, checkout: Checkout) 
 
 def _check_jobs(jobs: Sequence[Any]) -> list[JobDict]:
     for job in jobs:
+        if isinstance(job, InputError):
+            raise job
         job_variables(job)
     return list(jobs)
-
-
-def _read(name: str) -> str:
-    try:
-        return Path("/dev/stdin" if name == "-" else name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--jobs is {name!r}, which cannot be read: {error}.") from error
 
 
 def _root(checkout: Checkout) -> Path:
@@ -297,7 +291,7 @@ class _ParityRun:
             cached=self.cache.hits,
         )
 
-    def show_traces(self, out: TextIO) -> int:
+    def show_traces(self, context: Context) -> int:
         """Print each job's recording as a line of JSON, in the format of the recorded traces."""
         own, _ = _split_by_script(self.jobs, self.checkout)
         code = 0
@@ -306,7 +300,8 @@ class _ParityRun:
                 code = 1
                 name = describe_job_json(job)
                 logger.warning("could not be traced: %s: %s", name, recording.fault.text)
-            print(json.dumps(trace_line(recording, job)), file=out)
+            line = context.redact.fields(trace_line(recording, job))
+            print(for_json(line), file=context.out)
         return code
 
 

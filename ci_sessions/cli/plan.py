@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import json
-import sys
+import dataclasses
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from ci_sessions.catalogue.planner import plan_job
 from ci_sessions.catalogue.table import config_facts
 from ci_sessions.checkout.checkout import RECORDED
 from ci_sessions.cli.options import JobGroup, OptionParser, SelectionGroup, parse_options
-from ci_sessions.cli.prepare import PreparedJob, local_label, prepare_job
+from ci_sessions.cli.prepare import PreparedJob, local_label, prepare_job, read_job_file
 from ci_sessions.errors import CiSessionsError, InputError
 from ci_sessions.job.job_json import job_from_json
-from ci_sessions.plan.plan_json import plan_to_json
+from ci_sessions.plan.plan_json import STRUCTURE, plan_to_json
 from ci_sessions.plan.recorded import trace_line
 from ci_sessions.report.plan import describe_plan, plan_script
 from ci_sessions.run.machine import count_devices
-from ci_sessions.text import Redactor
+from ci_sessions.text import for_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ci_sessions.cli.options import Context
+    from ci_sessions.cli.stdout import Stdout
 
 __all__ = ["PlanOptions", "main", "plan_jobs", "show_plan"]
 
@@ -40,29 +40,46 @@ class PlanOptions(SelectionGroup, JobGroup):
     @classmethod
     def add_arguments(cls, parser: OptionParser, *, has_config: bool) -> None:
         """Add the options for the output."""
-        add = parser.add_argument_group("output").add_argument
-        add("--json", action="store_true", help="print JSON")
-        add("--shell", action="store_true", help="print a bash script")
-        add("--jobs", metavar="FILE", help="plan each job in a JSON Lines file (- is stdin)")
+        group = parser.add_argument_group("output")
+        form = group.add_mutually_exclusive_group()
+        form.add_argument("--json", action="store_true", help="print JSON")
+        form.add_argument("--shell", action="store_true", help="print a bash script")
+        group.add_argument(
+            "--jobs",
+            metavar="FILE",
+            help="plan each job in a file: JSON Lines, a list, or a matrix (- is stdin)",
+        )
 
 
 def main(argv: Sequence[str], context: Context) -> int:
     """Print a plan, or a line for each job of a file."""
     options = parse_options(PlanOptions, argv, context)
     if options.jobs is not None:
-        return _plan_file(options.jobs, context.out)
+        _check_only_jobs(options)
+        return plan_jobs(read_job_file(options.jobs), context.out)
     job = options.job_options(keep_going=options.keep_going, default_label=local_label())
     prepared = prepare_job(job, options.checkout, options, context.environment, with_added=True)
-    return show_plan(prepared, context.out, as_json=options.json, as_script=options.shell)
+    return show_plan(prepared, context, as_json=options.json, as_script=options.shell)
 
 
-def show_plan(prepared: PreparedJob, out: TextIO, *, as_json: bool, as_script: bool) -> int:
-    """Print what would run. The only process that this starts is one to locate torch."""
+def show_plan(
+    prepared: PreparedJob,
+    context: Context,
+    *,
+    as_json: bool = False,
+    as_script: bool = False,
+    extra: Mapping[str, Any] = MappingProxyType({}),
+) -> int:
+    """Print what would run. The only process that this starts is one to locate torch.
+
+    ``extra`` is added to the JSON.
+    """
     plan, checkout, machine = prepared.plan, prepared.checkout, prepared.machine
-    redact = Redactor(prepared.environment.variables)
+    redact, out = context.redact, context.out
     if as_json:
-        data = {**plan_to_json(plan.filled(machine.resolve)), "checkout": str(prepared.root)}
-        print(json.dumps(redact.fields(data), indent=1), file=out)
+        data = {**extra, **plan_to_json(plan.filled(machine.resolve))}
+        data["checkout"] = str(prepared.root)
+        print(for_json(redact.fields(data, STRUCTURE), indent=1), file=out)
         return 0
     pinned = plan.filled(machine.resolve_pin)
 
@@ -77,41 +94,30 @@ def show_plan(prepared: PreparedJob, out: TextIO, *, as_json: bool, as_script: b
     return 0
 
 
-def _plan_file(name: str, out: TextIO) -> int:
-    if name == "-":
-        return plan_jobs(sys.stdin, out)
-    try:
-        with Path(name).open(encoding="utf-8") as lines:
-            return plan_jobs(lines, out)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--jobs is {name!r}, which cannot be read: {error}.") from error
+def _check_only_jobs(options: PlanOptions) -> None:
+    """Raise InputError for options that have no effect on the jobs of a file."""
+    defaults = PlanOptions(jobs=options.jobs)
+    for item in dataclasses.fields(options):
+        if getattr(options, item.name) != getattr(defaults, item.name):
+            name = (
+                "a configuration" if item.name == "config" else f"--{item.name.replace('_', '-')}"
+            )
+            raise InputError(f"--jobs and {name} cannot be combined: leave one of them out.")
 
 
-def plan_jobs(lines: Iterable[str], out: TextIO) -> int:
-    """Print the plans of the jobs in a JSON Lines file as on the recorded machine, one per line.
+def plan_jobs(jobs: Iterable[Any], out: Stdout) -> int:
+    """Print the plan of each job as on the recorded machine, as one line of JSON.
 
     For a job that cannot be planned the line has ``job`` and ``error``, and the exit code is 2.
     """
     code = 0
-    for job, plan in _plan_each(lines):
-        if isinstance(plan, str):
-            code = 2
-            print(json.dumps({"job": job, "error": plan}), file=out)
-        else:
-            print(json.dumps(plan), file=out)
-    return code
-
-
-def _plan_each(lines: Iterable[str]) -> Iterator[tuple[Any, dict[str, object] | str]]:
-    for line in lines:
-        if not line.strip():
-            continue
-        job: Any = line.strip()
+    for job in jobs:
         try:
-            job = json.loads(line)
-            plan = plan_job(job_from_json(job, config_facts), RECORDED)
-            yield job, trace_line(plan, job)
-        except ValueError as error:
-            yield job, f"the line is not JSON: {error}"
+            if isinstance(job, InputError):
+                raise job
+            data = trace_line(plan_job(job_from_json(job, config_facts), RECORDED), job)
         except CiSessionsError as error:
-            yield job, str(error)
+            shown = None if isinstance(job, InputError) else job
+            code, data = 2, {"job": shown, "error": str(error)}
+        print(for_json(data), file=out)
+    return code

@@ -6,7 +6,7 @@ import platform
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ci_sessions.catalogue.planner import plan_job
 from ci_sessions.catalogue.table import config_facts
@@ -14,6 +14,7 @@ from ci_sessions.checkout.checkout import Checkout, read_checkout
 from ci_sessions.checkout.locate import find_checkout
 from ci_sessions.errors import CheckoutError, InputError
 from ci_sessions.job.job import JobOptions, read_job
+from ci_sessions.job.job_json import parse_jobs
 from ci_sessions.job.variables import HF_CACHE
 from ci_sessions.run.machine import Machine
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from ci_sessions.job.job import Job
     from ci_sessions.plan.plan import Plan
 
-__all__ = ["PreparedJob", "local_label", "prepare_job", "read_known_job"]
+__all__ = ["PreparedJob", "local_label", "prepare_job", "read_job_file", "read_known_job"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +67,7 @@ def prepare_job(
     """
     root, problems = Path(), []
     try:
-        root = find_checkout(checkout_path, Path.cwd())
+        root = find_checkout(checkout_path)
     except CheckoutError as error:
         problems.append(str(error.args[0]))
     try:
@@ -79,7 +80,8 @@ def prepare_job(
         raise CheckoutError(*problems)
     checkout = read_checkout(root, machine=platform.machine(), hf_cache=environment[HF_CACHE])
     plan = _select(plan_job(job, checkout), selection, with_added=with_added)
-    machine = Machine(root, environment.variables, plan.questions)
+    variables = {**environment.variables, **job.shown_variables()}
+    machine = Machine(root, variables, plan.questions)
     return PreparedJob(plan=plan, checkout=checkout, machine=machine, environment=environment)
 
 
@@ -90,3 +92,20 @@ def _select(plan: Plan, selection: SelectionGroup, *, with_added: bool) -> Plan:
     if selection.test:
         plan = plan.select(selection.test, selection.step)
     return plan if selection.install else plan.without_installs("--no-install")
+
+
+def read_job_file(name: str) -> list[Any]:
+    """Read the jobs in a file, or with ``-`` from standard input; see ``parse_jobs``.
+
+    Raises InputError if it cannot be read, or contains no jobs.
+    """
+    source = f"--jobs {name}"
+    try:
+        if name == "-":
+            text = sys.stdin.buffer.read().decode()
+        else:
+            text = Path(name).read_text(encoding="utf-8")
+    except (OSError, ValueError, AttributeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{source} cannot be read: {reason}.") from error
+    return parse_jobs(text, source)

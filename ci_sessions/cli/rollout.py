@@ -6,7 +6,7 @@ import glob
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from ci_sessions import clock
 from ci_sessions.cli.options import OptionParser, Options, parse_options
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ci_sessions.cli.options import Context
+    from ci_sessions.cli.stdout import Stdout
     from ci_sessions.gate.evidence import Verdict
     from ci_sessions.gate.rollout import Rollout
 
@@ -70,14 +71,19 @@ def main(argv: Sequence[str], context: Context) -> int:
 def _record_files(source: str | None) -> list[Path]:
     """Return the record files in a folder, or those that match a glob such as ``a/**/*.jsonl``."""
     if source is None:
-        source = FOLDER
+        return sorted(Path(FOLDER).rglob("*.jsonl"))
     if any(char in source for char in "*?["):
-        return [Path(name) for name in sorted(glob.glob(source, recursive=True))]  # noqa: PTH207 - Path.glob rejects absolute patterns
+        found = [Path(name) for name in sorted(glob.glob(source, recursive=True))]  # noqa: PTH207 - Path.glob rejects absolute patterns
+        if not found:
+            raise InputError(f"--records is {source!r}: no file matches.")
+        return found
+    if not Path(source).is_dir():
+        raise InputError(f"--records is {source!r}: there is no such folder.")
     return sorted(Path(source).rglob("*.jsonl"))
 
 
 def _apply(
-    rollout: Rollout, verdicts: Mapping[str, Verdict], path: Path | None, out: TextIO
+    rollout: Rollout, verdicts: Mapping[str, Verdict], path: Path | None, out: Stdout
 ) -> int:
     """Write the new shares to the rollout file, and print each change."""
     if path is None:

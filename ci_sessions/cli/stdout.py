@@ -1,8 +1,8 @@
-"""Standard output that cannot stop a run, and in which nothing foreign is a command.
+"""Standard output that cannot block or fail a run, and that contains no forged commands.
 
-A thread does the writing, so that a reader who has stopped reading stops neither time limits nor
-signals. A reader who has gone, or a disk that is full, ends the output and nothing else. Under
-GitHub Actions whatever is written is disarmed; only ``raw`` is not.
+A thread writes, so that time limits and signals still work if the reader does not read. If the
+reader closes the pipe, or the disk is full, only the output ends. On GitHub Actions everything that
+is written is disarmed, except with ``raw``.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Stdout"]
 
-_MOST_WAITING = 1 << 20  # characters that may wait for a slow reader before the run waits too
+_MAX_WAITING = 1 << 20  # bytes that may wait for a slow reader before the run waits too
 
 
 class Stdout(io.TextIOBase):
-    """Wraps a stream; a stream without a file descriptor, as in tests, is written to at once."""
+    """Wraps a stream. Without a file descriptor, as in tests, it writes without a thread."""
 
     def __init__(self, stream: TextIO, *, on_github: bool = False) -> None:
         super().__init__()
@@ -39,31 +39,31 @@ class Stdout(io.TextIOBase):
         self._thread: threading.Thread | None = None
 
     def isatty(self) -> bool:
-        """Tell whether a person may be watching."""
+        """Return whether the output goes to a terminal."""
         try:
             return self._stream.isatty()
         except ValueError:  # closed
             return False
 
     def write(self, text: str) -> int:
-        """Write text of this package, foreign parts included."""
+        """Write text that may include untrusted parts."""
         encoding = self._stream.encoding or "utf-8"
         self._put(disarm(text) if self._on_github else text, encoding, "backslashreplace")
         return len(text)
 
     def raw(self, text: str) -> None:
-        """Write commands of this package's own, or a child's bytes (decoded with escapes)."""
+        """Write own commands, or a child's output, which is decoded with surrogate escapes."""
         self._put(text, "utf-8", "surrogateescape")
 
     @property
     def is_ready(self) -> bool:
-        """Whether the reader keeps up."""
-        return self._waiting < _MOST_WAITING
+        """Return whether more output can be written without waiting for the reader."""
+        return self._waiting < _MAX_WAITING
 
-    def drain(self, limit: float | None = None) -> bool:
-        """Wait until all is written, at most ``limit`` seconds; tell whether it is."""
+    def drain(self, timeout: float | None = None) -> bool:
+        """Wait until everything is written, at most ``timeout`` seconds; return whether it is."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._waiting, limit)
+            return self._changed.wait_for(lambda: not self._waiting, timeout)
 
     def _put(self, text: str, encoding: str, errors: str) -> None:
         if self._is_gone or not text:
@@ -99,7 +99,7 @@ class Stdout(io.TextIOBase):
         while view and not self._is_gone and self._handle is not None:
             try:
                 view = view[os.write(self._handle, view) :]
-            except BlockingIOError:  # somebody made it non-blocking: wait as if it were not
+            except BlockingIOError:  # another process made it non-blocking
                 select.select([], [self._handle], [], 1.0)
             except OSError:
                 self._is_gone = True

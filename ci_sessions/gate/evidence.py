@@ -13,11 +13,11 @@ import math
 import random
 import statistics
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ci_sessions.records.record import Outcome
-from ci_sessions.records.route import Fallback, Runner
+from ci_sessions.records.route import Fallback, Reason, Runner
 from ci_sessions.text import count
 
 if TYPE_CHECKING:
@@ -188,7 +188,15 @@ def relevant_runs(runs: Iterable[Summary], rollout: Rollout) -> Iterator[Summary
     since = {config: entry.since for config, entry in rollout.configurations.items()}
     for run in runs:
         if run.reason and not run.is_partial and run.started >= since.get(run.config, ""):
-            yield run
+            yield _decide(run, rollout)
+
+
+def _decide(run: Summary, rollout: Rollout) -> Summary:
+    """Return a run that the gate could not decide: a fallback only if Python was to run it."""
+    if run.reason != Reason.UNDECIDED.value:
+        return run
+    is_for_python = rollout.is_for_python(run.config, run.job)
+    return run if is_for_python else replace(run, fallback="")
 
 
 def collect_evidence(runs: Iterable[Summary]) -> dict[str, Evidence]:
@@ -205,6 +213,8 @@ def collect_evidence(runs: Iterable[Summary]) -> dict[str, Evidence]:
                 evidence.failed_shadows.append(run)
         if run.fallback:
             evidence.fallbacks.append(run)
+            continue
+        if run.outcome is Outcome.UNKNOWN:
             continue
         side = evidence.python if run.runner is Runner.PYTHON else evidence.shell
         side.append(run)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ci_sessions.gate.rollout import Rollout
     from ci_sessions.job.job import Job
 
-__all__ = ["Flag", "choose", "read_flag"]
+__all__ = ["Flag", "choose", "fallback_route", "read_flag"]
 
 _ONNX_SCRIPT = ".ci/onnx/test.sh"
 
@@ -51,6 +51,8 @@ _REASONS = {
     Flag.UNSET: Reason.FLAG_UNSET,
     Flag.OFF: Reason.FLAG_OFF,
     Flag.SHADOW: Reason.SHADOW,
+    Flag.ON: Reason.FLAG_ON,
+    Flag.ROLLOUT: Reason.UNDECIDED,
 }
 
 
@@ -79,22 +81,35 @@ def choose(  # noqa: PLR0913 - the decision depends on all of them
     ``is_native``: the script does not know the configuration, so it cannot run the job, not even
     as a fallback.
     """
+    special, script = script_of(job.config, job.build.label, checkout)
     shell = Route(
         runner=Runner.SHELL,
-        reason=_REASONS.get(flag, Reason.FLAG_ON),
-        script=checkout.script,
+        reason=special or _REASONS[flag],
+        script=script,
         may_fall_back=not no_fallback,
     )
     if is_native:
         return replace(shell, runner=Runner.PYTHON, reason=Reason.NATIVE, may_fall_back=False)
-    if job.config == "multigpu":
-        script = f"{checkout.scripts}/multigpu-test.sh"
-        return replace(shell, reason=Reason.MULTIGPU, script=script)
-    if job.build.has("onnx") and checkout.has_onnx_script:
-        return replace(shell, reason=Reason.ONNX, script=_ONNX_SCRIPT)
+    if special is not None:
+        return shell
     if flag is Flag.ON:
         return replace(shell, runner=Runner.PYTHON)
     return _choose_by_rollout(job, shell, rollout()) if flag is Flag.ROLLOUT else shell
+
+
+def script_of(config: str, label: str, checkout: Checkout) -> tuple[Reason | None, str]:
+    """Return the script that runs a job in the shell, and the reason if it is not test.sh."""
+    if config == "multigpu":
+        return Reason.MULTIGPU, f"{checkout.scripts}/multigpu-test.sh"
+    if "onnx" in label and checkout.has_onnx_script:
+        return Reason.ONNX, _ONNX_SCRIPT
+    return None, checkout.script
+
+
+def fallback_route(config: str, label: str, checkout: Checkout, flag: Flag) -> Route:
+    """Return the route of a job for which the gate failed: its script, for the flag's reason."""
+    special, script = script_of(config, label, checkout)
+    return Route(runner=Runner.SHELL, reason=special or _REASONS[flag], script=script)
 
 
 def _choose_by_rollout(job: Job, shell: Route, state: Rollout) -> Route:

@@ -58,6 +58,13 @@ class Rollout:
         """Return a job's bucket, 0 to 99, the same for every run of the job."""
         return bucket_of(job_id, self.salt)
 
+    def is_for_python(self, config: str, job_id: str) -> bool:
+        """Return whether a job runs in Python at the current share."""
+        entry = self.configurations.get(config)
+        if entry is None or entry.phase not in self.open_phases:
+            return False
+        return self.bucket(job_id) < entry.share
+
 
 def bucket_of(job_id: str, salt: str) -> int:
     """Hash a job's id, so that a rerun stays in its bucket and a higher share only adds jobs."""

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from ci_sessions.records.record import Outcome
-from ci_sessions.text import duration
+from ci_sessions.text import (
+    duration,
+    for_annotation,
+    for_annotation_title,
+    for_markdown,
+    for_markdown_block,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,13 +28,14 @@ _MAX_CASES = 50
 def step_summary(run: RunRecord, repeat: str) -> str:
     """Return the summary: each test with its result and time, the failures, a command to repeat."""
     job = run.job
-    title = f"{job['config']} on {job['build_environment']}, shard {job['shard']}"
-    lines = [f"### {_mark(run.outcome)} {title} of {job['num_shards']}", ""]
+    shard = f"shard {job['shard']} of {job['num_shards']}"
+    title = f"{_title(job['config'])} on {_title(job['build_environment'])}, {shard}"
+    lines = [f"### {_mark(run.outcome)} {title}", ""]
     if run.route:
         detail = f" ({run.route.detail})" if run.route.detail else ""
         lines += [f"Run by **{run.runner}**: `{run.route.reason}`{detail}"]
         if run.route.fallback:
-            error = _cell(run.route.error)
+            error = for_markdown(run.route.error)
             lines += ["", f"⚠️ Python could not run it: `{run.route.fallback}` {error}"]
         lines.append("")
     lines += ["| test | result | time | share | cases |", "| --- | --- | ---: | ---: | ---: |"]
@@ -36,8 +44,14 @@ def step_summary(run: RunRecord, repeat: str) -> str:
     if failures:
         lines += ["", "#### Failures", "", *failures]
     if repeat and run.failed_steps:
-        lines += ["", "Repeat the first failed step:", "", "```sh", *repeat.splitlines()[:1], "```"]
+        lines += ["", "Repeat the first failed step:", ""]
+        lines += for_markdown_block(repeat.splitlines()[:1], "sh")
     return "\n".join([*lines, ""])
+
+
+def _title(text: str) -> str:
+    """Return a name for a heading; ordinary names need no escapes."""
+    return text if re.fullmatch(r"[\w.+-]+", text, re.ASCII) else for_markdown(text)
 
 
 def _mark(outcome: Outcome) -> str:
@@ -54,30 +68,26 @@ def _row(run: RunRecord, name: str) -> str:
     cases = sum(step.cases.total for step in steps if step.cases)
     code = f", exit {bad[0].code}" if bad and bad[0].code else ""
     result = f"{_mark(outcome)} {outcome}{code}"
-    return f"| {name} | {result} | {duration(wall)} | {share} | {cases or ''} |"
+    return f"| {_title(name)} | {result} | {duration(wall)} | {share} | {cases or ''} |"
 
 
 def _failures(step: StepRecord) -> Iterator[str]:
-    yield f"**{step.test}**, step {step.number}: `{_cell(step.command)}`"
+    yield f"**{for_markdown(step.test)}**, step {step.number}: {_code(step.command)}"
     yield ""
     for line in step.note.splitlines():
-        yield f"> {_cell(line)}"
+        yield f"> {for_markdown(line)}"
     cases = step.cases.failed if step.cases else ()
     for case in cases[:_MAX_CASES]:
-        yield f"- `{_cell(case.name)}` {_cell(case.message)}"
+        yield f"- {_code(case.name)} {for_markdown(case.message)}"
     if len(cases) > _MAX_CASES:
         yield f"- … and {len(cases) - _MAX_CASES} more"
     if step.tail and not cases:
-        yield from ("```", *step.tail, "```")
+        yield from for_markdown_block(step.tail)
     yield ""
 
 
-def _cell(text: str) -> str:
-    """Escape text for a Markdown table: one line, no cell separator, code or HTML."""
-    flat = " ".join(text.split())
-    for char, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("`", "'")):
-        flat = flat.replace(char, safe)
-    return flat
+def _code(text: str) -> str:
+    return f"<code>{for_markdown(text)}</code>"
 
 
 def annotate(run: RunRecord) -> list[str]:
@@ -95,9 +105,4 @@ def annotate(run: RunRecord) -> list[str]:
 
 
 def _annotation(title: str, message: str) -> str:
-    title = _escaped(title).replace(":", "%3A").replace(",", "%2C")
-    return f"::error title={title}::{_escaped(message)}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return f"::error title={for_annotation_title(title)}::{for_annotation(message)}"

@@ -327,4 +327,4 @@ def _job(step: Mapping[str, Any], context: Mapping[str, Any], top: str) -> dict[
 
 def _number(value: object) -> object:
     text = str(value if value is not None else "1")
-    return int(text) if text.isdigit() else text
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else text

@@ -92,6 +92,11 @@ class Job:
         facts = self.build.describe(device)
         return f"{self.config} · shard {self.shard} · {self.build.label} ({facts})"
 
+    def shown_variables(self) -> dict[str, str]:
+        """Return the variables that identify the job and those that its tests may read too."""
+        inputs = self.inputs.raw
+        return {**self.variables(), **{n: inputs[n] for n in inputs if v.BY_NAME[n].is_repeated}}
+
     def variables(self) -> dict[str, str]:
         """Return the four variables that identify the job to the script."""
         values = (self.config, self.build.label, str(self.shard.number), str(self.shard.total))

@@ -58,18 +58,31 @@ def job_from_json(data: Any, lookup: ConfigLookup = accept_any_config) -> Job:  
 def job_variables(data: Any) -> dict[str, str]:  # noqa: ANN401 - any JSON value: this validates it
     """Return the variables that identify a job to the script. Raises InputError on bad input."""
     if not isinstance(data, dict):
-        raise InputError(f"a job is {data!r}: use an object with config and build_environment.")
+        raise InputError(
+            f"a job is {data!r:.200}: use an object with config and build_environment."
+        )
+    workflows = data.get("workflows", [])
+    if not isinstance(workflows, list) or not all(isinstance(name, str) for name in workflows):
+        raise InputError(f"a job's workflows are {workflows!r:.200}: use a list of names.")
     extra = data.get("env") or {}
     if not isinstance(extra, dict):
-        raise InputError(f"a job's env is {extra!r}: use an object of variable names and strings.")
-    for name, value in extra.items():
-        if not str(name).isidentifier() or "\0" in str(value):
-            raise InputError(
-                f"a job's env contains {name!r}: {value!r}: use a valid variable name, and a value "
-                "without null bytes."
-            )
-    given = {name: str(data[key]) for name, key in _KEYS.items() if key in data}
-    return {**{name: str(value) for name, value in extra.items()}, **given}
+        raise InputError(
+            f"a job's env is {extra!r:.200}: use an object of variable names and strings."
+        )
+    for name in extra:
+        if not name.isidentifier():
+            raise InputError(f"a job's env contains {name!r:.200}: use a valid variable name.")
+    given = {name: _to_string(key, data[key]) for name, key in _KEYS.items() if key in data}
+    return {**{name: _to_string(name, value) for name, value in extra.items()}, **given}
+
+
+def _to_string(key: str, value: object) -> str:
+    is_valid = isinstance(value, (str, int, float)) and not isinstance(value, bool)
+    if not is_valid or "\0" in str(value):
+        raise InputError(
+            f"a job's {key} is {value!r:.200}: use a string without null bytes, or a number."
+        )
+    return str(value)
 
 
 def describe_job_json(data: Mapping[str, Any]) -> str:
@@ -83,19 +96,35 @@ def describe_job_json(data: Mapping[str, Any]) -> str:
 def parse_jobs(text: str, source: str) -> list[Any]:
     """Parse a JSON list of jobs, a matrix (``{"include": […]}``), or JSON Lines.
 
-    Raises InputError, which names ``source``, if the text is not JSON.
+    In JSON Lines, an InputError stands for a line that is not JSON. Raises InputError, which names
+    ``source``, if there are no jobs.
     """
-    try:
-        if text.lstrip().startswith("["):
-            jobs: Any = json.loads(text)
-        else:
-            jobs = [json.loads(line) for line in text.splitlines() if line.strip()]
-            if len(jobs) == 1 and isinstance(jobs[0], dict) and "include" in jobs[0]:
-                jobs = jobs[0]["include"]
-    except ValueError as error:
-        raise InputError(f"{source} is not JSON: {error}.") from error
+    jobs = _parse_document(text)
+    if jobs is None:
+        lines = enumerate(text.split("\n"), 1)
+        jobs = [_parse_line(line, f"{source}, line {n}") for n, line in lines if line.strip()]
+    if not jobs:
+        raise InputError(f"{source} contains no jobs.")
     # A recorded trace has its job under a key.
     return [job["job"] if isinstance(job, dict) and "job" in job else job for job in jobs]
+
+
+def _parse_document(text: str) -> list[Any] | None:
+    """Parse a text that is a single JSON value; None if it consists of lines."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(data, dict):
+        data = data.get("include", [data])
+    return data if isinstance(data, list) else [data]
+
+
+def _parse_line(line: str, source: str) -> Any:  # noqa: ANN401 - any JSON value
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return InputError(f"{source} is not JSON: {error}.")
 
 
 def merge_jobs(jobs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

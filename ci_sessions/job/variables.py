@@ -86,6 +86,10 @@ def _is_one(text: str) -> bool:
     return text == "1"
 
 
+def _is_not_false(text: str) -> bool:
+    return text.strip().lower() not in _FALSE
+
+
 def _string(
     name: str, origin: Origin, *, plan: bool = False, repeat: bool = False
 ) -> Variable[str]:
@@ -183,6 +187,7 @@ GITHUB_SHA = _string("GITHUB_SHA", Origin.COMMIT)
 LD_PRELOAD = _string("LD_PRELOAD", Origin.MACHINE, plan=True)
 LD_LIBRARY_PATH = _string("LD_LIBRARY_PATH", Origin.MACHINE, plan=True)
 OMP_NUM_THREADS = _string("OMP_NUM_THREADS", Origin.MACHINE, plan=True)
+JOB_NAME = _string("JOB_NAME", Origin.MACHINE, repeat=True)  # by which run_test.py finds test times
 RUNNER_TEMP = _string("RUNNER_TEMP", Origin.MACHINE, plan=True, repeat=True)
 HF_CACHE = _string("HF_CACHE", Origin.MACHINE, plan=True, repeat=True)
 CUSTOM_TEST_ARTIFACT_BUILD_DIR = _string(
@@ -193,8 +198,7 @@ SUDO = _words("SUDO", Origin.MACHINE)
 # Read by ci_sessions itself.
 USE_PYTHON_TEST_RUNNER = _string("USE_PYTHON_TEST_RUNNER", Origin.RUNNER)
 NO_SHELL_FALLBACK = _flag("NO_SHELL_FALLBACK", parse=_is_one, origin=Origin.RUNNER, repeat=False)
-CI_SESSIONS_STARTED = _string("CI_SESSIONS_STARTED", Origin.RUNNER)
-CI = _string("CI", Origin.RUNNER)
+CI = _flag("CI", parse=_is_not_false, origin=Origin.RUNNER, repeat=False)
 GITHUB_STEP_SUMMARY = _string("GITHUB_STEP_SUMMARY", Origin.RUNNER)
 
 # Passed on to the tests, never shown.
@@ -210,6 +214,7 @@ BY_NAME: Mapping[str, Variable[object]] = MappingProxyType({one.name: one for on
 _INPUTS = tuple(
     one.name for one in VARIABLES if one.origin in (Origin.WORKFLOW, Origin.COMMIT, Origin.MACHINE)
 )
+SECRET_NAMES = frozenset(one.name for one in VARIABLES if one.is_secret)
 JOB_VARIABLES: tuple[Variable[Any], ...] = (
     TEST_CONFIG,
     BUILD_ENVIRONMENT,

@@ -14,7 +14,7 @@ import pickle
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -48,9 +48,13 @@ _CACHE_SECONDS = 30 * 24 * 3600.0  # unused recordings are removed after this ti
 
 @dataclass(slots=True)
 class Cache:
-    """Recordings in a folder, by the hash of script, job and answers. None disables the cache."""
+    """Recordings in a folder, by the hash of script, job and answers. None disables the cache.
+
+    Recordings that contain secrets, which ``redact`` would change, are not stored.
+    """
 
     folder: Path | None
+    redact: Callable[[str], str] = str
     hits: int = 0
 
     def get(self, key: str) -> Recording | None:
@@ -71,14 +75,18 @@ class Cache:
         """Store a recording atomically. Write errors, such as a full disk, are ignored."""
         if self.folder is None:
             return
+        text = json.dumps(recording.to_dict())
+        if self.redact(text) != text:
+            return
         with suppress(OSError):
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             ignore = self.folder.parent / ".gitignore"
             if not ignore.exists():
                 ignore.write_text("*\n", encoding="utf-8")
             partial = self.folder / f"{key}.{os.getpid()}.partial"
-            with gzip.open(partial, "wt", encoding="utf-8", compresslevel=3) as file:
-                json.dump(recording.to_dict(), file)
+            handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(gzip.compress(text.encode(), compresslevel=3))
             partial.replace(self.folder / f"{key}.json.gz")
 
     def prune(self) -> None:
@@ -149,12 +157,13 @@ class _Pool:
     base: Path
     args: tuple[str, ...]
     limit: float
-    idle: SimpleQueue[_Worker] = field(default_factory=SimpleQueue)
+    idle: SimpleQueue[_Worker | None] = field(default_factory=SimpleQueue)
     started: list[_Worker] = field(default_factory=list)
     is_ended: bool = False
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def start(self) -> _Worker:
-        worker = _Worker(self.base / f"worker{len(self.started)}", self.args, self.limit)
+        worker = _Worker(self.base / f"worker{next(self._numbers)}", self.args, self.limit)
         self.started.append(worker)
         return worker
 
@@ -193,15 +202,31 @@ class _Pool:
 
     def trace(self, job: Variables) -> Recording:
         worker = self.idle.get()
+        if worker is None:
+            worker = self.replacement()
+        if worker is None:
+            return _lost("no tracing process can be started")
         reply = worker.ask({"variables": dict(job)}, self.limit + _GRACE)
         if reply is None:
             worker.process.terminate()
-            if not self.is_ended:
-                self.idle.put(self.start())
-            text = f"the tracing process died: {worker.last_error()}"
-            return Recording(0, (), fault=Fault(FaultKind.LOST, text))
+            self.idle.put(None)
+            return _lost(f"the tracing process died: {worker.last_error()}")
         self.idle.put(worker)
         return from_dict(json.loads(reply))
+
+    def replacement(self) -> _Worker | None:
+        """Start a worker in place of one that died; None, and nobody waits, if that fails."""
+        try:
+            if not self.is_ended:
+                return self.start()
+        except (InternalError, OSError) as error:
+            logger.warning("%s", error)
+        self.idle.put(None)
+        return None
+
+
+def _lost(text: str) -> Recording:
+    return Recording(0, (), fault=Fault(FaultKind.LOST, text))
 
 
 class _Worker:

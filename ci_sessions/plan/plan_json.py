@@ -32,9 +32,13 @@ if TYPE_CHECKING:
 
     from _typeshed import DataclassInstance
 
-__all__ = ["plan_from_json", "plan_to_json"]
+__all__ = ["STRUCTURE", "plan_from_json", "plan_to_json"]
 
 FORMAT = 3
+STRUCTURE = frozenset(
+    ("format", "id", "name", "kind", "row", "device", "config", "build_environment", "shard")
+)
+"""Keys whose values are this package's own words, and so never a secret."""
 Json = dict[str, Any]
 
 

@@ -27,15 +27,15 @@ def quote(text: str) -> str:
     """Quote a string as one word for bash, on one line.
 
     A string with single quotes is put in double quotes if that is safe. Control characters are
-    escaped.
+    escaped. ``##[`` is split, because in a log it would be a command to GitHub.
     """
     if not text:
         return "''"
     if any(not char.isprintable() for char in text):
-        return f"$'{''.join(map(_escaped, text))}'"
+        return f"$'{''.join(map(_escaped, text))}'".replace("##[", "#\\x23[")
     if "'" in text and not set(text) & set('"$`\\!'):
-        return f'"{text}"'
-    return shlex.quote(text)
+        return f'"{text}"'.replace("##[", '#""#[')
+    return shlex.quote(text).replace("##[", "#''#[")
 
 
 def _escaped(char: str) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Summary", "read_summaries"]
 
+_NAMES = (b'"run started"', b'"run ended"')
 _LONGEST_LINE = 1 << 20  # bytes
 _LONGEST_RUN = 1e7  # seconds: no run takes four months
 
@@ -69,14 +70,14 @@ def _pairs(path: Path, unreadable: list[str]) -> Iterator[tuple[dict[str, Any], 
     """Give the first and the last event of each run of a file."""
     starts: dict[str, dict[str, Any]] = {}
     for line in _lines(path, unreadable):
-        if not line.startswith((b'{"event": "run started"', b'{"event": "run ended"')):
+        if not any(name in line for name in _NAMES):
             continue
         event = _event(line)
         if event is None or event.get("format", FORMAT) != FORMAT:
             unreadable.append(str(path))
-        elif event["event"] == "run started":
+        elif event.get("event") == "run started":
             starts[event["id"]] = event
-        elif event["id"] in starts:
+        elif event.get("event") == "run ended" and event["id"] in starts:
             yield starts.pop(event["id"]), event
     for start in starts.values():
         yield start, {"outcome": Outcome.ABORTED.value}
@@ -91,8 +92,11 @@ def _lines(path: Path, unreadable: list[str]) -> Iterator[bytes]:
         return
     with file:
         try:
+            is_beginning = True
             while line := file.readline(_LONGEST_LINE):
-                yield line
+                if is_beginning:
+                    yield line
+                is_beginning = line.endswith(b"\n")
         except OSError as error:
             unreadable.append(f"{path} ({error.strerror})")
 

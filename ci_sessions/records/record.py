@@ -51,6 +51,7 @@ class Outcome(str, enum.Enum):
     NO_TEST = "no test ran"
     ABORTED = "aborted"
     RUNNER_ERROR = "runner error"
+    UNKNOWN = "unknown"  # the script ran without this package, which could not start
 
     def __str__(self) -> str:
         return self.value

@@ -39,6 +39,7 @@ class Reason(str, enum.Enum):
     PHASE_CLOSED = "phase-closed"
     SPLIT_IN = "split-in"
     SPLIT_OUT = "split-out"
+    UNDECIDED = "undecided"  # a rollout in which the gate could not decide
 
     def __str__(self) -> str:
         return self.value
@@ -50,6 +51,7 @@ class Fallback:
     BUG = "bug"  # an unexpected exception before the run
     BUG_IN_RUN = "bug-in-run"  # one in the run, before its first test: that run has its own record
     IMPORT_ERROR = "import-error"  # the package could not be imported
+    NOT_STARTED = "not-started"  # nox could not start
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

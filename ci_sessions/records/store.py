@@ -11,18 +11,16 @@ rewritten if it differs. Nothing in this module can fail a run: problems are war
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
-import stat
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from ci_sessions.checkout.files import open_regular
+from ci_sessions.checkout.files import append_regular, open_regular
 from ci_sessions.errors import RecordError
 from ci_sessions.log import logger
 from ci_sessions.records.record import STRUCTURE, Event, RunRecord, run_from_events
@@ -57,7 +55,7 @@ class Journal:
             line = json.dumps(self.redact.fields(event, STRUCTURE), default=str).encode() + b"\n"
             self._lines.append(line)
             if self.is_working:
-                _append(self.path, line)
+                append_regular(self.path, line, follow_links=False)
         except Exception as error:  # noqa: BLE001 - no record is worth a run
             self._fail(error)
 
@@ -66,6 +64,8 @@ class Journal:
         data = b"".join(self._lines)
         try:
             if data and _read_regular(self.path) != data:
+                if self.path.is_dir() and not self.path.is_symlink():
+                    self.path = self.path.with_name(f"{self.path.stem}-restored.jsonl")
                 _replace(self.path, data)
                 logger.warning("the record of this run was changed: rewrote %s", self.path)
         except OSError as error:
@@ -86,20 +86,6 @@ class Journal:
             logger.warning(
                 "the record of this run is incomplete: cannot write %s: %s", self.path, error
             )
-
-
-def _append(path: Path, data: bytes) -> None:
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    handle = os.open(path, flags, 0o644)
-    try:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "is not a regular file")
-        if os.write(handle, data) != len(data):
-            os.ftruncate(handle, found.st_size)  # half an event would spoil the next
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    finally:
-        os.close(handle)
 
 
 def _read_regular(path: Path) -> bytes | None:

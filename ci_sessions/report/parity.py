@@ -265,6 +265,10 @@ def _escape(text: str) -> str:
     return text
 
 
+STRUCTURE = frozenset(("verdict", "stream", "field", "kind", "config", "build_environment"))
+"""Keys in ``parity_to_json`` whose values are this package's own words, and so never a secret."""
+
+
 def parity_to_json(result: ParityResult) -> dict[str, Any]:
     """Return the complete result as JSON values, with all differences of each job."""
     return {

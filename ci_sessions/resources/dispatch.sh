@@ -9,6 +9,15 @@
 #
 # NOX is the command to use, by default `nox`. It is split into words.
 
+# The configurations that exist only in ci_sessions, so that the script cannot run them; one per line.
+native='
+'
+
+# nox needs standard files that are open.
+{ true 3<&0; } 2>/dev/null || exec </dev/null
+{ true 3>&1; } 2>/dev/null || exec >/dev/null
+{ true 3>&2; } 2>/dev/null || exec 2>/dev/null
+
 warn() {
     if [ "${GITHUB_ACTIONS:-}" = true ]; then
         echo "::warning title=ci_sessions::$1"
@@ -28,7 +37,6 @@ fi
 printf '%s\n' "$output" | sed 's/^/| /; s/##\[/# #[/g' >&2
 
 # From here on, the same choices as in ci_sessions/emergency.py.
-here=$(cd "$(dirname "$0")" && pwd)
 while [ $# -gt 0 ]; do
     case $1 in
         --*=*) option=${1%%=*} value=${1#*=} ;;
@@ -56,10 +64,14 @@ case $flag in
         exit 2
         ;;
 esac
-if [ -n "$config" ] && grep -qxF -- "$config" "$here/native.txt" 2>/dev/null; then
-    echo "error: dispatch cannot start, and the script does not know this TEST_CONFIG." >&2
-    exit 2
-fi
+case $native in
+    *"
+${config:-none}
+"*)
+        echo "error: dispatch cannot start, and the script does not know this TEST_CONFIG." >&2
+        exit 2
+        ;;
+esac
 
 scripts=.ci/pytorch
 if [ ! -f .ci/pytorch/test.sh ] && [ -f .jenkins/pytorch/test.sh ]; then scripts=.jenkins/pytorch; fi

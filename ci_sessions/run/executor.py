@@ -6,6 +6,7 @@ added tests, which only make the job fail at its end.
 
 from __future__ import annotations
 
+import functools
 import traceback
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from ci_sessions.plan.step import Expect, Kind, Step
 from ci_sessions.records.record import Outcome, RunRecord
 from ci_sessions.run import process
 from ci_sessions.run.descendants import adopt_orphans, descendants, terminate_descendants
+from ci_sessions.run.extras import extra
 from ci_sessions.run.signals import Interrupted, Signals, note_signals, raise_on_signals
 from ci_sessions.run.step_runner import (
     CLEANUP,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from ci_sessions.plan.plan import Plan
+    from ci_sessions.records.record import Event
     from ci_sessions.records.store import Journal
     from ci_sessions.run.machine import Machine
     from ci_sessions.run.output import Screen
@@ -60,7 +63,10 @@ class _StopJobError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Executor:
-    """Runs a plan. ``on_ci``: a checkout that was dirty before the run is a failure too."""
+    """Runs a plan. ``on_ci``: a checkout that was dirty before the run is a failure too.
+
+    ``requires_test``: a run in which no test ran is not a success.
+    """
 
     plan: Plan
     machine: Machine
@@ -70,6 +76,7 @@ class Executor:
     limits: Limits = field(default_factory=Limits)
     keep_going: bool = False
     on_ci: bool = False
+    requires_test: bool = True
 
     def run(
         self, run: RunRecord, before: Callable[[RunRecord], RunRecord] = lambda run: run
@@ -99,9 +106,9 @@ class _Run:
 
     def execute(self, run: RunRecord, before: Callable[[RunRecord], RunRecord]) -> RunRecord:
         plan = self.executor.plan
-        self.executor.journal.append(run.started_event())
-        others = descendants()
-        adopt_orphans()
+        self.record(run.started_event())
+        others = extra("list processes", descendants, None)
+        extra("adopt processes", adopt_orphans, None)
         if plan.drops_core_dumps:
             process.disable_core_dumps()
         try:
@@ -115,11 +122,19 @@ class _Run:
         except Exception as error:  # noqa: BLE001 - whatever fails, clean up and record it
             self.add_error("", error)
         self.clean_up(CLEANUP, plan.cleanup)
-        terminate_descendants(others, self.signals.is_impatient)
-        self.executor.screen.close()
+        if others is not None:
+            terminate = functools.partial(terminate_descendants, others, self.signals.is_impatient)
+            extra("terminate the processes that the tests left running", terminate, 0)
+        extra("close the output", self.executor.screen.close, None)
         ended = self.finish(run)
-        self.executor.journal.append(ended.ended_event())
+        self.record(ended.ended_event())
         return ended
+
+    def note(self) -> str:
+        return self.executor.redact(self.errors[0]) if self.errors else ""
+
+    def record(self, event: Event) -> None:
+        extra("record an event", functools.partial(self.executor.journal.append, event), None)
 
     def add_error(self, where: str, error: Exception) -> None:
         """Note an error in the runner itself."""
@@ -131,7 +146,7 @@ class _Run:
             run,
             ended=clock.timestamp(),
             wall=clock.monotonic() - self.start,
-            note=self.executor.redact(self.errors[0]) if self.errors else "",
+            note=extra("redact a note", self.note, ""),
             steps=tuple(self.runner.records),
         )
         if self.stopped is not None:
@@ -140,7 +155,7 @@ class _Run:
             return replace(ended, outcome=Outcome.RUNNER_ERROR, exit_code=RUNNER_ERROR_CODE)
         if ended.failed_steps:
             return replace(ended, outcome=Outcome.FAILED, exit_code=ended.failed_steps[0].code or 1)
-        if not ended.has_run_tests:
+        if self.executor.requires_test and not ended.has_run_tests:
             return replace(ended, outcome=Outcome.NO_TEST, exit_code=2)
         return replace(ended, outcome=Outcome.PASSED, exit_code=0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
+from ci_sessions.log import logger
 from ci_sessions.run.cases import CaseScanner
 
 if TYPE_CHECKING:
@@ -51,17 +52,28 @@ class OutputCapture:
         self._redact = redact
         self._keep_text = keep_text
         self._pending = ""
+        self._is_broken = False
         self._last_lines: deque[str] = deque(maxlen=_TAIL_LINES + 1)
 
     def __call__(self, text: str) -> None:
-        """Process a piece of output."""
+        """Process a piece of output. An error ends the processing, but never the step."""
+        if self._is_broken:
+            return
+        try:
+            self._process(text)
+        except Exception as error:  # noqa: BLE001 - the child and its exit code matter more
+            self._is_broken = True
+            logger.warning("the output is not shown any more: %s", error)
+
+    def _process(self, text: str) -> None:
         # Redact complete secrets first, so that only the start of one can be left at the end.
         text, self._pending = self._redact.split_safely(self._redact(self._pending + text))
         self._show(text)
 
     def flush(self) -> None:
         """Show the output that was held back because it may be the start of a secret."""
-        self._show(self._redact(self._pending))
+        if not self._is_broken:
+            self._show(self._redact(self._pending))
         self._pending = ""
 
     def tail(self) -> tuple[str, ...]:

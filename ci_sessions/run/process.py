@@ -7,6 +7,7 @@ children. ``descendants.py`` finds the processes that left the group, such as da
 from __future__ import annotations
 
 import enum
+import errno
 import os
 import resource
 import selectors
@@ -14,7 +15,7 @@ import signal
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ci_sessions import clock
 from ci_sessions.run.descendants import group_size
@@ -35,6 +36,7 @@ __all__ = [
     "capture",
     "capture_program",
     "disable_core_dumps",
+    "run_attached",
     "stream",
 ]
 
@@ -138,6 +140,19 @@ def capture_program(argv: Sequence[str], *, timeout: float = 60.0) -> ProgramOut
     return ProgramOutput(done.returncode, done.stdout, done.stderr.decode(errors="replace").strip())
 
 
+def run_attached(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> int:
+    """Run a command that uses this process's own streams; return its exit code.
+
+    A signal terminates its process group before ``Interrupted`` propagates.
+    """
+    child = _start(argv, cwd=cwd, env=dict(env))
+    try:
+        return shell_code(child.wait())
+    except BaseException:
+        terminate_group(child, signal.SIGTERM, Signals())
+        raise
+
+
 class LineProcess:
     """A child process that answers each line with one line; a context manager.
 
@@ -220,15 +235,15 @@ def stream(  # noqa: PLR0913 - a process has this many settings
     """
     start = clock.monotonic()
     signals = signals or Signals()
+    stderr = subprocess.STDOUT if with_stderr else subprocess.DEVNULL
     try:
-        child = subprocess.Popen(
-            list(argv),
+        child = _start(
+            argv,
             cwd=cwd,
             env=dict(env),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT if with_stderr else subprocess.DEVNULL,
-            start_new_session=True,
+            stderr=stderr,
         )
     except OSError as error:
         emit(f"{error.filename or argv[0]}: {error.strerror}\n")
@@ -242,6 +257,20 @@ def stream(  # noqa: PLR0913 - a process has this many settings
     finally:
         if child.stdout is not None:
             child.stdout.close()
+
+
+def _start(argv: Sequence[str], **settings: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401 - Popen's
+    """Start a command in a session of its own; run a script without ``#!`` with bash, as bash does.
+
+    Raises OSError if it cannot be started.
+    """
+    try:
+        return subprocess.Popen(list(argv), start_new_session=True, **settings)
+    except OSError as error:
+        if error.errno != errno.ENOEXEC:
+            raise
+    in_bash = ["bash", *argv]
+    return subprocess.Popen(in_bash, start_new_session=True, **settings)
 
 
 def _wait_for(  # noqa: PLR0913, PLR0917 - the arguments of ``stream``

@@ -51,6 +51,7 @@ class Signals:
     _received: list[int] = field(default_factory=list)
     _handled: int = 0
     _deferred: int = 0
+    _is_impatient: bool = False
 
     def note(self, signum: int) -> None:
         """Note a signal."""
@@ -63,8 +64,10 @@ class Signals:
             raise Interrupted(signum)
 
     def is_impatient(self) -> bool:
-        """Return whether there is a new signal while an earlier one is being handled."""
-        return self._take() is not None
+        """Return whether another signal has come while an earlier one was being handled."""
+        if self._take() is not None:
+            self._is_impatient = True
+        return self._is_impatient
 
     def _take(self) -> int | None:
         """Return the first new signal, or None, and mark all as handled."""

@@ -20,6 +20,7 @@ from ci_sessions.records.record import (
 from ci_sessions.run import process
 from ci_sessions.run.cases import read_cases, redact_cases
 from ci_sessions.run.environment import capture_exports
+from ci_sessions.run.extras import extra
 from ci_sessions.run.judging import judge_step, needs_output
 from ci_sessions.run.output import OutputCapture
 from ci_sessions.run.reports import Limits, find_reports
@@ -137,8 +138,9 @@ class StepRunner:
 
     def _finish(self, record: StepRecord) -> Outcome:
         self.records.append(record)
-        self.journal.append(step_ended_event(record))
-        self.screen.end(record)
+        event = step_ended_event(record)
+        extra("record an event", lambda: self.journal.append(event), None)
+        extra("show the result", lambda: self.screen.end(record), None)
         if record.outcome is Outcome.INTERRUPTED and record.code is not None:
             raise Interrupted(record.code - 128)
         return record.outcome
@@ -199,33 +201,43 @@ class StepRunner:
         env = self.machine.environment(self.plan.env, self.exports, step.env)
         with capture_exports(step, env, self.exports) as env_file:
             argv = self.machine.argv(step, env_file=env_file)
-            started = replace(record, started=clock.timestamp(), outcome=Outcome.ABORTED)
+            current = replace(record, started=clock.timestamp(), outcome=Outcome.ABORTED)
+            self._announce(current)
+            before = self._find_reports(step)
             try:
-                result = self._execute(step, started, timeout, argv, env)
+                capture, result = self._execute(step, timeout, argv, env)
+                current = replace(
+                    current, code=result.code, wall=result.wall, cpu=result.cpu, peak=result.peak
+                )
+                cases = self._read_cases(before, capture, timeout, result.wall)
+                finished = self._judge(step, current, result, capture, cases)
             except Exception as error:
-                self._finish(replace(started, note=self.redact(describe_exception(error))))
+                self._finish(replace(current, note=self.redact(describe_exception(error))))
                 raise
         self.redact.learn({name: value or "" for name, value in self.exports.items()})
-        return result
+        return finished
+
+    def _announce(self, record: StepRecord) -> None:
+        """Record and show that a step starts."""
+        total = sum(1 for _ in self.plan.steps())
+        extra("record an event", lambda: self.journal.append(step_started_event(record)), None)
+        extra("show the step", lambda: self.screen.begin(record, total), None)
+
+    def _find_reports(self, step: Step) -> dict[Path, int] | None:
+        """Return the reports that exist before a test step; None if they are not to be read."""
+        if step.kind is not Kind.TEST:
+            return None
+        return extra("find reports", lambda: find_reports(self.machine.root), None)
 
     def _execute(
-        self,
-        step: Step,
-        record: StepRecord,
-        timeout: float | None,
-        argv: Sequence[str],
-        env: dict[str, str],
-    ) -> _Result:
+        self, step: Step, timeout: float | None, argv: Sequence[str], env: dict[str, str]
+    ) -> tuple[OutputCapture, ProcessResult]:
         """Run a command whose arguments and environment are complete."""
-        root = self.machine.root
-        self.journal.append(step_started_event(record))
-        self.screen.begin(record, sum(1 for _ in self.plan.steps()))
-        reports = find_reports(root) if step.kind is Kind.TEST else {}
         capture = OutputCapture(self.screen, self.redact, keep_text=needs_output(step.policy))
         try:
             result = process.stream(
                 argv,
-                cwd=root / self.machine.render(step.cwd),
+                cwd=self.machine.root / self.machine.render(step.cwd),
                 env=env,
                 emit=capture,
                 timeout=timeout,
@@ -235,11 +247,7 @@ class StepRunner:
             )
         finally:
             capture.flush()
-        cases = None
-        if step.kind is Kind.TEST:
-            left = _MAX_REPORT_TIME if timeout is None else timeout - result.wall
-            cases = self._read_cases(reports, left) or capture.scanner.cases()
-        return self._judge(step, record, result, capture, cases)
+        return capture, result
 
     def _judge(
         self,
@@ -261,23 +269,35 @@ class StepRunner:
         done = replace(
             record,
             outcome=outcome,
-            code=result.code,
-            wall=result.wall,
-            cpu=result.cpu,
-            peak=result.peak,
-            note=note,
+            note=self.redact(note),
             cases=redact_cases(cases, self.redact),
             tail=capture.tail() if outcome.is_failure and not names_failed_case else (),
         )
         return _Result(done, capture.text)
 
-    def _read_cases(self, before: dict[Path, int], left: float) -> Cases | None:
-        """Read the reports that a step wrote, unless another run may have written them."""
-        if not self.journal.is_alone():
+    def _read_cases(
+        self,
+        before: dict[Path, int] | None,
+        capture: OutputCapture,
+        timeout: float | None,
+        wall: float,
+    ) -> Cases | None:
+        """Return the test cases in the reports that a step wrote, or else in its output.
+
+        Reports are not read if another run may have written them.
+        """
+        in_output = extra("find test cases in the output", capture.scanner.cases, None)
+        if before is None:
+            return in_output
+        if not extra("look for other runs", self.journal.is_alone, default=True):
             logger.warning("another run is active here: test cases are read from the output only")
-            return None
-        seconds = min(max(left, _MIN_REPORT_TIME), _MAX_REPORT_TIME)
-        return read_cases(self.machine.root, before, Limits(seconds=seconds))
+            return in_output
+        left = _MAX_REPORT_TIME if timeout is None else timeout - wall
+        limits = Limits(seconds=min(max(left, _MIN_REPORT_TIME), _MAX_REPORT_TIME))
+        in_reports = extra(
+            "read reports", lambda: read_cases(self.machine.root, before, limits), None
+        )
+        return in_reports or in_output
 
 
 def describe_exception(error: Exception) -> str:

@@ -136,7 +136,7 @@ def test_the_configuration_on_the_page_can_be_added(clone, tmp_path):
     insert(suite, imports + "\n", before="\nif TYPE_CHECKING:")
     insert(suite, "\n\n" + body)
     insert(code / "catalogue" / "table.py", row, before='    row("pr time"')
-    insert(code / "resources" / "native.txt", name)
+    insert(code / "resources" / "dispatch.sh", name, before="'\n\n# nox needs")
     insert(folder / "tests" / "unit" / "catalogue" / "test_table.py", "\n\n" + test)
 
     done = unit_tests(folder)
@@ -171,16 +171,17 @@ def test_the_device_on_the_page_needs_only_its_row(clone, tmp_path):
     """Follow the page 'Adding a device' in a copy of the tree without that row."""
     folder = tmp_path / "followed"
     shutil.copytree(clone, folder)
-    row, test = blocks((folder / "docs" / "adding-a-device.md").read_text())
+    row, exports, test = blocks((folder / "docs" / "adding-a-device.md").read_text())
     table = folder / "ci_sessions" / "catalogue" / "devices.py"
     tests = folder / "tests" / "unit" / "catalogue" / "test_table.py"
-    for path, block in ((table, row), (tests, test)):
+    for path, block in ((table, row), (table, exports), (tests, test)):
         text = path.read_text()
         assert text.count(block) == 1, "the page and the code must show the same block"
         path.write_text(text.replace(block, ""))
     plan = ("ci_sessions", "plan", "einops", "--build-environment", "linux-jammy-py3.12-pallas-tpu")
     assert run_in(folder, *plan).stdout.endswith("needs no device · nothing was run\n")
-    insert(table, row + "\n", before="DEVICES: tuple")
+    insert(table, row, before=')\n"""Every accelerator')
+    insert(table, exports + "\n\n", before="DEVICES = (")
     insert(tests, "\n\n" + test)
     assert "needs 1 TPU device (this machine: " in run_in(folder, *plan).stdout
     done = unit_tests(folder)

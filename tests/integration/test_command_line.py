@@ -317,7 +317,7 @@ BAD = [
         ["run", "python", "--test", "test_aten", "--step", "99"],
         "--step is 99, but test_aten has ",
     ),
-    ({}, ["run", "python", "--step", "x", "--test", "test_aten"], "invalid int value: 'x'"),
+    ({}, ["run", "python", "--step", "x", "--test", "test_aten"], "'x' is not an integer from 1"),
     (
         {},
         ["run", "python", "--timeout", "soon"],
@@ -341,7 +341,7 @@ BAD = [
         ["run", "distributed", "--test", "test_c10d_nccl"],
         "has no tests to run (NCCL needs CUDA",
     ),
-    ({}, ["plan", "--jobs", "/nope.jsonl"], "--jobs is '/nope.jsonl', which cannot be read"),
+    ({}, ["plan", "--jobs", "/nope.jsonl"], "--jobs /nope.jsonl cannot be read"),
     (
         {},
         ["fly"],

@@ -21,10 +21,7 @@ echo "shell $TEST_CONFIG $BUILD_ENVIRONMENT ${SHARD_NUMBER:-unset}" >> ran
 exit ${SCRIPT_CODE:-0}
 """
 RUN_TEST = "import os, sys\nopen('ran', 'a').write('python\\n')\nsys.exit(int(os.environ.get('TEST_CODE', '0')))\n"
-CALLER = (
-    'export CI_SESSIONS_STARTED="$(mktemp -u)"; nox -s dispatch || '
-    '{ code=$?; [ -e "$CI_SESSIONS_STARTED" ] && exit "$code"; exec .ci/pytorch/test.sh; }'
-)
+CALLER = f"sh {ROOT / 'ci_sessions' / 'resources' / 'dispatch.sh'}"
 
 
 @pytest.fixture
@@ -163,16 +160,17 @@ def test_a_dry_run_with_a_broken_rollout_file_runs_nothing_either(tree):
     (path / "rollout.toml").write_text("[")
     args = ("--dry-run", "--rollout", path / "rollout.toml")
     done = dispatch(tree, "docs_test", *args, check=0, USE_PYTHON_TEST_RUNNER="rollout")
-    assert done.stdout == "route: shell: flag-off\n  .ci/pytorch/test.sh\n"
+    assert done.stdout == "route: shell: undecided\n  .ci/pytorch/test.sh\n"
     assert ran(tree) == []
 
 
 @pytest.mark.parametrize(("flag", "fallback"), [("0", None), ("1", "bad-checkout")])
-def test_an_unreadable_file_does_not_keep_a_job_from_its_script(tree, flag, fallback):
+def test_an_invalid_file_does_not_keep_a_job_from_its_script(tree, flag, fallback):
     folder = tree / "benchmarks" / "dynamo"
     (folder / "expected_ci_speedup_inductor_torchbench_cpu.csv").write_text("resnet50,inductor\n")
-    dispatch(tree, check=0, USE_PYTHON_TEST_RUNNER=flag)
-    assert ran(tree) == [f"shell jit_legacy {CPU} unset"]
+    config = "inductor_torchbench_cpu_smoketest_perf"
+    dispatch(tree, config, check=0, USE_PYTHON_TEST_RUNNER=flag)
+    assert ran(tree) == [f"shell {config} {CPU} unset"]
     assert last(tree).route.fallback == (fallback or "")
 
 
@@ -288,10 +286,10 @@ def test_a_bug_before_the_first_test_falls_back_to_the_shell(tree):
         "        env = self.machine.environment(",
         "        1 / 0\n        env = self.machine.environment(",
     )
-    # the error is in the first step; the shell route uses the same code, so it fails too
-    done = call(tree, env)
-    assert done.returncode == 70
-    assert ran(tree) == []
+    # the error is in the first step; the shell route uses the same code, and runs the script anyway
+    done = call(tree, {**env, "SCRIPT_CODE": "3"})
+    assert done.returncode == 3
+    assert ran(tree) == [f"shell jit_legacy {CPU} unset"]
     assert [run.runner for run in read_runs(tree / ".ci-sessions")] == ["python", "shell"]
     assert last(tree).route.fallback == "bug-in-run"
 
@@ -336,7 +334,7 @@ def test_a_package_that_cannot_be_imported_still_has_a_dispatch_session(tree):
     done = call(
         tree, {**env, "NO_SHELL_FALLBACK": "1"}, sys.executable, "-m", "nox", "-s", "dispatch"
     )
-    assert done.returncode == 1
+    assert done.returncode == 70
     assert len(ran(tree)) == 2
 
 
@@ -414,7 +412,7 @@ def test_a_broken_package_keeps_the_special_cases_and_the_flag(tree):
 
 
 def test_the_documented_line_is_the_tested_one():
-    assert CALLER in (ROOT / "docs" / "rollout.md").read_text()
+    assert "sh ci_sessions/resources/dispatch.sh" in (ROOT / "docs" / "rollout.md").read_text()
 
 
 def test_many_writers_lose_nothing(tmp_path):

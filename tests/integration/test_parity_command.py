@@ -155,7 +155,7 @@ def test_nox_prints_the_same_report(checkout):
 def test_options_of_parity_are_not_options_of_run(checkout):
     done = ci("run", "jit_legacy", "--since", "HEAD", cwd=checkout, check=2)
     assert "unrecognized arguments: --since" in done.stderr
-    assert "which cannot be read" in ci("parity", "--jobs", "none", cwd=checkout, check=2).stderr
+    assert "cannot be read" in ci("parity", "--jobs", "none", cwd=checkout, check=2).stderr
 
 
 @pytest.fixture
@@ -205,7 +205,7 @@ def test_a_comparison_needs_jobs(checkout, tmp_path):
     path = tmp_path / "jobs.json"
     path.write_text("[]")
     done = ci("parity", "--jobs", str(path), cwd=checkout, check=2)
-    assert "no jobs selected" in done.stderr
+    assert "contains no jobs" in done.stderr
     assert (
         "give a commit, a tag or a branch"
         in ci("parity", "--since=--help", cwd=checkout, check=2).stderr

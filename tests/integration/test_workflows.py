@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -13,10 +14,15 @@ from pathlib import Path
 import pytest
 import yaml
 from integration.conftest import write_script
-from integration.test_dispatch import CALLER
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[2]
 REUSABLE = ROOT / ".github" / "workflows" / "ci-sessions.yml"
+SCRIPT = ROOT / "ci_sessions" / "resources" / "dispatch.sh"
 EXAMPLES = sorted((ROOT / "examples" / "workflows").glob("*.yml"))
 
 
@@ -36,6 +42,7 @@ def steps(path, job):
 def actions(checkout, tmp_path, monkeypatch):
     """A shell like that of GitHub Actions: GITHUB_* files, nox on PATH."""
     write_script(tmp_path / "bin" / "nox", f'#!/bin/bash\nexec {sys.executable} -m nox "$@"\n')
+    shutil.copy2(SCRIPT, tmp_path / "bin" / "ci-sessions-dispatch")
     (checkout / "noxfile.py").write_text("import ci_sessions.sessions\n")
     summary, output = tmp_path / "summary.md", tmp_path / "output"
 
@@ -65,7 +72,13 @@ def commit(checkout):
 
 
 def test_the_workflow_has_the_tested_line():
-    assert job_line().strip() == CALLER
+    assert job_line().strip() == "ci-sessions-dispatch"
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"][
+        "targets"
+    ]
+    assert scripts["wheel"]["shared-scripts"] == {
+        "ci_sessions/resources/dispatch.sh": "ci-sessions-dispatch"
+    }
 
 
 def test_a_passed_job_in_python(actions):
@@ -99,7 +112,8 @@ def test_a_failed_job_has_a_summary_and_annotations(actions):
     )
     assert done.returncode == 1
     text = actions.summary.read_text()
-    assert "- `test_jit_legacy.T.test_red` AssertionError: 1 != 2 : sums" in text
+    shown = html.unescape(re.sub(r"\\(.)", r"\1", text))
+    assert "- <code>test_jit_legacy.T.test_red</code> AssertionError: 1 != 2 : sums" in shown
     assert "nox -s \"ci(config='jit_legacy')\" -- --build-environment linux-py3" in text
     lines = done.stdout.splitlines()
     assert (

@@ -13,7 +13,7 @@ from faults.github import commands_in
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci_sessions.log import configure_logging, logger, redact_secrets
+from ci_sessions.log import configure_logging, logger
 from ci_sessions.plan.shell import quote
 from ci_sessions.text import (
     Redactor,
@@ -103,10 +103,9 @@ def test_more_secrets_can_be_learned():
 def test_the_log_hides_secrets_too():
     stream = io.StringIO()
     try:
-        configure_logging(stream=stream)
-        redact_secrets(Redactor({"A_TOKEN": "hunter22"}))
-        logger.warning("it is %s", "hunter22")
-        assert "it is ***" in stream.getvalue()
+        configure_logging(Redactor({"A_TOKEN": "hunter22"}), stream=stream)
+        logger.warning("it is %s\n::error::x", "hunter22")
+        assert "it is ***\n: :error::x" in stream.getvalue()
     finally:
         logger.handlers.clear()
         logger.propagate = True

@@ -11,6 +11,7 @@ import pytest
 
 from ci_sessions.cli import rollout as command
 from ci_sessions.cli.options import Context
+from ci_sessions.cli.stdout import Stdout
 from ci_sessions.errors import InputError
 from ci_sessions.gate.evidence import (
     Rate,
@@ -27,6 +28,7 @@ from ci_sessions.records.record import Outcome
 from ci_sessions.records.route import Runner
 from ci_sessions.records.verdict import JobVerdict
 from ci_sessions.report.rollout import describe_rollout, rollout_to_json
+from ci_sessions.text import Redactor
 
 SEED = 20260923
 STATE = replace(
@@ -255,7 +257,13 @@ def options(tmp_path, *args):
 
 
 def rollout(args, out):
-    context = Context(program=("x", "rollout"), summary="", out=out, environment=Environment())
+    context = Context(
+        program=("x", "rollout"),
+        summary="",
+        out=Stdout(out),
+        environment=Environment(),
+        redact=Redactor({}),
+    )
     return command.main(args, context)
 
 

@@ -20,7 +20,7 @@ def test_a_summary_has_a_row_a_test_with_time_and_share():
         "| test_jit | ✅ passed | 1 min 18 s | 25 % |  |",
         "| test_jit_legacy | ❌ failed, exit 1 | 3 min 54 s | 75 % | 10 |",
         "| test_x | ⏭️ skipped | 0.0 s | 0 % |  |",
-        "- `jit.T.test_a` a &lt; b \\| 'c' d",
+        r"- <code>jit.T.test\_a</code> a &lt; b \| \`c\` d",
         "nox -s x",
     ):
         assert line in text.splitlines()

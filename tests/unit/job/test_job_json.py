@@ -57,8 +57,11 @@ def test_jobs_are_read_as_a_list_as_lines_as_a_matrix_or_as_traces(text):
 
 
 def test_jobs_that_are_not_json_are_an_error():
-    with pytest.raises(InputError, match="--jobs x is not JSON"):
-        parse_jobs("{", "--jobs x")
+    first, bad = parse_jobs('{"config": "a"}\n{', "--jobs x")
+    assert first == {"config": "a"}
+    assert str(bad).startswith("--jobs x, line 2 is not JSON")
+    with pytest.raises(InputError, match="--jobs x contains no jobs"):
+        parse_jobs(" \n", "--jobs x")
     with pytest.raises(InputError, match="a job is 3: use an object"):
         job_variables(3)
 
@@ -72,7 +75,28 @@ def test_the_same_job_of_two_runners_is_one():
     assert [job["workflows"] for job in merge_jobs(jobs)] == [["p.yml", "t.yml"], []]
 
 
-@pytest.mark.parametrize("env", [{"A=B": "1"}, {"A": "x\0y"}, {"1": "x"}])
+@pytest.mark.parametrize("env", [{"A=B": "1"}, {"1": "x"}])
 def test_an_invalid_variable_is_named(env):
     with pytest.raises(InputError, match="use a valid variable name"):
         job_variables({"config": "x", "env": env})
+
+
+@pytest.mark.parametrize(
+    ("job", "message"),
+    [
+        ({"env": {"A": "x\0y"}}, "a job's A is 'x\\\\x00y': use a string without null bytes"),
+        ({"env": {"A": ["a"]}}, r"a job's A is \['a'\]: use a string"),
+        ({"env": 5}, "a job's env is 5: use an object"),
+        ({"config": None}, "a job's config is None: use a string"),
+        ({"shard": True}, "a job's shard is True: use a string without null bytes, or a number"),
+        ({"workflows": 5}, "a job's workflows are 5: use a list of names"),
+    ],
+)
+def test_values_of_other_types_are_errors(job, message):
+    with pytest.raises(InputError, match=message):
+        job_variables({"config": "x", **job})
+
+
+def test_a_value_that_is_nested_too_deeply_is_not_json():
+    (bad,) = parse_jobs("[" * 100_000, "--jobs x")
+    assert isinstance(bad, InputError)

@@ -48,7 +48,21 @@ def test_words_are_quoted_for_a_shell(word, shown):
 
 @pytest.mark.parametrize(
     "text",
-    ["a b", "it's $x", "", "\t\n\r", "a\x1b[31m", "ü\udc80", "`x`!", "''", "a'\n\\", "*?[a]"],
+    [
+        "a b",
+        "it's $x",
+        "",
+        "\t\n\r",
+        "a\x1b[31m",
+        "ü\udc80",
+        "`x`!",
+        "''",
+        "a'\n\\",
+        "*?[a]",
+        "##[a",
+        "'##[",
+        "\n##[",
+    ],
 )
 def test_bash_reads_quoted_strings_unchanged(monkeypatch, text):
     monkeypatch.undo()

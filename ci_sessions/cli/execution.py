@@ -1,0 +1,197 @@
+"""Runs a prepared job: shared by ``run`` and ``dispatch``."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ci_sessions import clock
+from ci_sessions.checkout.files import append_regular
+from ci_sessions.errors import HardwareError, NoTestsError
+from ci_sessions.github.output import annotate, step_summary
+from ci_sessions.job.job_json import job_to_json
+from ci_sessions.job.variables import (
+    BY_NAME,
+    CI,
+    CONTINUE_THROUGH_ERROR,
+    GITHUB_ACTIONS,
+    GITHUB_STEP_SUMMARY,
+)
+from ci_sessions.log import logger
+from ci_sessions.plan.placeholders import literal
+from ci_sessions.records.record import RunRecord
+from ci_sessions.records.route import Runner
+from ci_sessions.records.store import FOLDER, create_journal, prune
+from ci_sessions.report.console import ConsoleScreen
+from ci_sessions.report.repeat import Invocation, repeat_lines
+from ci_sessions.report.run import describe_run
+from ci_sessions.run.executor import Executor, Limits
+from ci_sessions.run.extras import extra
+from ci_sessions.run.machine import check_scripts, count_devices
+from ci_sessions.text import count, for_log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ci_sessions.cli.options import Context
+    from ci_sessions.cli.prepare import PreparedJob
+    from ci_sessions.cli.run import RunOptions
+    from ci_sessions.job.job import Job
+    from ci_sessions.records.route import RouteRecord
+    from ci_sessions.records.store import Journal
+
+__all__ = ["Execution", "build_invocation", "check_run"]
+
+
+def check_run(prepared: PreparedJob, options: RunOptions) -> None:
+    """Raise an error if the job cannot run here, before anything runs."""
+    plan, need = prepared.plan, prepared.plan.needs
+    if options.step is None and not plan.has_tests:
+        reasons = [*plan.notices, *(test.skipped for test in plan.tests if test.skipped)]
+        reason = "; ".join(reasons) or "its plan is empty"
+        raise NoTestsError(
+            f"{plan.job.config} on {plan.job.build.label} has no tests to run ({reason}): choose "
+            "another build, or remove the job."
+        )
+    if options.hardware_check and need.count:
+        available = count_devices(need)
+        if available < need.count:
+            raise HardwareError(
+                f"{plan.job.config} on {plan.job.build.label} needs "
+                f"{count(need.count, f'{need.device} device')}, but this machine has {available}: "
+                "run it on another machine, or add --no-hardware-check to skip this check."
+            )
+    check_scripts(plan, prepared.root)
+    prepared.machine.require("bash", "git", "python")
+
+
+def build_invocation(program: tuple[str, ...], job: Job, options: RunOptions) -> Invocation:
+    """Return the command line that runs the same job anywhere, with its label and shard."""
+    argv = [*program, "--build-environment", job.build.label]
+    if job.shard.is_split:
+        argv += ["--shard", f"{job.shard.number}/{job.shard.total}"]
+    if options.checkout is not None:
+        argv += ["--checkout", str(Path(options.checkout).expanduser().resolve())]
+    for is_set, option in (
+        (not options.hardware_check, "--no-hardware-check"),
+        (not options.install, "--no-install"),
+    ):
+        argv += [option] if is_set else []
+    return Invocation(argv=tuple(argv), inputs=_inputs(job, options))
+
+
+def _inputs(job: Job, options: RunOptions) -> dict[str, str]:
+    """Return the inputs that a command must set to repeat a job, since there are no options."""
+    by_option = {CONTINUE_THROUGH_ERROR.name} if options.keep_going else set()
+    return {
+        name: value
+        for name, value in job.inputs.raw.items()
+        if BY_NAME[name].is_repeated and name not in by_option
+    }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Execution:
+    """Runs a plan, records it, and prints the summary.
+
+    ``invocation`` is the command line that repeats the job; None if only the plain command does.
+    ``route`` is stored in the record.
+    """
+
+    prepared: PreparedJob
+    options: RunOptions
+    context: Context
+    invocation: Invocation | None
+    route: RouteRecord | None = None
+
+    def run(self) -> RunRecord:
+        """Run the plan and return its record."""
+        return self.execute(*self.prepare())
+
+    def prepare(self) -> tuple[Executor, RunRecord]:
+        """Create the journal and the screen, and a record without results; start nothing."""
+        plan, environment = self.prepared.plan, self.context.environment
+        if self.prepared.checkout.is_sample:
+            logger.info(
+                "using the sample checkout %s: --checkout selects another one", self.prepared.root
+            )
+        screen = ConsoleScreen(
+            self.context.out,
+            on_github=environment[GITHUB_ACTIONS],
+            on_ci=environment[CI] or environment[GITHUB_ACTIONS],
+        )
+        executor = Executor(
+            plan=plan,
+            machine=self.prepared.machine,
+            screen=screen,
+            journal=self._create_journal(),
+            redact=self.context.redact,
+            limits=Limits(job=self.options.timeout, step=self.options.step_timeout),
+            keep_going=plan.job[CONTINUE_THROUGH_ERROR],
+            on_ci=environment[CI],
+            requires_test=self.options.step is None,
+        )
+        started = clock.timestamp()
+        record = RunRecord(
+            id=f"{started}/{plan.job.id}/{secrets.token_hex(4)}",
+            job=job_to_json(plan.job),
+            started=started,
+            checkout=str(self.prepared.root),
+            runner=self.route.runner if self.route else Runner.PYTHON,
+            route=self.route,
+        )
+        return executor, record
+
+    def execute(
+        self,
+        executor: Executor,
+        record: RunRecord,
+        before: Callable[[RunRecord], RunRecord] = lambda run: run,
+    ) -> RunRecord:
+        """Run the plan and return its record. ``before`` runs first, and may change the record.
+
+        Nothing that fails after the run changes its result.
+        """
+        run = executor.run(record, before)
+        extra("complete the record", executor.journal.close, None)
+        extra("print the summary", lambda: self._report(run, executor.journal), None)
+        return run
+
+    def _create_journal(self) -> Journal:
+        options, redact = self.options, self.context.redact
+        folder = Path(options.records) if options.records else Path.cwd() / FOLDER
+        if options.keep_days is not None:
+            removed = prune(folder, options.keep_days, clock.now().timestamp())
+            records, days = count(len(removed), "record"), count(options.keep_days, "day")
+            logger.info("removed %s older than %s", records, days)
+        return create_journal(folder, clock.timestamp(), self.prepared.plan.job.config, redact)
+
+    def _report(self, run: RunRecord, journal: Journal) -> None:
+        redact, out = self.context.redact, self.context.out
+        repeat = redact(self._repeat(run))
+        print(for_log(redact(describe_run(run, repeat, str(journal.path)))), file=out)
+        if self.context.environment[GITHUB_ACTIONS]:
+            for line in annotate(run):
+                out.raw(f"{line}\n")
+            _append_summary(
+                self.context.environment[GITHUB_STEP_SUMMARY], redact(step_summary(run, repeat))
+            )
+
+    def _repeat(self, run: RunRecord) -> str:
+        """Return the commands that repeat the first failed step."""
+        plan = self.prepared.plan.filled(self.prepared.machine.resolve)
+        variables = {name: literal(value) for name, value in plan.job.shown_variables().items()}
+        env = variables if self.invocation is None else {**variables, **plan.env}
+        return repeat_lines(plan, run, self.invocation, root=self.prepared.root, env=env)
+
+
+def _append_summary(path: str, text: str) -> None:
+    """Append to the job's step summary; if that fails, log a warning."""
+    if not path:
+        return
+    try:
+        append_regular(Path(path), text.encode(errors="backslashreplace"))
+    except OSError as error:
+        logger.warning("cannot write the step summary: %s", error)
