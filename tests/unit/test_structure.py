@@ -129,3 +129,42 @@ def test_the_architecture_has_a_line_for_each_module():
         if path.name != "__init__.py"
     }
     assert listed == modules
+
+
+def package_imports():
+    """Return which package or root module imports which other."""
+    edges = set()
+    for path in MODULES:
+        name = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ci_sessions."):
+                edges.add((name, node.module.split(".")[1]))
+            elif isinstance(node, ast.ImportFrom) and node.module == "ci_sessions":
+                edges |= {(name, alias.name) for alias in node.names}
+    return {(GROUPS.get(a, a), GROUPS.get(b, b)) for a, b in edges}
+
+
+GROUPS = dict.fromkeys(("errors", "log", "clock", "text", "toml"), "base") | {
+    "__main__": "sessions"
+}
+
+
+def drawn_edges():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    drawing = re.search(r"^```mermaid\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[1]
+    edges = set()
+    for line in re.sub(r'\["[^"]*"\]', "", drawing).splitlines()[1:]:
+        start, _, ends = line.partition(" --> ")
+        edges |= {(start.strip(), end.strip()) for end in ends.split(" & ")}
+    return edges
+
+
+def test_the_drawing_shows_the_imports():
+    """Each arrow is an import; each import is an arrow, or a way along the arrows."""
+    drawn, imports = drawn_edges(), package_imports()
+    assert drawn - imports == set()
+    reachable = set(drawn)
+    while more := {(a, d) for a, b in reachable for c, d in drawn if b == c} - reachable:
+        reachable |= more
+    ignored = {"__version__", "emergency"}
+    assert {(a, b) for a, b in imports - reachable if a != b and b not in ignored} == set()
