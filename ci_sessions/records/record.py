@@ -64,11 +64,17 @@ class Outcome(str, enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A failed test case: its full name, ``failure`` or ``error``, one line of the message."""
+    """A failed test case: its full name, ``failure`` or ``error``, one line of the message.
+
+    ``file`` is where it failed, relative to the checkout, and ``line`` the line; "" and 0 if that
+    is not known.
+    """
 
     name: str
     fault: str
     message: str = ""
+    file: str = ""
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True)

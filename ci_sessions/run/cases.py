@@ -1,28 +1,25 @@
-"""A step's test cases, from the JUnit XML that run_test.py writes, or from the step's output."""
+"""A step's test cases, from the JUnit XML that run_test.py writes."""
 
 from __future__ import annotations
 
-import re
+import os
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci_sessions.log import logger
 from ci_sessions.records.record import Case, Cases
+from ci_sessions.run.case_scanner import MAX_FAILED
 from ci_sessions.run.reports import FOLDER, Limits, ReportReader, find_reports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from ci_sessions.text import Redactor
 
-__all__ = ["CaseScanner", "read_cases", "redact_cases"]
+__all__ = ["complete_cases", "read_cases"]
 
-_MAX_FAILED = 500  # failed cases in a record
-_MAX_LINE = 4000  # characters of a line of output that are scanned
 _MAX_MESSAGE = 300  # characters of a message in a record, after redaction
-
-_UNITTEST = re.compile(r"(ERROR|FAIL): (?:test )?(\S+) \((\S+)\)")
 
 
 def read_cases(
@@ -53,70 +50,39 @@ def read_cases(
         failures=results.count("failure"),
         errors=results.count("error"),
         skipped=results.count("skipped"),
-        failed=tuple(list(reader.failed.values())[:_MAX_FAILED]),
+        failed=tuple(list(reader.failed.values())[:MAX_FAILED]),
         source=str(parents.pop()) if len(parents) == 1 else FOLDER,
     )
 
 
-def redact_cases(cases: Cases | None, redact: Redactor) -> Cases | None:
-    """Redact secrets in the failed cases, and shorten their messages for the record."""
+def complete_cases(cases: Cases | None, redact: Redactor, root: Path) -> Cases | None:
+    """Prepare cases for the record: no secrets, short messages, files relative to the checkout."""
     if cases is None:
         return None
-    failed = tuple(
-        replace(
-            case,
-            name=redact(case.name),
-            message=redact(case.message)[:_MAX_MESSAGE],  # redact first: a cut secret is not found
-        )
-        for case in cases.failed
-    )
+    failed = tuple(_complete(case, redact, root) for case in cases.failed)
     return replace(cases, failed=failed)
 
 
-class CaseScanner:
-    """Collects the failed cases that unittest and pytest print.
+def _complete(case: Case, redact: Redactor, root: Path) -> Case:
+    file = _file_in_checkout(case.file, root)
+    return replace(
+        case,
+        name=redact(case.name),
+        message=redact(case.message)[:_MAX_MESSAGE],  # redact first: a cut secret is not found
+        file=redact(file),
+        line=case.line if file else 0,
+    )
 
-    For checkouts whose run_test.py only writes XML in CI. It finds the cases that failed, but not
-    the total number. Only the start of a very long line is scanned.
+
+def _file_in_checkout(name: str, root: Path) -> str:
+    """Return the path of a file relative to the root, or "" if it is not in the checkout.
+
+    Test files also run in ``test``, so a relative path may start there.
     """
-
-    def __init__(self) -> None:
-        self._failed: dict[str, Case] = {}
-        self._rest = ""
-
-    def feed(self, text: str) -> None:
-        """Process a piece of output."""
-        start = 0
-        while (end := text.find("\n", start)) >= 0:
-            line = self._rest + text[start : min(end, start + _MAX_LINE)]
-            if line.startswith(("ERROR", "FAIL")):
-                self._line(line[:_MAX_LINE])
-            self._rest, start = "", end + 1
-        if len(self._rest) < _MAX_LINE:
-            self._rest += text[start : start + _MAX_LINE]
-
-    def _line(self, line: str) -> None:
-        if match := _UNITTEST.match(line):
-            # Python 3.11 and later also print the case's name in the parentheses.
-            name = match[3] if match[3].endswith(f".{match[2]}") else f"{match[3]}.{match[2]}"
-            self._add(name, match[1], "")
-            return
-        word, _, rest = line.partition(" ")
-        name, _, message = rest.partition(" - ")
-        if word in ("ERROR", "FAILED") and "::" in name and " " not in name:
-            self._add(name, word, message)
-
-    def _add(self, name: str, word: str, message: str) -> None:
-        if len(self._failed) < _MAX_FAILED:
-            fault = "error" if word == "ERROR" else "failure"
-            self._failed[name] = Case(name, fault, message)
-
-    def cases(self) -> Cases | None:
-        """Return the failed cases that were found, or None."""
-        if not self._failed:
-            return None
-        failed = tuple(self._failed.values())
-        errors = sum(case.fault == "error" for case in failed)
-        return Cases(
-            failures=len(failed) - errors, errors=errors, failed=failed, source="the output"
-        )
+    if not name:
+        return ""
+    for base in (root, root / "test"):
+        path = Path(os.path.normpath(base / name))
+        if path.is_relative_to(root) and path.is_file():
+            return str(path.relative_to(root))
+    return ""

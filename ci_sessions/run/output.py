@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from ci_sessions.log import logger
-from ci_sessions.run.cases import CaseScanner
+from ci_sessions.run.case_scanner import CaseScanner
 
 if TYPE_CHECKING:
     from ci_sessions.records.record import StepRecord

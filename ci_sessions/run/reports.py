@@ -16,6 +16,7 @@ from xml.parsers import expat
 from ci_sessions import clock
 from ci_sessions.checkout.files import open_regular
 from ci_sessions.records.record import Case
+from ci_sessions.run.case_scanner import find_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -132,22 +133,22 @@ class ReportReader:
                 piece = file.read(min(_PIECE, left))
                 left = left - len(piece) if piece else 0
                 cases.feed(piece, is_last=left <= 0)
-        for name, (result, message) in cases.results.items():
+        for name, case in cases.results.items():
             key = (str(path.parent), name)
-            self.results[key] = result
+            self.results[key] = case.fault
             self.failed.pop(key, None)
-            if result in _BAD:
-                self.failed[key] = Case(name, result, message)
+            if case.fault in _BAD:
+                self.failed[key] = case
 
 
 class _CaseParser:
-    """Parses one report piece by piece. ``results`` maps names to results and messages."""
+    """Parses one report piece by piece. ``results`` maps names to cases, also those that passed."""
 
     def __init__(self, most: int) -> None:
-        self.results: dict[str, tuple[str, str]] = {}
+        self.results: dict[str, Case] = {}
         self._most = most
         self._name: str | None = None
-        self._result, self._message = "passed", ""
+        self._result, self._message, self._place = "passed", "", ("", 0)
         self._text: list[str] | None = None
         self._length = 0
         parser = expat.ParserCreate()
@@ -169,12 +170,12 @@ class _CaseParser:
     def _start(self, tag: str, given: Mapping[str, str]) -> None:
         if tag == "testcase":
             self._name = _name(given)
-            self._result, self._message = "passed", ""
+            self._result, self._message, self._place = "passed", "", ("", 0)
         elif self._name is not None and tag in _BAD:
             if self._result not in _BAD:
                 self._result = tag
                 self._message = given.get("message", "")[-_LONGEST_MESSAGE:]
-                self._text = None if self._message else []
+                self._text = []
         # unittest-xml-reporting writes an expected failure, which is a success, as skipped.
         elif self._name is not None and tag == "skipped" and given.get("type") != "XFAIL":
             self._result = "skipped" if self._result == "passed" else self._result
@@ -193,11 +194,14 @@ class _CaseParser:
 
     def _end(self, tag: str) -> None:
         if tag in _BAD and self._text is not None:
-            self._message, self._text, self._length = "".join(self._text), None, 0
+            text = "".join(self._text)
+            self._message, self._place = self._message or text, find_frame(text)
+            self._text, self._length = None, 0
         elif tag == "testcase" and self._name is not None:
             if self._name not in self.results and len(self.results) >= self._most:
                 raise _RejectedError("more cases than are read")
-            self.results[self._name] = (self._result, _last_line(self._message))
+            message = _last_line(self._message)
+            self.results[self._name] = Case(self._name, self._result, message, *self._place)
             self._name, self._text = None, None
 
 

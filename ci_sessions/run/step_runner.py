@@ -18,7 +18,7 @@ from ci_sessions.records.record import (
     step_started_event,
 )
 from ci_sessions.run import process
-from ci_sessions.run.cases import read_cases, redact_cases
+from ci_sessions.run.cases import complete_cases, read_cases
 from ci_sessions.run.environment import capture_exports
 from ci_sessions.run.extras import extra
 from ci_sessions.run.judging import judge_step, needs_output
@@ -270,7 +270,7 @@ class StepRunner:
             record,
             outcome=outcome,
             note=self.redact(note),
-            cases=redact_cases(cases, self.redact),
+            cases=complete_cases(cases, self.redact, self.machine.root),
             tail=capture.tail() if outcome.is_failure and not names_failed_case else (),
         )
         return _Result(done, capture.text)

@@ -6,8 +6,9 @@ import time
 
 import pytest
 
-from ci_sessions.run import cases
-from ci_sessions.run.cases import CaseScanner, read_cases
+from ci_sessions.run import case_scanner
+from ci_sessions.run.case_scanner import CaseScanner
+from ci_sessions.run.cases import read_cases
 from ci_sessions.run.reports import Limits, find_reports
 
 REPORTS = "os.makedirs('test/test-reports', exist_ok=True)\n"
@@ -93,7 +94,7 @@ def test_time_grows_with_a_line_and_no_faster(line, fill):
         return min(best)
 
     assert seconds(300_000) < 0.5
-    assert cases._MAX_LINE <= 10_000
+    assert case_scanner._MAX_LINE <= 10_000
 
 
 def test_a_hostile_line_does_not_outlive_the_limit_of_its_step(tree):

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from ci_sessions.records.record import Case
-from ci_sessions.run.cases import CaseScanner, read_cases
+from ci_sessions.run.cases import read_cases
 from ci_sessions.run.reports import find_reports
 
 XML = """<testsuites><testsuite>
@@ -61,20 +61,3 @@ def test_an_incomplete_report_is_ignored(tmp_path, reports):
 
 def test_no_report_folder_at_all(tmp_path):
     assert read_cases(tmp_path, {}) is None
-
-
-def test_output_names_failed_cases_too():
-    scanner = CaseScanner()
-    for piece in (
-        "ERROR: test_a (jit.test_x.TestX)\nFAIL: test_b (jit.test_x.",
-        "TestX.test_b)\nFAILED test/test_y.py::TestY::test_c - AssertionError: no\nfine\n",
-    ):
-        scanner.feed(piece)
-    cases = scanner.cases()
-    assert cases.failed == (
-        Case("jit.test_x.TestX.test_a", "error"),
-        Case("jit.test_x.TestX.test_b", "failure"),
-        Case("test/test_y.py::TestY::test_c", "failure", "AssertionError: no"),
-    )
-    assert (cases.errors, cases.failures, cases.source) == (1, 2, "the output")
-    assert CaseScanner().cases() is None

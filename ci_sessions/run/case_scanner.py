@@ -1,0 +1,182 @@
+"""Test cases in the output of unittest and pytest, for steps that write no JUnit XML."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from ci_sessions.records.record import Case, Cases
+
+__all__ = ["MAX_FAILED", "CaseScanner", "find_frame"]
+
+MAX_FAILED = 500  # failed cases in a record
+_MAX_LINE = 4000  # characters of a line of output that are scanned
+_MAX_DETAIL = 2000  # lines after the name of a failed case in which its message is expected
+_MAX_NUMBER = 9  # digits
+
+_UNITTEST = re.compile(r"(ERROR|FAIL): (?:test )?(\S+) \((\S+)\)")
+_UNITTEST_TOTAL = re.compile(r"Ran ([0-9]{1,9}) tests? in ")
+_UNITTEST_RESULT = re.compile(r"(?:FAILED|OK) \(([a-z =,0-9]{1,200})\)$")
+_PYTEST_SECTION = re.compile(r"_{3,} (\S.{0,500}?) _{3,}$")
+_PYTEST_TOTAL = re.compile(r"=+ ([0-9].{0,300}) in [0-9.]+s")
+_NUMBERS = re.compile(r"([0-9]{1,9}) ([a-z]+)")
+_PYTHON_FRAME = re.compile(r'  File "([^"]{1,500})", line ([0-9]{1,7})')
+_PYTEST_FRAME = re.compile(r"([\w./+-]{1,300}\.py):([0-9]{1,7}): ")
+_STARTS = ("ERROR", "FAIL", "OK (", "Ran ", "____", "=====")
+_INSTALLED = ("/lib/python", "site-packages/", "dist-packages/", "torch/testing/")
+
+
+@dataclass(slots=True)
+class _Detail:
+    """What is read after the name of a failed case: its message, and where it failed."""
+
+    name: str
+    lines: int = 0
+    message: str = ""
+    file: str = ""
+    line: int = 0
+
+
+def find_frame(traceback: str) -> tuple[str, int]:
+    """Return the file and line of the innermost frame outside installed packages, or "" and 0."""
+    place = ("", 0)
+    for line in traceback.splitlines():
+        match = _PYTHON_FRAME.match(line) or _PYTEST_FRAME.match(line)
+        if match and not any(part in match[1] for part in _INSTALLED):
+            place = (match[1], int(match[2]))
+    return place
+
+
+class CaseScanner:
+    """Counts the cases that unittest and pytest report, and collects those that failed.
+
+    For checkouts whose run_test.py only writes XML in CI. Only the start of a very long line is
+    scanned. The numbers of several test files in one output are added.
+    """
+
+    def __init__(self) -> None:
+        self._failed: dict[str, Case] = {}
+        self._sections: dict[str, _Detail] = {}
+        self._detail: _Detail | None = None
+        self._counts = {"total": 0, "failures": 0, "errors": 0, "skipped": 0}
+        self._rest = ""
+
+    def feed(self, text: str) -> None:
+        """Process a piece of output."""
+        start = 0
+        while (end := text.find("\n", start)) >= 0:
+            line = self._rest + text[start : min(end, start + _MAX_LINE)]
+            if self._detail is not None or line.startswith(_STARTS):
+                self._line(line[:_MAX_LINE].rstrip("\r"))
+            self._rest, start = "", end + 1
+        if len(self._rest) < _MAX_LINE:
+            self._rest += text[start : start + _MAX_LINE]
+
+    def cases(self) -> Cases | None:
+        """Return the cases that were found, or None."""
+        self._close()
+        if not self._failed and not self._counts["total"]:
+            return None
+        failed = tuple(self._failed.values())
+        errors = sum(case.fault == "error" for case in failed)
+        return Cases(
+            total=self._counts["total"],
+            failures=max(self._counts["failures"], len(failed) - errors),
+            errors=max(self._counts["errors"], errors),
+            skipped=self._counts["skipped"],
+            failed=failed,
+            source="the output",
+        )
+
+    def _line(self, line: str) -> None:
+        if not line.startswith(_STARTS):
+            self._read_detail(line)
+        elif line.startswith("====="):
+            self._close()
+            if match := _PYTEST_TOTAL.match(line):
+                self._add_pytest_counts(match[1])
+        elif match := _PYTEST_SECTION.match(line):
+            self._close()
+            self._detail = _Detail(match[1])
+        elif match := _UNITTEST_TOTAL.match(line):
+            self._close()
+            self._counts["total"] += int(match[1])
+        elif match := _UNITTEST_RESULT.match(line):
+            self._add_unittest_counts(match[1])
+        elif line.startswith(("ERROR", "FAIL")):
+            self._read_name(line)
+
+    def _read_name(self, line: str) -> None:
+        """Read the line that names a failed case."""
+        if match := _UNITTEST.match(line):
+            self._close()
+            # Python 3.11 and later also print the case's name in the parentheses.
+            name = match[3] if match[3].endswith(f".{match[2]}") else f"{match[3]}.{match[2]}"
+            if self._add(Case(name, "error" if match[1] == "ERROR" else "failure")):
+                self._detail = _Detail(name)
+            return
+        word, _, rest = line.partition(" ")
+        name, _, message = rest.partition(" - ")
+        if word in ("ERROR", "FAILED") and "::" in name and " " not in name:
+            section = self._sections.get(".".join(name.split("::")[1:]), _Detail(""))
+            fault = "error" if word == "ERROR" else "failure"
+            message = message or section.message
+            self._add(Case(name, fault, message, section.file, section.line))
+
+    def _add(self, case: Case) -> bool:
+        has_room = len(self._failed) < MAX_FAILED
+        if has_room:
+            self._failed[case.name] = case
+        return has_room
+
+    def _read_detail(self, line: str) -> None:
+        """Read a line of a traceback: a frame, or the message after the last frame."""
+        detail = self._detail
+        if detail is None:
+            return
+        detail.lines += 1
+        if detail.lines > _MAX_DETAIL:
+            self._close()
+        elif _PYTHON_FRAME.match(line):
+            detail.message = ""
+            self._place(detail, line)
+        elif _PYTEST_FRAME.match(line):
+            self._place(detail, line)
+        elif line.startswith("E   ") and not detail.message:
+            detail.message = line[4:].strip()
+        elif line[:1].strip("- ") and not detail.message and not line.startswith("Traceback "):
+            detail.message = line.strip() if detail.file or detail.lines > 1 else ""
+
+    @staticmethod
+    def _place(detail: _Detail, line: str) -> None:
+        """Keep the innermost frame that is not in an installed package."""
+        file, number = find_frame(line)
+        if file:
+            detail.file, detail.line = file, number
+
+    def _close(self) -> None:
+        """End the description of a failed case."""
+        detail, self._detail = self._detail, None
+        if detail is None:
+            return
+        if detail.name in self._failed:
+            case = self._failed[detail.name]
+            found = replace(case, message=detail.message, file=detail.file, line=detail.line)
+            self._failed[detail.name] = found
+        elif len(self._sections) < MAX_FAILED:
+            self._sections[detail.name] = detail
+
+    def _add_unittest_counts(self, text: str) -> None:
+        for part in text.split(","):
+            name, _, number = part.strip().partition("=")
+            if name in self._counts and number.isdecimal() and len(number) <= _MAX_NUMBER:
+                self._counts[name] += int(number)
+
+    def _add_pytest_counts(self, text: str) -> None:
+        numbers = {word: int(number) for number, word in _NUMBERS.findall(text)}
+        errors = numbers.get("error", 0) + numbers.get("errors", 0)
+        self._counts["failures"] += numbers.get("failed", 0)
+        self._counts["errors"] += errors
+        self._counts["skipped"] += numbers.get("skipped", 0)
+        ran = ("passed", "failed", "skipped", "xfailed", "xpassed")
+        self._counts["total"] += errors + sum(numbers.get(word, 0) for word in ran)

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from ci_sessions.records.record import Case
+from ci_sessions.run.case_scanner import CaseScanner
+
+
+def test_output_names_failed_cases_too():
+    scanner = CaseScanner()
+    for piece in (
+        "ERROR: test_a (jit.test_x.TestX)\nFAIL: test_b (jit.test_x.",
+        "TestX.test_b)\nFAILED test/test_y.py::TestY::test_c - AssertionError: no\nfine\n",
+    ):
+        scanner.feed(piece)
+    cases = scanner.cases()
+    assert cases.failed == (
+        Case("jit.test_x.TestX.test_a", "error"),
+        Case("jit.test_x.TestX.test_b", "failure"),
+        Case("test/test_y.py::TestY::test_c", "failure", "AssertionError: no"),
+    )
+    assert (cases.errors, cases.failures, cases.source) == (1, 2, "the output")
+    assert CaseScanner().cases() is None
+
+
+def test_counts_of_several_files_are_added():
+    scanner = CaseScanner()
+    scanner.feed("Ran 3 tests in 0.1s\n\nOK (skipped=1)\nRan 1 test in 0s\n\nFAILED (errors=1)\n")
+    cases = scanner.cases()
+    assert (cases.total, cases.errors, cases.skipped, cases.failed) == (4, 1, 1, ())
