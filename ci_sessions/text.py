@@ -15,6 +15,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import signal
 import urllib.parse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ __all__ = [
     "count",
     "disarm",
     "duration",
+    "exit_status",
     "for_annotation",
     "for_annotation_title",
     "for_html",
@@ -227,6 +229,14 @@ def for_json(data: Any, *, indent: int | None = None) -> str:  # noqa: ANN401 - 
 def count(number: int, noun: str, plural: str = "") -> str:
     """Return a number with its noun: ``1 case``, ``2,693 cases``."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def exit_status(code: int) -> str:
+    """Describe an exit code: ``exit 1``, or ``exit 139 (SIGSEGV)`` if a signal ended it."""
+    try:
+        return f"exit {code} ({signal.Signals(code - 128).name})"
+    except ValueError:
+        return f"exit {code}"
 
 
 def duration(seconds: float) -> str:

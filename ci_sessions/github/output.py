@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ci_sessions.records.record import Outcome
 from ci_sessions.text import (
     duration,
+    exit_status,
     for_annotation,
     for_annotation_title,
     for_markdown,
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["annotate", "step_summary"]
 
 _MARKS = {Outcome.PASSED: "✅", Outcome.SKIPPED: "⏭️"}
-_MAX_CASES = 50
+_MAX_GROUPS = 50  # messages of failed cases in a summary
+_MAX_ANNOTATIONS = 10  # per step of a workflow; GitHub ignores more
 
 
 def step_summary(run: RunRecord, repeat: str) -> str:
@@ -66,7 +68,7 @@ def _row(run: RunRecord, name: str) -> str:
     wall = sum(step.wall for step in steps)
     share = f"{100 * wall / run.wall:.0f} %" if run.wall else ""
     cases = sum(step.cases.total for step in steps if step.cases)
-    code = f", exit {bad[0].code}" if bad and bad[0].code else ""
+    code = f", {exit_status(bad[0].code)}" if bad and bad[0].code else ""
     result = f"{_mark(outcome)} {outcome}{code}"
     return f"| {_title(name)} | {result} | {duration(wall)} | {share} | {cases or ''} |"
 
@@ -76,12 +78,14 @@ def _failures(step: StepRecord) -> Iterator[str]:
     yield ""
     for line in step.note.splitlines():
         yield f"> {for_markdown(line)}"
-    cases = step.cases.failed if step.cases else ()
-    for case in cases[:_MAX_CASES]:
-        yield f"- {_code(case.name)} {for_markdown(case.message)}"
-    if len(cases) > _MAX_CASES:
-        yield f"- … and {len(cases) - _MAX_CASES} more"
-    if step.tail and not cases:
+    groups = step.cases.groups() if step.cases else []
+    for case, number in groups[:_MAX_GROUPS]:
+        place = f" ({for_markdown(f'{case.file}:{case.line}')})" if case.file else ""
+        more = f", and {number - 1} more with this message" if number > 1 else ""
+        yield f"- {_code(case.name)}{place} {for_markdown(case.message)}{more}"
+    if rest := groups[_MAX_GROUPS:]:
+        yield f"- … and {sum(number for _, number in rest)} more"
+    if step.tail and not groups:
         yield from for_markdown_block(step.tail)
     yield ""
 
@@ -91,18 +95,24 @@ def _code(text: str) -> str:
 
 
 def annotate(run: RunRecord) -> list[str]:
-    """Return an ``::error`` command for each failed case, or for a failed step without cases."""
+    """Return an ``::error`` command for each message of failed cases, or for each failed step.
+
+    It is attached to the line of the checkout's file that failed, if that is known.
+    """
     lines: list[str] = []
     for step in run.failed_steps:
-        cases = step.cases.failed[:_MAX_CASES] if step.cases else ()
-        lines += [
-            _annotation(f"{step.test}: {case.name}", case.message or case.fault) for case in cases
-        ]
-        if not cases:
-            what = step.note or f"{step.command}: exit {step.code}"
-            lines.append(_annotation(f"{step.test}, step {step.number}", what))
+        groups = step.cases.groups()[:_MAX_ANNOTATIONS] if step.cases else []
+        for case, number in groups:
+            more = f" and {number - 1} more" if number > 1 else ""
+            place = {"file": case.file, "line": str(case.line)} if case.file else {}
+            title = f"{step.test}: {case.name}{more}"
+            lines.append(_annotation(case.message or case.fault, **place, title=title))
+        if not groups:
+            what = step.note or f"{step.command}: {exit_status(step.code or 1)}"
+            lines.append(_annotation(what, title=f"{step.test}, step {step.number}"))
     return lines
 
 
-def _annotation(title: str, message: str) -> str:
-    return f"::error title={for_annotation_title(title)}::{for_annotation(message)}"
+def _annotation(message: str, **properties: str) -> str:
+    shown = ",".join(f"{name}={for_annotation_title(v)}" for name, v in properties.items())
+    return f"::error {shown}::{for_annotation(message)}"

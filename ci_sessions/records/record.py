@@ -88,6 +88,17 @@ class Cases:
     failed: tuple[Case, ...] = ()
     source: str = ""
 
+    def groups(self) -> list[tuple[Case, int]]:
+        """Return the failed cases grouped by message, the largest group first.
+
+        A group is its first case and the number of its cases. Cases without a message are not
+        grouped.
+        """
+        found: dict[str, list[Case]] = {}
+        for case in self.failed:
+            found.setdefault(case.message or f"\0{case.name}", []).append(case)
+        return sorted(((cases[0], len(cases)) for cases in found.values()), key=lambda one: -one[1])
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepRecord:

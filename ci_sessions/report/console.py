@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from colorlog.escape_codes import escape_codes
 
 from ci_sessions.records.record import Outcome
-from ci_sessions.text import duration, for_annotation, for_log
+from ci_sessions.text import duration, exit_status, for_annotation, for_log
 
 if TYPE_CHECKING:
     from ci_sessions.records.record import StepRecord
@@ -106,7 +106,7 @@ class ConsoleScreen:
         if step.outcome is Outcome.SKIPPED:
             text = f"{mark} {step.id} skipped: {step.note}"
         else:
-            code = "" if step.code in (None, 0) else f", exit {step.code}"
+            code = "" if not step.code else f", {exit_status(step.code)}"
             text = f"{mark} {step.id} {step.outcome}{code} in {duration(step.wall)}"
             text += f" · {step.note}" if step.note else ""
         self._line(self._paint(color, for_log(text)))

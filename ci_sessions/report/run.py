@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import textwrap
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from ci_sessions.records.record import NOT_TESTS, Outcome
-from ci_sessions.text import count, duration
+from ci_sessions.text import count, duration, exit_status
 
 if TYPE_CHECKING:
-    from ci_sessions.records.record import Case, RunRecord, StepRecord
+    from ci_sessions.records.record import RunRecord, StepRecord
 
-__all__ = ["describe_run"]
+__all__ = ["MAX_GROUPS", "describe_run"]
 
-_MAX_CASES = 5
+MAX_GROUPS = 5
+"""How many groups of failed cases are shown."""
 _VERDICTS = {Outcome.PASSED: "PASSED", Outcome.INTERRUPTED: "INTERRUPTED"}
 
 
@@ -66,7 +66,7 @@ def _test_lines(steps: list[StepRecord]) -> list[str]:
 
 def _failed_step(step: StepRecord) -> list[str]:
     outcome = "" if step.outcome is Outcome.FAILED else f" ({step.outcome})"
-    code = f"exit {step.code}" if step.code else "failed"
+    code = exit_status(step.code) if step.code else "failed"
     head = f" ✗ {step.test:28} {code}{outcome}   {duration(step.wall):>12}"
     return [
         head + _case_counts([step]),
@@ -97,23 +97,20 @@ def _case_counts(steps: list[StepRecord]) -> str:
 
 
 def _failed_cases(step: StepRecord) -> list[str]:
-    """Return lines for a few failed cases, grouped by message."""
+    """Return lines for the failed cases: one case of each message, the most frequent first."""
     if step.cases is None:
         return []
-    by_message: dict[str, list[Case]] = {}
-    for case in step.cases.failed:
-        by_message.setdefault(case.message, []).append(case)
-    counted = Counter({message: len(cases) for message, cases in by_message.items()})
+    groups = step.cases.groups()
+    where = f" ({step.cases.source})" if step.cases.source else ""
     lines: list[str] = []
-    common = counted.most_common()
-    for message, number in common[:_MAX_CASES]:
-        lines.append(f"     {by_message[message][0].name}")
-        if message:
-            lines.append(f"       {message}")
+    for case, number in groups[:MAX_GROUPS]:
+        place = f"{case.file}:{case.line}" if case.file else ""
+        lines.append(f"     {case.name:66} {place}".rstrip())
+        if case.message:
+            lines.append(f"       {case.message}")
         if number > 1:
-            where = f" ({step.cases.source})" if step.cases.source else ""
             lines.append(f"     … {number - 1} more with this message{where}")
-    rest = sum(number for _, number in common[_MAX_CASES:])
+    rest = groups[MAX_GROUPS:]
     if rest:
-        lines.append(f"     … and {rest} more ({step.cases.source})")
+        lines.append(f"     … and {sum(number for _, number in rest)} more{where}")
     return lines

@@ -52,3 +52,18 @@ def test_each_failed_case_is_an_annotation_that_cannot_break_out():
     bare = step(2, outcome=Outcome.FAILED, code=3)
     assert annotate(run(bare)) == ["::error title=test_jit_legacy%2C step 2::python x: exit 3"]
     assert annotate(run(step())) == []
+
+
+def test_cases_with_one_message_are_one_annotation_at_their_line():
+    failed = tuple(Case(f"t{n}", "error", "OSError: x", "test/a.py", 7) for n in range(29))
+    bad = step(outcome=Outcome.FAILED, code=1, cases=Cases(errors=29, failed=failed))
+    title = "title=test_jit_legacy%3A t0 and 28 more"
+    assert annotate(run(bad)) == [f"::error file=test/a.py,line=7,{title}::OSError: x"]
+    text = step_summary(run(bad), "")
+    assert "OSError: x, and 28 more with this message" in text
+
+
+def test_the_signal_that_ended_a_step_is_named():
+    killed = step(outcome=Outcome.FAILED, code=139)
+    assert annotate(run(killed))[0].endswith("::python x: exit 139 (SIGSEGV)")
+    assert "failed, exit 139 (SIGSEGV)" in step_summary(run(killed), "")

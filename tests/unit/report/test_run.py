@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 from ci_sessions.records.record import Case, Cases, Outcome, RunRecord, StepRecord
 from ci_sessions.records.route import Reason, RouteRecord, Runner
 from ci_sessions.report.run import describe_run
@@ -89,3 +91,12 @@ def test_a_count_of_one_is_singular():
     text = describe_run(run(step(outcome=Outcome.FAILED, code=1, cases=cases)), "", "r")
     assert "1 test, 1 failed" in text
     assert "1 case: 1 failure" in text
+
+
+def test_the_place_and_the_signal_are_named():
+    failed = (Case("T.test_a", "error", "OSError: x", "test/a.py", 7),)
+    text = describe_run(
+        run(step(outcome=Outcome.FAILED, code=139, cases=Cases(failed=failed))), "", "r"
+    )
+    assert re.search(r"T\.test_a +test/a\.py:7\n", text)
+    assert "exit 139 (SIGSEGV)" in text
