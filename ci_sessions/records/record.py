@@ -106,7 +106,8 @@ class StepRecord:
 
     ``test`` is the part of the plan that contains the step, ``number`` its position there, and
     ``test_kind`` how that test relates to the script. ``is_test``: the step runs tests. ``tail``:
-    the last lines of output of a step that failed without a failed test case.
+    the last lines of output of a step that failed without a failed test case. ``log``: the file
+    with its output.
     """
 
     id: str
@@ -125,6 +126,7 @@ class StepRecord:
     note: str = ""
     cases: Cases | None = None
     tail: tuple[str, ...] = ()
+    log: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

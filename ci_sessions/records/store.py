@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from filelock import FileLock, Timeout
 from ci_sessions.checkout.files import append_regular, open_regular
 from ci_sessions.errors import RecordError
 from ci_sessions.log import logger
+from ci_sessions.records.logs import StepLog, log_folder
 from ci_sessions.records.record import STRUCTURE, Event, RunRecord, run_from_events
 from ci_sessions.text import Redactor
 
@@ -58,6 +60,10 @@ class Journal:
                 append_regular(self.path, line, follow_links=False)
         except Exception as error:  # noqa: BLE001 - no record is worth a run
             self._fail(error)
+
+    def open_log(self, step_id: str) -> StepLog:
+        """Create the log of a step."""
+        return StepLog(log_folder(self.path), step_id)
 
     def close(self) -> None:
         """Rewrite the file if it is not what was recorded, and release the lock."""
@@ -181,7 +187,7 @@ def _is_locked(path: Path) -> bool:
 def prune(folder: Path, days: float, now: float) -> list[Path]:
     """Remove files last written more than ``days`` before ``now`` (seconds since the epoch).
 
-    The files of active runs are kept.
+    The logs of these runs are removed too. The files of active runs are kept.
     """
     oldest = now - days * 86400
     removed = []
@@ -190,6 +196,7 @@ def prune(folder: Path, days: float, now: float) -> list[Path]:
             if path.lstat().st_mtime < oldest and not _is_locked(_lock_path(path)):
                 path.unlink()
                 removed.append(path)
+                shutil.rmtree(log_folder(path), ignore_errors=True)
     return removed
 
 

@@ -74,6 +74,7 @@ def _failed_step(step: StepRecord) -> list[str]:
         *(f"     {line}" for line in step.note.splitlines()),
         *(f"       {line}" for line in step.tail if line.strip() not in step.note),
         *_failed_cases(step),
+        *([f"     log: {step.log}"] if step.log else []),
     ]
 
 

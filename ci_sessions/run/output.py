@@ -9,6 +9,8 @@ from ci_sessions.log import logger
 from ci_sessions.run.case_scanner import CaseScanner
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ci_sessions.records.record import StepRecord
     from ci_sessions.text import Redactor
 
@@ -43,13 +45,16 @@ class Screen(Protocol):
 
 
 class OutputCapture:
-    """Receives a child's output. ``keep_text``: keep it in ``text``."""
+    """Receives a child's output. ``keep_text``: keep it in ``text``. ``log`` gets all of it."""
 
-    def __init__(self, screen: Screen, redact: Redactor, *, keep_text: bool) -> None:
+    def __init__(
+        self, screen: Screen, redact: Redactor, *, keep_text: bool, log: Callable[[str], None]
+    ) -> None:
         self.text = ""
         self.scanner = CaseScanner()
         self._screen = screen
         self._redact = redact
+        self._log = log
         self._keep_text = keep_text
         self._pending = ""
         self._is_broken = False
@@ -86,6 +91,7 @@ class OutputCapture:
             return
         if self._keep_text and len(self.text) < _MAX_TEXT:
             self.text += text[:_MAX_TEXT]
+        self._log(text)
         self.scanner.feed(text)
         self._remember(text)
         self._screen.write(text)

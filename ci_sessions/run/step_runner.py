@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ci_sessions.plan.plan import Plan
+    from ci_sessions.records.logs import StepLog
     from ci_sessions.records.record import Cases
     from ci_sessions.records.store import Journal
     from ci_sessions.run.machine import Machine
@@ -203,9 +204,11 @@ class StepRunner:
             argv = self.machine.argv(step, env_file=env_file)
             current = replace(record, started=clock.timestamp(), outcome=Outcome.ABORTED)
             self._announce(current)
+            log = self.journal.open_log(record.id)
+            current = replace(current, log=str(log.path or ""))
             before = self._find_reports(step)
             try:
-                capture, result = self._execute(step, timeout, argv, env)
+                capture, result = self._execute(step, timeout, argv, env, log)
                 current = replace(
                     current, code=result.code, wall=result.wall, cpu=result.cpu, peak=result.peak
                 )
@@ -230,10 +233,17 @@ class StepRunner:
         return extra("find reports", lambda: find_reports(self.machine.root), None)
 
     def _execute(
-        self, step: Step, timeout: float | None, argv: Sequence[str], env: dict[str, str]
+        self,
+        step: Step,
+        timeout: float | None,
+        argv: Sequence[str],
+        env: dict[str, str],
+        log: StepLog,
     ) -> tuple[OutputCapture, ProcessResult]:
         """Run a command whose arguments and environment are complete."""
-        capture = OutputCapture(self.screen, self.redact, keep_text=needs_output(step.policy))
+        capture = OutputCapture(
+            self.screen, self.redact, keep_text=needs_output(step.policy), log=log.write
+        )
         try:
             result = process.stream(
                 argv,
@@ -247,6 +257,7 @@ class StepRunner:
             )
         finally:
             capture.flush()
+            log.close()
         return capture, result
 
     def _judge(

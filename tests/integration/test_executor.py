@@ -503,3 +503,14 @@ def test_an_error_in_the_jobs_cleanup_fails_the_run(tmp_path, monkeypatch):
     )
     assert (str(run.outcome), run.exit_code) == ("runner error", 70)
     assert run.note == "cleanup: ZeroDivisionError: division by zero"
+
+
+def test_the_output_of_each_step_is_in_its_log(checkout):
+    journal = store.create_journal(checkout / ".ci-sessions", "2026-01-01T00:00:00", "x")
+    steps = (sh("echo first; echo $MY_TOKEN; exit 3"),)
+    run, _ = execute(checkout, replacing("a", *steps), journal=journal)
+    (step,) = run.steps
+    log = checkout / ".ci-sessions" / "logs" / "2026-01-01T00-00-00-x" / f"{step.id}.log"
+    assert step.log == str(log)
+    assert log.read_text() == "first\n***\n"
+    assert store.read_run(journal.path).steps[0].log == step.log
