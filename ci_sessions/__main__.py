@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 from ci_sessions import __version__
 from ci_sessions.cli.entry import run_command
+from ci_sessions.cli.program import module_program
 from ci_sessions.cli.verbs import COMMANDS, load_command
 from ci_sessions.errors import InputError
+from ci_sessions.plan.shell import quote_all
 from ci_sessions.text import for_log
 
 if TYPE_CHECKING:
@@ -42,12 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _program() -> tuple[str, ...]:
     """Return the command line that started this program, without its arguments."""
-    name = Path(sys.argv[0]).name
-    return ("python", "-m", "ci_sessions") if name == "__main__.py" else (name,)
+    return module_program(Path(sys.argv[0]).name)
 
 
 def _usage() -> str:
-    name = " ".join(_program())
+    name = quote_all(_program())
     commands = "\n".join(f"  {command:10} {summary}" for command, summary in COMMANDS.items())
     return (
         f"usage: {name} COMMAND [options]\n\n{commands}\n\n"

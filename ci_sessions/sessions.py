@@ -26,16 +26,18 @@ _SIGNALLED = 128  # exit codes above this are 128 + N, for signal N
 _CI_SESSION = re.compile(r"""\bci\(config=(['"])([\w.+/:-]+)\1\)""")
 
 
-def _run(session: nox.Session, command: str, program: tuple[str, ...], config: str | None) -> None:
-    """Run a command, and report its result to nox."""
+def _run(session: nox.Session, command: str, name: str, config: str | None = None) -> None:
+    """Run a command, and report its result to nox. ``name`` is the name of the session."""
     try:
         from ci_sessions.cli.entry import run_command  # noqa: PLC0415 - not when sessions are listed
+        from ci_sessions.cli.program import nox_program  # noqa: PLC0415 - as above
         from ci_sessions.cli.verbs import load_command  # noqa: PLC0415
 
         main = load_command(command)
     except Exception as error:  # noqa: BLE001 - whatever is broken, report it or run the script
         emergency.run(session, error)
         return
+    program = (*nox_program(), "-s", name, "--")
     code = run_command(command, main, session.posargs, program=program, config=config)
     if code > _SIGNALLED:
         raise SystemExit(code)  # nox would go on with the next session
@@ -49,7 +51,7 @@ def _define_commands() -> None:
 
     def define(command: str, summary: str) -> None:
         def command_session(session: nox.Session) -> None:
-            _run(session, command, ("nox", "-s", command, "--"), None)
+            _run(session, command, command)
 
         command_session.__doc__ = summary
         nox.session(name=command, venv_backend="none", default=False)(command_session)
@@ -66,7 +68,7 @@ def _define_ci() -> None:
     def ci(session: nox.Session, config: str) -> None:
         """Run one configuration in Python; its tests are its tags."""
         _check_not_whole_list(session)
-        _run(session, "run", ("nox", "-s", f"ci(config={config!r})", "--"), config)
+        _run(session, "run", f"ci(config={config!r})", config)
 
 
 def _parameters() -> Iterator[Any]:

@@ -39,6 +39,7 @@ class Feature(enum.Enum):
     # Only newer releases have these.
     UPLOADS_WHILE_RUNNING = _Marker("--upload-artifacts-while-running", File.RUN_TEST)
     QUANTIZATION_OPTION = _Marker("--exclude-quantization-tests", File.RUN_TEST)
+    CASE_EXPRESSION = _Marker('"-k"', File.RUN_TEST)
     DEBUG_ASSERT_CHECK = _Marker("_crash_if_debug_asserts_fail")
     NUMBA_PATCH = _Marker("numba-cuda-13.patch")
     REMOVES_ONNXRUNTIME = _Marker("onnxruntime")

@@ -260,7 +260,7 @@ class _Dispatch:
         except Exception as error:  # noqa: BLE001 - whatever fails here, the script can run
             return _PythonFailure.of(error)
         config = prepared.plan.job.config
-        program = ("nox", "-s", f"ci(config={config!r})", "--")
+        program = self.run_program(config)
         self.has_started = True
         run = Execution(
             prepared=prepared,
@@ -272,6 +272,13 @@ class _Dispatch:
         if run.outcome is Outcome.RUNNER_ERROR and not run.has_run_tests:
             return _PythonFailure(Fallback.BUG_IN_RUN, run.note)
         return run.exit_code or 0
+
+    def run_program(self, config: str) -> tuple[str, ...]:
+        """Return the command line that runs the configuration in Python, called as this one was."""
+        *program, command = (word for word in self.context.program if word != "--")
+        if program[-1] == "-s":
+            return (*program, f"ci(config={config!r})", "--")
+        return (*program, command.replace("dispatch", "run"), config)
 
     def run_script(self, route: Route, record: RouteRecord) -> int:
         """Run the checkout's own script, for which nothing of this package is essential."""

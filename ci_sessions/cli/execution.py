@@ -25,7 +25,7 @@ from ci_sessions.records.record import RunRecord
 from ci_sessions.records.route import Runner
 from ci_sessions.records.store import FOLDER, create_journal, prune
 from ci_sessions.report.console import ConsoleScreen
-from ci_sessions.report.repeat import Invocation, repeat_lines
+from ci_sessions.report.repeat import Invocation, repeat_commands
 from ci_sessions.report.run import describe_run
 from ci_sessions.run.executor import Executor, Limits
 from ci_sessions.run.extras import extra
@@ -48,7 +48,7 @@ __all__ = ["Execution", "build_invocation", "check_run"]
 def check_run(prepared: PreparedJob, options: RunOptions) -> None:
     """Raise an error if the job cannot run here, before anything runs."""
     plan, need = prepared.plan, prepared.plan.needs
-    if options.step is None and not plan.has_tests:
+    if not options.is_one_step and not plan.has_tests:
         reasons = [*plan.notices, *(test.skipped for test in plan.tests if test.skipped)]
         reason = "; ".join(reasons) or "its plan is empty"
         raise NoTestsError(
@@ -131,7 +131,7 @@ class Execution:
             limits=Limits(job=self.options.timeout, step=self.options.step_timeout),
             keep_going=plan.job[CONTINUE_THROUGH_ERROR],
             on_ci=environment[CI],
-            requires_test=self.options.step is None,
+            requires_test=not self.options.is_one_step,
         )
         started = clock.timestamp()
         record = RunRecord(
@@ -170,7 +170,7 @@ class Execution:
 
     def _report(self, run: RunRecord, journal: Journal) -> None:
         redact, out = self.context.redact, self.context.out
-        repeat = redact(self._repeat(run))
+        repeat = {what: [redact(one) for one in lines] for what, lines in self._repeat(run).items()}
         print(for_log(redact(describe_run(run, repeat, str(journal.path)))), file=out)
         if self.context.environment[GITHUB_ACTIONS]:
             for line in annotate(run):
@@ -179,12 +179,12 @@ class Execution:
                 self.context.environment[GITHUB_STEP_SUMMARY], redact(step_summary(run, repeat))
             )
 
-    def _repeat(self, run: RunRecord) -> str:
+    def _repeat(self, run: RunRecord) -> dict[str, list[str]]:
         """Return the commands that repeat the first failed step."""
         plan = self.prepared.plan.filled(self.prepared.machine.resolve)
         variables = {name: literal(value) for name, value in plan.job.shown_variables().items()}
         env = variables if self.invocation is None else {**variables, **plan.env}
-        return repeat_lines(plan, run, self.invocation, root=self.prepared.root, env=env)
+        return repeat_commands(plan, run, self.invocation, root=self.prepared.root, env=env)
 
 
 def _append_summary(path: str, text: str) -> None:

@@ -134,6 +134,9 @@ class SelectionGroup(Options):
 
     test: tuple[str, ...] = ()
     step: int | None = None
+    file: tuple[str, ...] = ()
+    case: tuple[str, ...] = ()
+    setup: bool = False
     keep_going: bool = False
     added: bool | None = None
     install: bool = True
@@ -143,7 +146,15 @@ class SelectionGroup(Options):
         """Add the options that select a part of a plan."""
         add = parser.add_argument_group("selection").add_argument
         add("--test", action="append", metavar="NAME", help="only this test (repeatable)")
-        add("--step", type=integer(1), metavar="N", help="only this step of the one --test")
+        add(
+            "--step",
+            type=integer(1),
+            metavar="N",
+            help="only this step of the one --test, without the job's set-up",
+        )
+        add("--file", action="append", metavar="NAME", help="only this test file (repeatable)")
+        add("--case", action="append", metavar="NAME", help="only this test case (repeatable)")
+        add("--setup", action="store_true", help="run the job's set-up before a single step")
         add("--keep-going", action="store_true", help="continue after a failed test")
         add(
             "--added",
@@ -151,6 +162,11 @@ class SelectionGroup(Options):
             help="with or without the tests that test.sh does not have",
         )
         add("--no-install", dest="install", action="store_false", help="skip install steps")
+
+    @property
+    def is_one_step(self) -> bool:
+        """Whether a single step is selected."""
+        return self.step is not None or bool(self.file or self.case)
 
 
 @dataclass(frozen=True, kw_only=True)

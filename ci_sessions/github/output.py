@@ -16,7 +16,7 @@ from ci_sessions.text import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ci_sessions.records.record import RunRecord, StepRecord
 
@@ -27,8 +27,8 @@ _MAX_GROUPS = 50  # messages of failed cases in a summary
 _MAX_ANNOTATIONS = 10  # per step of a workflow; GitHub ignores more
 
 
-def step_summary(run: RunRecord, repeat: str) -> str:
-    """Return the summary: each test with its result and time, the failures, a command to repeat."""
+def step_summary(run: RunRecord, repeat: Mapping[str, Sequence[str]]) -> str:
+    """Return the summary: each test with its result and time, the failures, commands to repeat."""
     job = run.job
     shard = f"shard {job['shard']} of {job['num_shards']}"
     title = f"{_title(job['config'])} on {_title(job['build_environment'])}, {shard}"
@@ -45,9 +45,8 @@ def step_summary(run: RunRecord, repeat: str) -> str:
     failures = [line for step in run.failed_steps for line in _failures(step)]
     if failures:
         lines += ["", "#### Failures", "", *failures]
-    if repeat and run.failed_steps:
-        lines += ["", "Repeat the first failed step:", ""]
-        lines += for_markdown_block(repeat.splitlines()[:1], "sh")
+    for what, commands in repeat.items():
+        lines += ["", f"Repeat {what}:", "", *for_markdown_block(commands, "sh")]
     return "\n".join([*lines, ""])
 
 

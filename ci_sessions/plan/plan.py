@@ -148,8 +148,8 @@ class Plan:
         names = (name for item in templates for name in names_in(item, PieceKind.QUESTION))
         return {name: self.questions[name] for name in dict.fromkeys(names)}
 
-    def select(self, names: Iterable[str], step: int | None = None) -> Plan:
-        """Keep only the named tests, or one step of one test. Raises InputError for bad names."""
+    def select(self, names: Iterable[str]) -> Plan:
+        """Keep only the named tests. Raises InputError for bad names."""
         wanted = list(dict.fromkeys(names))
         known = [test.name for test in self.tests]
         unknown = [name for name in wanted if name not in known]
@@ -162,9 +162,15 @@ class Plan:
                 )
             )
         tests = tuple(test for test in self.tests if not wanted or test.name in wanted)
-        if step is not None:
-            tests = (_only_step(tests, step),)
         return dataclasses.replace(self, tests=tests)
+
+    def only_step(self, number: int, *, with_setup: bool = False) -> Plan:
+        """Keep only one step of the only test, and the job's set-up and cleanup ``with_setup``.
+
+        Raises InputError if there is no such step, or more than one test.
+        """
+        plan = dataclasses.replace(self, tests=(_only_step(self.tests, number),))
+        return plan if with_setup else dataclasses.replace(plan, setup=(), cleanup=())
 
     def without_added(self) -> Plan:
         """Leave out the tests that test.sh does not have."""
@@ -206,6 +212,13 @@ class Plan:
         }
         return dataclasses.replace(self.mapped(lambda step: step.mapped(fill)), env=env)
 
+    def only_setup_step(self, number: int) -> Plan:
+        """Keep only one step of the job's set-up. Raises InputError if there is no such step."""
+        setup = tuple(step for step in self.setup if step.number == number)
+        if not setup:
+            raise _no_step("setup", len(self.setup), number)
+        return dataclasses.replace(self, setup=setup, tests=(), cleanup=())
+
 
 def _only_step(tests: tuple[Test, ...], number: int) -> Test:
     if len(tests) != 1:
@@ -217,11 +230,14 @@ def _only_step(tests: tuple[Test, ...], number: int) -> Test:
     test = tests[0]
     chosen = tuple(step for step in test.steps if step.number == number)
     if not chosen:
-        raise InputError(
-            f"--step is {number}, but {test.name} has {count(len(test.steps), 'step')}: "
-            "list them with --dry-run."
-        )
+        raise _no_step(test.name, len(test.steps), number)
     return dataclasses.replace(test, steps=chosen)
+
+
+def _no_step(part: str, steps: int, number: int) -> InputError:
+    return InputError(
+        f"--step is {number}, but {part} has {count(steps, 'step')}: list them with --dry-run."
+    )
 
 
 def assemble(

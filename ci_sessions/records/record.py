@@ -66,8 +66,8 @@ class Outcome(str, enum.Enum):
 class Case:
     """A failed test case: its full name, ``failure`` or ``error``, one line of the message.
 
-    ``file`` is where it failed, relative to the checkout, and ``line`` the line; "" and 0 if that
-    is not known.
+    ``file`` is where it failed, relative to the checkout, and ``line`` the line. ``test_file`` is
+    the file that ran it, as run_test.py names it. They are "" and 0 if they are not known.
     """
 
     name: str
@@ -75,6 +75,7 @@ class Case:
     message: str = ""
     file: str = ""
     line: int = 0
+    test_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,18 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ci_sessions.catalogue.narrow import can_narrow, narrow
+from ci_sessions.checkout.checkout import RECORDED
+from ci_sessions.errors import InputError
 from ci_sessions.plan.shell import ShellWriter, quote, quote_all
 from ci_sessions.plan.step import ForEach, Kind, Program
+from ci_sessions.report.run import MAX_GROUPS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from ci_sessions.plan.plan import Plan
     from ci_sessions.plan.step import Step, Variables
     from ci_sessions.records.record import RunRecord, StepRecord
 
-__all__ = ["Invocation", "repeat_lines"]
+__all__ = ["Invocation", "repeat_commands"]
 
 _HIDDEN = frozenset({"TERM", "PYTHONUNBUFFERED", "PATH"})  # not needed to repeat a step
 
@@ -37,27 +41,57 @@ class Invocation:
         return " ".join([*variables, quote_all([*self.argv, *more])])
 
 
-def repeat_lines(
+def repeat_commands(
     plan: Plan, run: RunRecord, invocation: Invocation | None, *, root: Path, env: Variables
-) -> str:
-    """Return the commands that repeat the first failed step, or "" if there is none.
+) -> dict[str, list[str]]:
+    """Return the commands that repeat the first failed step, under what each of them repeats.
 
-    The places in ``plan`` must be filled in. ``env`` has the variables of the plain command, which
-    is the only one without an ``invocation``.
+    The places in ``plan`` must be filled in. ``env`` has the variables of the command without
+    ci_sessions, which is the only one without an ``invocation``.
     """
     failed = next(iter(run.failed_steps), None)
     if failed is None:
-        return ""
+        return {}
     step = _step_of(plan, failed)
-    lines = []
+    is_probe = step is not None and step.kind is Kind.PROBE
+    found: dict[str, list[str]] = {}
     if invocation is not None:
-        is_in_test = any(test.name == failed.test for test in plan.tests)
-        options = ("--test", failed.test, "--step", str(failed.number)) if is_in_test else ()
-        lines.append(invocation.line(*options))
-    if step is not None and step.kind is not Kind.PROBE:
-        plain = _plain_line(plan, step, root, env)
-        lines.append(plain if invocation is None else f"or without ci_sessions: {plain}")
-    return "\n".join(lines)
+        if step is not None and can_narrow(step):
+            found["one case of each message"] = list(_case_lines(step, failed, invocation))
+        what, options = _step_options(failed, is_probe=is_probe)
+        found[what] = [invocation.line(*options)]
+    if step is not None and not is_probe:
+        found["this step, without ci_sessions"] = [_plain_line(plan, step, root, env)]
+    return {what: lines for what, lines in found.items() if lines}
+
+
+def _step_options(failed: StepRecord, *, is_probe: bool) -> tuple[str, tuple[str, ...]]:
+    """Return what is repeated, and the options for it.
+
+    A probe checks what earlier steps left, so it is useless alone.
+    """
+    if failed.test == "cleanup":
+        return "the job", ()
+    if is_probe:
+        return "this test", ("--test", failed.test)
+    what = "this step, without the job's set-up (--setup adds it)"
+    if failed.test == "setup":
+        what = "this step of the job's set-up"
+    return what, ("--test", failed.test, "--step", str(failed.number))
+
+
+def _case_lines(step: Step, failed: StepRecord, invocation: Invocation) -> Iterator[str]:
+    """Yield a command for the first failed case of each message, if it can be selected."""
+    groups = failed.cases.groups() if failed.cases else []
+    for case, _ in groups[:MAX_GROUPS]:
+        files = (case.test_file,) if case.test_file else ()
+        try:
+            narrow(step, files, (case.name,), RECORDED)
+        except InputError:
+            continue
+        options = ["--test", failed.test, "--step", str(failed.number)]
+        options += ["--file", *files] if files else []
+        yield invocation.line(*options, "--case", case.name)
 
 
 def _step_of(plan: Plan, failed: StepRecord) -> Step | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING
 
 from ci_sessions.records.record import NOT_TESTS, Outcome
 from ci_sessions.text import count, duration, exit_status
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from ci_sessions.records.record import RunRecord, StepRecord
 
 __all__ = ["MAX_GROUPS", "describe_run"]
@@ -18,7 +19,7 @@ MAX_GROUPS = 5
 _VERDICTS = {Outcome.PASSED: "PASSED", Outcome.INTERRUPTED: "INTERRUPTED"}
 
 
-def describe_run(run: RunRecord, repeat: str, record: str) -> str:
+def describe_run(run: RunRecord, repeat: Mapping[str, Sequence[str]], record: str) -> str:
     """Return the summary. ``repeat`` has the commands that repeat the first failed step."""
     job = run.job
     shard = f"shard {job['shard']} of {job['num_shards']}"
@@ -34,8 +35,8 @@ def describe_run(run: RunRecord, repeat: str, record: str) -> str:
         lines += ["", f"the runner failed: {run.note}"]
     if run.outcome is Outcome.NO_TEST:
         lines += ["", "no test ran, so the run failed: --dry-run shows why each test is skipped."]
-    if run.failed_steps and repeat:
-        lines += ["", "Repeat just this step:", textwrap.indent(repeat, "  ")]
+    for what, commands in repeat.items():
+        lines += ["", f"Repeat {what}:", *(f"  {command}" for command in commands)]
     return "\n".join([*lines, "", f"record: {record}", ""])
 
 

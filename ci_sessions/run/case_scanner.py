@@ -22,7 +22,10 @@ _PYTEST_TOTAL = re.compile(r"=+ ([0-9].{0,300}) in [0-9.]+s")
 _NUMBERS = re.compile(r"([0-9]{1,9}) ([a-z]+)")
 _PYTHON_FRAME = re.compile(r'  File "([^"]{1,500})", line ([0-9]{1,7})')
 _PYTEST_FRAME = re.compile(r"([\w./+-]{1,300}\.py):([0-9]{1,7}): ")
-_STARTS = ("ERROR", "FAIL", "OK (", "Ran ", "____", "=====")
+_TEST_FILE = re.compile(
+    r"(?:Running|PRINTING LOG FILE of) ([\w./-]{1,300})(?: [0-9]+/[0-9]+)? [.(]"
+)
+_STARTS = ("Running ", "PRINTING LOG", "ERROR", "FAIL", "OK (", "Ran ", "____", "=====")
 _INSTALLED = ("/lib/python", "site-packages/", "dist-packages/", "torch/testing/")
 
 
@@ -60,6 +63,7 @@ class CaseScanner:
         self._detail: _Detail | None = None
         self._counts = {"total": 0, "failures": 0, "errors": 0, "skipped": 0}
         self._rest = ""
+        self._test_file = ""
 
     def feed(self, text: str) -> None:
         """Process a piece of output."""
@@ -91,6 +95,9 @@ class CaseScanner:
     def _line(self, line: str) -> None:
         if not line.startswith(_STARTS):
             self._read_detail(line)
+        elif match := _TEST_FILE.match(line):
+            self._close()
+            self._test_file = match[1]
         elif line.startswith("====="):
             self._close()
             if match := _PYTEST_TOTAL.match(line):
@@ -126,7 +133,7 @@ class CaseScanner:
     def _add(self, case: Case) -> bool:
         has_room = len(self._failed) < MAX_FAILED
         if has_room:
-            self._failed[case.name] = case
+            self._failed[case.name] = replace(case, test_file=self._test_file)
         return has_room
 
     def _read_detail(self, line: str) -> None:

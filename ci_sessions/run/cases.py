@@ -71,7 +71,16 @@ def _complete(case: Case, redact: Redactor, root: Path) -> Case:
         message=redact(case.message)[:_MAX_MESSAGE],  # redact first: a cut secret is not found
         file=redact(file),
         line=case.line if file else 0,
+        test_file=redact(_test_file(case.test_file, root)),
     )
+
+
+def _test_file(name: str, root: Path) -> str:
+    """Return a test file's name for run_test.py, or "". Names of folders have dots for slashes."""
+    for one in (name, name.replace(".", "/")):
+        if one and _file_in_checkout(f"{one}.py", root) == f"test/{one}.py":
+            return one
+    return ""
 
 
 def _file_in_checkout(name: str, root: Path) -> str:

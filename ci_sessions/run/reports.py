@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from xml.parsers import expat
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["FOLDER", "Limits", "Report", "ReportReader", "find_reports"]
 
 FOLDER = "test/test-reports"
+_WRITERS = ("python-unittest", "python-pytest")  # folders with a folder for each test file
 _BAD = ("failure", "error")
 _PIECE = 65536
 _DEEPEST = 12  # folders below FOLDER
@@ -133,12 +134,13 @@ class ReportReader:
                 piece = file.read(min(_PIECE, left))
                 left = left - len(piece) if piece else 0
                 cases.feed(piece, is_last=left <= 0)
+        test_file = path.parent.name if path.parent.parent.name in _WRITERS else ""
         for name, case in cases.results.items():
             key = (str(path.parent), name)
             self.results[key] = case.fault
             self.failed.pop(key, None)
             if case.fault in _BAD:
-                self.failed[key] = case
+                self.failed[key] = replace(case, test_file=test_file)
 
 
 class _CaseParser:

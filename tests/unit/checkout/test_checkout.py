@@ -48,7 +48,11 @@ def test_facts_of_a_minimal_checkout(tree):
         True,
         (),
     )
-    assert found.features == NEWEST - {Feature.UPLOADS_WHILE_RUNNING, Feature.QUANTIZATION_OPTION}
+    assert found.features == NEWEST - {
+        Feature.UPLOADS_WHILE_RUNNING,
+        Feature.QUANTIZATION_OPTION,
+        Feature.CASE_EXPRESSION,
+    }
     assert "of unknown version" in found.describe()
 
 

@@ -13,7 +13,7 @@ def test_a_summary_has_a_row_a_test_with_time_and_share():
     bad = step(outcome=Outcome.FAILED, code=1, wall=234.0, cases=FAILED)
     skipped = step(test="test_x", outcome=Outcome.SKIPPED, note="no GPU")
     route = attempt("split-in", detail="bucket 17 of phase 2A at 25 %")
-    text = step_summary(run(good, bad, skipped, route=route), "nox -s x\nor without ci_sessions: …")
+    text = step_summary(run(good, bad, skipped, route=route), {"this step": ["nox -s x"]})
     for line in (
         "### ❌ jit_legacy on linux-jammy-py3.10-gcc11, shard 1 of 1",
         "Run by **python**: `split-in` (bucket 17 of phase 2A at 25 %)",
@@ -28,7 +28,7 @@ def test_a_summary_has_a_row_a_test_with_time_and_share():
 
 
 def test_a_green_summary_has_no_failures():
-    text = step_summary(run(step(wall=1.0), outcome=Outcome.PASSED), "x")
+    text = step_summary(run(step(wall=1.0), outcome=Outcome.PASSED), {})
     assert text.startswith("### ✅")
     assert "Failures" not in text
 
@@ -36,13 +36,13 @@ def test_a_green_summary_has_no_failures():
 def test_a_summary_has_the_reason_for_the_fallback_and_the_last_lines_of_a_step():
     route = attempt("flag-on", runner="shell", fallback="bug", error="KeyError: <x>")
     bad = step(outcome=Outcome.FAILED, code=1, tail=("last", "words"), note="left dirty:\n?? new")
-    text = step_summary(run(bad, route=route, runner="shell"), "")
+    text = step_summary(run(bad, route=route, runner="shell"), {})
     assert "⚠️ Python could not run it: `bug` KeyError: &lt;x&gt;" in text
     assert "```\nlast\nwords\n```" in text
     assert "> ?? new" in text
     many = Cases(failed=tuple(Case(f"t{n}", "error") for n in range(60)))
     assert "… and 10 more" in step_summary(
-        run(step(outcome=Outcome.FAILED, code=1, cases=many)), ""
+        run(step(outcome=Outcome.FAILED, code=1, cases=many)), {}
     )
 
 
@@ -59,11 +59,11 @@ def test_cases_with_one_message_are_one_annotation_at_their_line():
     bad = step(outcome=Outcome.FAILED, code=1, cases=Cases(errors=29, failed=failed))
     title = "title=test_jit_legacy%3A t0 and 28 more"
     assert annotate(run(bad)) == [f"::error file=test/a.py,line=7,{title}::OSError: x"]
-    text = step_summary(run(bad), "")
+    text = step_summary(run(bad), {})
     assert "OSError: x, and 28 more with this message" in text
 
 
 def test_the_signal_that_ended_a_step_is_named():
     killed = step(outcome=Outcome.FAILED, code=139)
     assert annotate(run(killed))[0].endswith("::python x: exit 139 (SIGSEGV)")
-    assert "failed, exit 139 (SIGSEGV)" in step_summary(run(killed), "")
+    assert "failed, exit 139 (SIGSEGV)" in step_summary(run(killed), {})

@@ -87,7 +87,7 @@ def test_a_selected_step_keeps_its_number_and_id():
     plan = make_plan("distributed", CUDA, "1/3")
     test = plan.tests[0]
     assert [one.number for one in test.steps] == list(range(1, len(test.steps) + 1))
-    (chosen,) = plan.select(["test_distributed"], 7).tests[0].steps
+    (chosen,) = plan.select(["test_distributed"]).only_step(7).tests[0].steps
     assert chosen == test.steps[6]
     assert plan.step_id(test.name, chosen.number) == "distributed.test_distributed.7"
 
@@ -119,7 +119,9 @@ def test_a_selection_keeps_the_environment_of_the_whole_job():
 )
 def test_an_invalid_selection(names, number, message):
     with pytest.raises(InputError) as caught:
-        make_plan().select(names, number)
+        plan = make_plan().select(names)
+        if number is not None:
+            plan.only_step(number)
     assert caught.value.problems == (message,)
 
 

@@ -6,36 +6,58 @@ from types import MappingProxyType
 from conftest import make_plan
 from unit.report.test_run import run, step
 
-from ci_sessions.records.record import Outcome
-from ci_sessions.report.repeat import Invocation, repeat_lines
+from ci_sessions.records.record import Case, Cases, Outcome
+from ci_sessions.report.repeat import Invocation, repeat_commands
 
 INVOCATION = Invocation(argv=("nox", "-s", "ci(config='x')", "--"), inputs={"X": "1 2"})
+START = "X='1 2' nox -s \"ci(config='x')\" --"
 
 
 def again(failed, *, invocation=INVOCATION, env=MappingProxyType({})):
-    return repeat_lines(
+    return repeat_commands(
         make_plan("jit_legacy"), failed, invocation, root=Path("/py torch"), env=env
     )
 
 
-def test_the_repeat_command_is_for_the_first_failed_step():
-    failed = run(step(2, outcome=Outcome.FAILED), step(1, outcome=Outcome.FAILED))
-    line = again(failed, env={"A": "1 2"})
-    # there is no repeat command for a single probe
-    assert line == "X='1 2' nox -s \"ci(config='x')\" -- --test test_jit_legacy --step 2"
-    failed = run(step(1, outcome=Outcome.FAILED))
-    assert again(failed, env={"A": "1 2", "B": None}).splitlines()[1] == (
-        "or without ci_sessions: (cd '/py torch' && env -u B A='1 2' python test/run_test.py "
-        "--include test_jit_legacy test_jit_fuser_legacy --verbose)"
-    )
-    plain = again(failed, invocation=None)
-    assert plain.startswith("(cd '/py torch' && env python test/run_test.py")
-    assert again(run()) == ""
+def test_the_first_failed_step_is_repeated_alone_and_without_ci_sessions():
+    failed = run(step(1, outcome=Outcome.FAILED), step(2, outcome=Outcome.FAILED))
+    assert again(failed, env={"A": "1 2", "B": None}) == {
+        "this step, without the job's set-up (--setup adds it)": [
+            f"{START} --test test_jit_legacy --step 1"
+        ],
+        "this step, without ci_sessions": [
+            "(cd '/py torch' && env -u B A='1 2' python test/run_test.py "
+            "--include test_jit_legacy test_jit_fuser_legacy --verbose)"
+        ],
+    }
+    (plain,) = again(failed, invocation=None).values()
+    assert plain[0].startswith("(cd '/py torch' && env python test/run_test.py")
+    assert again(run()) == {}
 
 
-def test_a_setup_step_is_repeated_with_bash():
+def test_a_check_of_the_checkout_is_repeated_with_the_steps_that_it_checks():
+    failed = run(step(2, outcome=Outcome.FAILED))
+    assert again(failed) == {"this test": [f"{START} --test test_jit_legacy"]}
+
+
+def test_a_setup_step_is_repeated_alone():
     setup = run(step(5, test="setup", outcome=Outcome.FAILED))
-    line = again(setup)
-    assert "bash -c" in line
-    assert "_crash_if_debug" in line
-    assert "--step" not in line
+    found = again(setup)
+    assert found["this step of the job's set-up"] == [f"{START} --test setup --step 5"]
+    (plain,) = found["this step, without ci_sessions"]
+    assert "bash -c" in plain
+    assert "_crash_if_debug" in plain
+
+
+def test_one_case_of_each_message_is_repeated_in_its_file():
+    failed = tuple(
+        Case(f"jit.T.test_{n}", "error", f"message {n % 2}", test_file="test_jit_legacy")
+        for n in range(6)
+    )
+    cases = Cases(failed=(*failed, Case("a case with blanks", "error", "other")))
+    found = again(run(step(1, outcome=Outcome.FAILED, cases=cases)))
+    options = "--test test_jit_legacy --step 1 --file test_jit_legacy"
+    assert found["one case of each message"] == [
+        f"{START} {options} --case jit.T.test_0",
+        f"{START} {options} --case jit.T.test_1",
+    ]

@@ -37,7 +37,9 @@ def test_the_end_of_a_red_run_names_cases_and_the_command_that_repeats():
     cases = Cases(total=2693, errors=35, skipped=199, failed=failed, source="test/test-reports/x")
     bad = step(outcome=Outcome.FAILED, code=1, wall=154.0, cases=cases)
     good = step(test="test_jit", wall=158.0)
-    text = describe_run(run(step(test="setup"), good, bad), "do it again", "r.jsonl")
+    text = describe_run(
+        run(step(test="setup"), good, bad), {"this step": ["do it again"]}, "r.jsonl"
+    )
     assert text == (
         "\nFAILED  jit_legacy on linux-jammy-py3.10-gcc11, shard 1 of 1 · 2 tests, 1 failed · 5 min 12 s\n"
         "\n"
@@ -48,7 +50,7 @@ def test_the_end_of_a_red_run_names_cases_and_the_command_that_repeats():
         "       OSError: lib.so\n"
         "     … 34 more with this message (test/test-reports/x)\n"
         "\n"
-        "Repeat just this step:\n"
+        "Repeat this step:\n"
         "  do it again\n"
         "\n"
         "record: r.jsonl\n"
@@ -58,7 +60,7 @@ def test_the_end_of_a_red_run_names_cases_and_the_command_that_repeats():
 def test_only_some_of_many_failures_are_shown():
     failed = tuple(Case(f"T.test_{n}", "failure", f"message {n}") for n in range(8))
     bad = step(outcome=Outcome.FAILED, code=1, cases=Cases(failures=8, failed=failed, source="s"))
-    text = describe_run(run(bad), "", "r")
+    text = describe_run(run(bad), {}, "r")
     assert text.count("message") == 5
     assert "… and 3 more (s)" in text
     assert "8 failures" in text
@@ -67,28 +69,28 @@ def test_only_some_of_many_failures_are_shown():
 def test_other_ends():
     note = "terminated after 5 s: time limit exceeded"
     timed_out = step(outcome=Outcome.TIMED_OUT, code=124, note=note)
-    text = describe_run(run(timed_out), "", "r")
+    text = describe_run(run(timed_out), {}, "r")
     assert "exit 124 (timed out)" in text
     assert f"     {note}" in text
     skipped = step(outcome=Outcome.SKIPPED, note="no GPU")
-    text = describe_run(run(skipped, outcome=Outcome.NO_TEST), "", "r")
+    text = describe_run(run(skipped, outcome=Outcome.NO_TEST), {}, "r")
     assert "skipped: no GPU" in text
     assert "no test ran, so the run failed" in text
-    text = describe_run(run(step(), outcome=Outcome.RUNNER_ERROR, note="KeyError: 1"), "", "r")
+    text = describe_run(run(step(), outcome=Outcome.RUNNER_ERROR, note="KeyError: 1"), {}, "r")
     assert "the runner failed: KeyError: 1" in text
-    assert describe_run(run(step(), outcome=Outcome.INTERRUPTED), "", "r").startswith(
+    assert describe_run(run(step(), outcome=Outcome.INTERRUPTED), {}, "r").startswith(
         "\nINTERRUPTED"
     )
     routed = run(step(), route=attempt("flag-on", runner="shell", fallback="bug", detail="d"))
     route = "route: shell: flag-on, d (Python could not run it: bug)"
-    assert route in describe_run(routed, "", "r")
+    assert route in describe_run(routed, {}, "r")
     tail = step(outcome=Outcome.FAILED, code=1, tail=("Traceback", "Boom"))
-    assert "       Boom\n" in describe_run(run(tail), "", "r")
+    assert "       Boom\n" in describe_run(run(tail), {}, "r")
 
 
 def test_a_count_of_one_is_singular():
     cases = Cases(total=1, failures=1, failed=(Case("T.test", "failure", "no"),), source="s")
-    text = describe_run(run(step(outcome=Outcome.FAILED, code=1, cases=cases)), "", "r")
+    text = describe_run(run(step(outcome=Outcome.FAILED, code=1, cases=cases)), {}, "r")
     assert "1 test, 1 failed" in text
     assert "1 case: 1 failure" in text
 
@@ -96,7 +98,7 @@ def test_a_count_of_one_is_singular():
 def test_the_place_and_the_signal_are_named():
     failed = (Case("T.test_a", "error", "OSError: x", "test/a.py", 7),)
     text = describe_run(
-        run(step(outcome=Outcome.FAILED, code=139, cases=Cases(failed=failed))), "", "r"
+        run(step(outcome=Outcome.FAILED, code=139, cases=Cases(failed=failed))), {}, "r"
     )
     assert re.search(r"T\.test_a +test/a\.py:7\n", text)
     assert "exit 139 (SIGSEGV)" in text

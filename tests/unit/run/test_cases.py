@@ -31,8 +31,8 @@ def test_cases_are_counted_and_failed_ones_named(tmp_path, reports):
     cases = read_cases(tmp_path, before)
     assert (cases.total, cases.failures, cases.errors, cases.skipped) == (5, 1, 1, 1)
     assert cases.failed == (
-        Case("jit.A.test_bad", "failure", "AssertionError: 1 != 2"),
-        Case("jit.A.test_err", "error", "OSError: no such file"),
+        Case("jit.A.test_bad", "failure", "AssertionError: 1 != 2", test_file="x"),
+        Case("jit.A.test_err", "error", "OSError: no such file", test_file="x"),
     )
     assert cases.source == "test/test-reports/python-unittest/x"
 
