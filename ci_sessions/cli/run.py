@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ci_sessions.cli.execution import Execution, build_invocation, check_run
+from ci_sessions.cli.last_failed import select_last_failed
 from ci_sessions.cli.options import (
     JobGroup,
     LimitGroup,
@@ -16,9 +18,13 @@ from ci_sessions.cli.options import (
 )
 from ci_sessions.cli.plan import show_plan
 from ci_sessions.cli.prepare import PreparedJob, local_label, prepare_job
+from ci_sessions.errors import InputError
+from ci_sessions.log import logger
+from ci_sessions.run import process
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import NoReturn
 
     from ci_sessions.cli.options import Context
     from ci_sessions.job.environment import Environment
@@ -33,10 +39,26 @@ class RunOptions(RecordGroup, LimitGroup, SelectionGroup, JobGroup):
     dry_run: bool = False
     json: bool = False
     shell: bool = False
+    last_failed: bool = False
+    shell_in: bool = False
+    exec: tuple[str, ...] = ()
 
     @classmethod
     def add_arguments(cls, parser: OptionParser, *, has_config: bool) -> None:
         """Add the options of a dry run."""
+        add = parser.add_argument_group("repeat").add_argument
+        add(
+            "--last-failed",
+            action="store_true",
+            help="only the cases that failed in the newest run, in its first failed step",
+        )
+        add("--shell-in", action="store_true", help="open a shell in the job's environment")
+        add(
+            "--exec",
+            nargs=argparse.REMAINDER,
+            metavar="COMMAND",
+            help="run a command in the job's environment; must be the last option",
+        )
         group = parser.add_argument_group("dry run")
         help_text = "show what would run, without running it"
         group.add_argument("--dry-run", action="store_true", help=help_text)
@@ -58,9 +80,13 @@ class RunOptions(RecordGroup, LimitGroup, SelectionGroup, JobGroup):
 def main(argv: Sequence[str], context: Context) -> int:
     """Run a job; return the exit code of the first process that failed."""
     options = parse_options(RunOptions, argv, context)
+    if options.last_failed:
+        options = select_last_failed(options, options.record_folder(), context.environment)
     prepared = options.prepare(context.environment, with_added=True)
     if options.is_dry_run:
         return show_plan(prepared, context, as_json=options.json, as_script=options.shell)
+    if options.exec or options.shell_in:
+        run_in_environment(prepared, options, context)
     check_run(prepared, options)
     program = context.program
     if context.config is None:  # the program does not contain the configuration
@@ -70,3 +96,22 @@ def main(argv: Sequence[str], context: Context) -> int:
         prepared=prepared, options=options, context=context, invocation=invocation
     )
     return execution.run().exit_code or 0
+
+
+def run_in_environment(prepared: PreparedJob, options: RunOptions, context: Context) -> NoReturn:
+    """Replace this process by a command or a shell, in the environment and folder of the job.
+
+    If one step is selected, these are the step's. What the job's set-up exports is missing.
+    """
+    machine, plan = prepared.machine, prepared.plan
+    step = next(plan.steps(), None) if options.is_one_step else None
+    env = machine.environment(plan.env, {}, step.env if step else {})
+    folder = machine.root / machine.render(step.cwd if step else ".")
+    argv = options.exec or (env.get("SHELL") or "bash",)
+    logger.info("%s in %s, in the environment of %s", argv[0], folder, plan.job.describe())
+    context.out.drain()
+    try:
+        process.replace_process(argv, cwd=folder, env=env)
+    except OSError as error:
+        option = "--exec" if options.exec else "--shell-in"
+        raise InputError(f"{option} cannot start {argv[0]!r}: {error.strerror}.") from error

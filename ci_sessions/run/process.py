@@ -15,7 +15,7 @@ import signal
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ci_sessions import clock
 from ci_sessions.run.descendants import group_size
@@ -36,6 +36,7 @@ __all__ = [
     "capture",
     "capture_program",
     "disable_core_dumps",
+    "replace_process",
     "run_attached",
     "stream",
 ]
@@ -138,6 +139,12 @@ def capture_program(argv: Sequence[str], *, timeout: float = 60.0) -> ProgramOut
     except OSError as error:
         return ProgramOutput(NOT_FOUND, b"", f"{argv[0]}: {error.strerror}")
     return ProgramOutput(done.returncode, done.stdout, done.stderr.decode(errors="replace").strip())
+
+
+def replace_process(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> NoReturn:
+    """Replace this process by a command, which gets its terminal. Raises OSError if that fails."""
+    os.chdir(cwd)
+    os.execvpe(argv[0], list(argv), dict(env))  # noqa: S606 - argv, never a shell string
 
 
 def run_attached(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> int:
