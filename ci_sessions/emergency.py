@@ -82,7 +82,8 @@ def run(session: nox.Session, error: BaseException) -> None:
     trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     if session.name != "dispatch":
         session.error(_harmless(f"{problem}\n{trace}"))
-    env = _job_environment(session.posargs)
+    start = Path.cwd()
+    env, records = _job_environment(session.posargs)
     choice = _choose(env)
     if choice is None:
         session.warn(f"{USE_PYTHON_TEST_RUNNER} is not one of 1, 0, rollout, shadow.")
@@ -107,7 +108,7 @@ def run(session: nox.Session, error: BaseException) -> None:
         code = 1
         raise
     finally:
-        _record(env, choice, str(error), trace, code)
+        _record(_records_folder(records, start), env, choice, (str(error), trace), code)
 
 
 def _harmless(text: str) -> str:
@@ -118,9 +119,13 @@ def _harmless(text: str) -> str:
     )
 
 
-def _job_environment(options: Sequence[str]) -> dict[str, str]:
-    """Return the environment, with the options that name a job; ``--checkout`` is entered."""
+def _job_environment(options: Sequence[str]) -> tuple[dict[str, str], str]:
+    """Return the environment, with the options that name a job, and the folder for records.
+
+    ``--checkout`` is entered.
+    """
     env = dict(os.environ)  # noqa: TID251 - the package's own reader may be what is broken
+    records = ""
     for word, following in zip(options, [*options[1:], ""], strict=False):
         option, is_joined, joined = word.partition("=")
         value = joined if is_joined else following
@@ -128,9 +133,20 @@ def _job_environment(options: Sequence[str]) -> dict[str, str]:
             env[_OPTIONS[option]] = value
         elif option == "--shard":
             env[SHARD_NUMBER], _, env[NUM_TEST_SHARDS] = value.partition("/")
+        elif option == "--records":
+            records = value
         elif option == "--checkout":
             os.chdir(value)
-    return env
+    return env, records
+
+
+def _records_folder(given: str, start: Path) -> Path:
+    """Return the folder for records, like ``records.folder``; ``start`` was the current folder."""
+    if given:
+        return start / given
+    folder = Path(".ci-sessions")
+    is_writable = os.access(folder if folder.exists() else Path(), os.W_OK | os.X_OK)
+    return folder if is_writable else start / folder
 
 
 def _is_native(env: dict[str, str]) -> bool:
@@ -160,8 +176,13 @@ def _choose(env: dict[str, str]) -> _Choice | None:
     return _Choice(f"{folder}/test.sh", intended, reason)
 
 
-def _record(env: dict[str, str], choice: _Choice, message: str, trace: str, code: int) -> None:
-    """Write the record of a run as two events; a failure to do so changes nothing."""
+def _record(
+    records: Path, env: dict[str, str], choice: _Choice, error: tuple[str, str], code: int
+) -> None:
+    """Write the record of a run as two events; a failure to do so changes nothing.
+
+    ``error`` is the message and the traceback of what went wrong before.
+    """
     now = time.gmtime()
     iso = time.strftime("%Y-%m-%dT%H:%M:%SZ", now)
     config, label = env.get(TEST_CONFIG, ""), env.get(BUILD_ENVIRONMENT, "")
@@ -178,9 +199,9 @@ def _record(env: dict[str, str], choice: _Choice, message: str, trace: str, code
         {"event": "run started", "format": 1, "id": run_id, "job": job, "started": iso},
         {"event": "run ended", "id": run_id, "ended": iso, "exit_code": code, "note": ""},
     ]
-    lines[0].update(runner="shell", route={**route, "error": message, "trace": trace})
+    lines[0].update(runner="shell", route={**route, "error": error[0], "trace": error[1]})
     lines[1].update(outcome="failed" if code else "passed")
-    folder = Path(".ci-sessions", "runs")
+    folder = records / "runs"
     name = time.strftime("%Y-%m-%dT%H-%M-%S", now) + f"-{os.getpid()}-emergency.jsonl"
     try:
         folder.mkdir(parents=True, exist_ok=True)

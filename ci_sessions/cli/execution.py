@@ -21,9 +21,10 @@ from ci_sessions.job.variables import (
 )
 from ci_sessions.log import logger
 from ci_sessions.plan.placeholders import literal
+from ci_sessions.records.folder import records_folder
 from ci_sessions.records.record import RunRecord
 from ci_sessions.records.route import Runner
-from ci_sessions.records.store import FOLDER, create_journal, prune
+from ci_sessions.records.store import create_journal, prune
 from ci_sessions.report.console import ConsoleScreen
 from ci_sessions.report.repeat import Invocation, repeat_commands
 from ci_sessions.report.run import describe_run
@@ -161,7 +162,7 @@ class Execution:
 
     def _create_journal(self) -> Journal:
         options, redact = self.options, self.context.redact
-        folder = Path(options.records) if options.records else Path.cwd() / FOLDER
+        folder = records_folder(options.records, self.prepared.root)
         if options.keep_days is not None:
             removed = prune(folder, options.keep_days, clock.now().timestamp())
             records, days = count(len(removed), "record"), count(options.keep_days, "day")

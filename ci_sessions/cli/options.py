@@ -202,7 +202,11 @@ class RecordGroup(Options):
     def add_arguments(cls, parser: OptionParser, *, has_config: bool) -> None:
         """Add the options for records."""
         add = parser.add_argument_group("records").add_argument
-        add("--records", metavar="DIR", help="folder for records (default: .ci-sessions)")
+        add(
+            "--records",
+            metavar="DIR",
+            help="folder for records (default: .ci-sessions in the root of the checkout)",
+        )
         add(
             "--keep-days",
             type=integer(0),

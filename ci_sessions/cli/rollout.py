@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from ci_sessions import clock
 from ci_sessions.cli.options import OptionParser, Options, parse_options
+from ci_sessions.cli.record_files import record_files
 from ci_sessions.errors import InputError
 from ci_sessions.gate.evidence import Action, Evidence, collect_evidence, judge, relevant_runs
 from ci_sessions.gate.rollout import read_rollout, with_share
 from ci_sessions.records.query import read_summaries
-from ci_sessions.records.store import FOLDER
 from ci_sessions.report.rollout import describe_rollout, rollout_to_json
 
 if TYPE_CHECKING:
@@ -42,7 +41,12 @@ class RolloutOptions(Options):
         """Add the options."""
         add = parser.add_argument
         add("--rollout", metavar="FILE", help="rollout file (default: the bundled one)")
-        add("--records", metavar="DIR", help="folder with records, or a glob pattern of files")
+        add(
+            "--records",
+            metavar="DIR",
+            help="folder with records, or a glob pattern of files (default: the records of the "
+            "checkout that contains the current folder)",
+        )
         add("--json", action="store_true", help="print JSON")
         add("--apply", action="store_true", help="change each share by one step if it is due")
 
@@ -55,7 +59,7 @@ def main(argv: Sequence[str], context: Context) -> int:
     options = parse_options(RolloutOptions, argv, context)
     path = Path(options.rollout) if options.rollout else None
     rollout = read_rollout(path)
-    found = collect_evidence(relevant_runs(read_summaries(_record_files(options.records)), rollout))
+    found = collect_evidence(relevant_runs(read_summaries(record_files(options.records)), rollout))
     evidence = {name: found.get(name, Evidence(name)) for name in rollout.configurations}
     verdicts = {name: judge(item, rollout) for name, item in evidence.items()}
     if options.json:
@@ -66,20 +70,6 @@ def main(argv: Sequence[str], context: Context) -> int:
     if options.apply:
         return _apply(rollout, verdicts, path, context.out)
     return int(any(item.action is Action.ROLL_BACK for item in verdicts.values()))
-
-
-def _record_files(source: str | None) -> list[Path]:
-    """Return the record files in a folder, or those that match a glob such as ``a/**/*.jsonl``."""
-    if source is None:
-        return sorted(Path(FOLDER).rglob("*.jsonl"))
-    if any(char in source for char in "*?["):
-        found = [Path(name) for name in sorted(glob.glob(source, recursive=True))]  # noqa: PTH207 - Path.glob rejects absolute patterns
-        if not found:
-            raise InputError(f"--records is {source!r}: no file matches.")
-        return found
-    if not Path(source).is_dir():
-        raise InputError(f"--records is {source!r}: there is no such folder.")
-    return sorted(Path(source).rglob("*.jsonl"))
 
 
 def _apply(

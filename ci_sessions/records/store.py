@@ -1,4 +1,4 @@
-"""Storage of records: one JSON Lines file per run in ``.ci-sessions/runs``, written during the run.
+"""Storage of records: one JSON Lines file per run in the folder ``runs``, written during the run.
 
 Each event is written as one line in one ``write``. A reader sees only complete lines, except for
 the last one if the writer was killed; that one is ignored. The folder contains a .gitignore,
@@ -34,9 +34,8 @@ if TYPE_CHECKING:
 
     from filelock import BaseFileLock
 
-__all__ = ["FOLDER", "Journal", "create_journal", "prune", "read_run", "read_runs"]
+__all__ = ["Journal", "create_journal", "prune", "read_run", "read_runs"]
 
-FOLDER = ".ci-sessions"
 _LONGEST_NAME = 80  # characters of a configuration in a file's name
 _LARGEST = 64 << 20  # bytes of a run's file that are read
 

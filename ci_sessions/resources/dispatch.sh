@@ -1,7 +1,8 @@
 #!/bin/sh
 # Runs the CI job that the environment names: by `nox -s dispatch`, or if that cannot start, by
 # PyTorch's own script. Call it from the root of the checkout. Its options are those of
-# `nox -s dispatch`; the script also honours --config, --build-environment, --shard and --checkout.
+# `nox -s dispatch`; the script also honours --config, --build-environment, --shard,
+# --checkout and --records.
 #
 # Whether dispatch can start is decided before anything of the checkout runs: `--probe` loads the
 # noxfile, reads the job and makes the plan, and starts nothing. After that, the result of dispatch
@@ -37,6 +38,7 @@ fi
 printf '%s\n' "$output" | sed 's/^/| /; s/##\[/# #[/g' >&2
 
 # From here on, the same choices as in ci_sessions/emergency.py.
+start=$(pwd) records=
 while [ $# -gt 0 ]; do
     case $1 in
         --*=*) option=${1%%=*} value=${1#*=} ;;
@@ -47,6 +49,7 @@ while [ $# -gt 0 ]; do
         --build-environment) export BUILD_ENVIRONMENT="$value" ;;
         --shard) export SHARD_NUMBER="${value%%/*}" NUM_TEST_SHARDS="${value##*/}" ;;
         --checkout) cd "$value" || exit 2 ;;
+        --records) records=$value ;;
     esac
     shift
 done
@@ -91,6 +94,13 @@ if [ "${NO_SHELL_FALLBACK:-}" = 1 ] && [ "$intended" = python ]; then
 fi
 warn "nox -s dispatch cannot start; running $script instead"
 
+# The records are in the checkout, if it can be written to.
+case $records in
+    '') if [ -w . ]; then records=.ci-sessions; else records=$start/.ci-sessions; fi ;;
+    /*) ;;
+    *) records=$start/$records ;;
+esac
+
 # A record, in which only harmless characters of the job's names are kept.
 plain() { printf %s "$1" | LC_ALL=C tr -cd 'A-Za-z0-9._+/:,@=-' | cut -c 1-300; }
 number() { case $1 in '' | *[!0-9]* | ??????*) echo 1 ;; *) echo "$1" ;; esac; }
@@ -102,9 +112,9 @@ shard=$(number "${SHARD_NUMBER:-}") shards=$(number "${NUM_TEST_SHARDS:-}")
     set -C # create files only, never follow a link to one
     now=$(date -u +%Y-%m-%dT%H:%M:%SZ)
     id=$now/$(part "$label").$(part "$name").${shard}of$shards/$$
-    file=.ci-sessions/runs/$(date -u +%Y-%m-%dT%H-%M-%S)-$$-not-started.jsonl
-    mkdir -p .ci-sessions/runs
-    [ -e .ci-sessions/.gitignore ] || echo '*' >.ci-sessions/.gitignore
+    file=$records/runs/$(date -u +%Y-%m-%dT%H-%M-%S)-$$-not-started.jsonl
+    mkdir -p "$records/runs"
+    [ -e "$records/.gitignore" ] || echo '*' >"$records/.gitignore"
     {
         printf '{"event": "run started", "format": 1, "id": "%s", "job": {"id": "%s", ' \
             "$id" "$(part "$label").$(part "$name").${shard}of$shards"

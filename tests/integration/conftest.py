@@ -35,7 +35,9 @@ def checkout(tmp_path):
     """Return a copy of the sample checkout in its own git repository, with a space in its path."""
     root = tmp_path / "py torch"
     shutil.copytree(
-        sample_checkout(), root, ignore=shutil.ignore_patterns("test-reports", "__pycache__")
+        sample_checkout(),
+        root,
+        ignore=shutil.ignore_patterns("test-reports", "__pycache__", ".ci-sessions"),
     )
     git(root, "init", "-q")
     git(root, "add", "-A", "-f")

@@ -23,7 +23,7 @@ CPU = "linux-jammy-py3.10-gcc11"
 
 
 def test_the_sample_is_used_and_logged_without_a_checkout(tmp_path):
-    done = ci("run", "jit_legacy", cwd=tmp_path, check=0)
+    done = ci("run", "jit_legacy", "--records", "records", cwd=tmp_path, check=0)
     assert "using the sample checkout" in done.stderr
     assert re.search(
         r"^PASSED  jit_legacy on linux-.*py3\.\d+, shard 1 of 1 · 2 tests",
@@ -31,7 +31,7 @@ def test_the_sample_is_used_and_logged_without_a_checkout(tmp_path):
         re.MULTILINE,
     )
     assert " ✓ test_jit_legacy" in done.stdout
-    (run,) = read_runs(tmp_path / ".ci-sessions")
+    (run,) = read_runs(tmp_path / "records")
     assert run.exit_code == 0
     assert [step.cases.total for step in run.steps if step.cases] == [3, 3]
 

@@ -1,0 +1,31 @@
+"""Where records are: with the checkout that they are about, unless an option says otherwise."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["FOLDER", "records_folder"]
+
+FOLDER = ".ci-sessions"
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def records_folder(given: str | None, root: Path) -> Path:
+    """Return the given folder, or ``.ci-sessions`` in the root of the checkout.
+
+    For a checkout that cannot be written to, and for the sample checkout in an installed package,
+    which an upgrade removes, it is ``.ci-sessions`` in the current folder.
+    """
+    if given is not None:
+        return Path(given)
+    folder = root / FOLDER
+    if root.is_relative_to(_PACKAGE) or not _can_write(folder):
+        return Path.cwd() / FOLDER
+    return folder
+
+
+def _can_write(folder: Path) -> bool:
+    """Return whether files can be written to a folder, which may not exist yet."""
+    existing = folder if os.access(folder, os.F_OK) else folder.parent
+    return os.access(existing, os.W_OK | os.X_OK)
