@@ -8,8 +8,9 @@ result that depends on them: a condition is false only if it is false for every 
 from __future__ import annotations
 
 import json
+import operator as operators
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from ci_sessions.errors import InputError
@@ -21,6 +22,9 @@ _TOKEN = re.compile(
     r"|\.(?P<member>[A-Za-z_][\w-]*)|(?P<operator>\|\||&&|==|!=|<=|>=|[!<>()\[\],]))"
 )
 _MAX_LENGTH = 20_000  # characters of an expression
+_MAX_RESULT = 1_000_000  # characters of a string: nested calls, and inputs in inputs, multiply it
+_MAX_DIGITS = 300  # of an integer; GitHub's numbers are floating-point numbers
+_ORDER = {"<": operators.lt, "<=": operators.le, ">": operators.gt, ">=": operators.ge}
 _LITERALS = {"true": True, "false": False, "null": None}
 _KNOWN_CONTEXTS = ("inputs", "matrix")
 
@@ -56,19 +60,52 @@ def fill_template(text: Any, context: Mapping[str, Any]) -> Any:  # noqa: ANN401
     if single.startswith("${{") and single.find("}}") == len(single) - 2:
         value = evaluate(single[3:-2], context)
         return None if value is UNKNOWN else value
-    parts, end = [], 0
+    parts: list[str] = []
+    end = size = 0
     while (start := text.find("${{", end)) >= 0 and (close := text.find("}}", start)) >= 0:
         parts += [text[end:start], _to_string(evaluate(text[start + 3 : close], context))]
+        size += len(parts[-2]) + len(parts[-1])
+        _check_size(size)
         end = close + 2
     return "".join([*parts, text[end:]])
 
 
+def _check_size(size: int) -> None:
+    if size > _MAX_RESULT:
+        raise InputError(
+            f"a workflow expression's value is longer than {_MAX_RESULT:,} characters."
+        )
+
+
 def _to_string(value: object) -> str:
+    """Return a value as a string. Raises InputError for one that JSON does not have."""
     if value is None or value is UNKNOWN:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return json.dumps(value) if isinstance(value, dict | list) else str(value)
+    try:
+        return json.dumps(value) if isinstance(value, dict | list) else str(value)
+    except (TypeError, ValueError) as error:  # a date in a list, or thousands of digits
+        raise InputError(f"a value in a workflow expression is not JSON: {error}.") from error
+
+
+def _format(template: object, *values: object) -> str:
+    """Replace ``{0}``, ``{1}`` and so on by the values. Raises IndexError if one is missing."""
+    texts = [_to_string(value) for value in values]
+    pieces = re.split(r"\{([0-9]+)\}", _to_string(template))
+    pieces[1::2] = [texts[int(number)] for number in pieces[1::2]]
+    _check_size(sum(map(len, pieces)))
+    return "".join(pieces)
+
+
+def _compare(value: object, operator: str, other: object) -> object:
+    """Compare two values. Only numbers are ordered here, so the order of others is UNKNOWN."""
+    if operator in ("==", "!="):
+        is_equal = _to_string(value).lower() == _to_string(other).lower()
+        return is_equal is (operator == "==")
+    if not isinstance(value, (int, float)) or not isinstance(other, (int, float)):
+        return UNKNOWN
+    return _ORDER[operator](value, other)
 
 
 def _contains(where: Any, what: Any) -> bool:  # noqa: ANN401 - any JSON value
@@ -83,9 +120,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "endsWith": lambda text, part: _to_string(text).lower().endswith(_to_string(part).lower()),
     "toJSON": json.dumps,
     "fromJSON": json.loads,
-    "format": lambda text, *more: re.sub(
-        r"\{(\d+)\}", lambda match: _to_string(more[int(match[1])]), _to_string(text)
-    ),
+    "format": _format,
 }
 
 
@@ -145,8 +180,7 @@ class _Parser:
             if value is UNKNOWN or other is UNKNOWN:
                 value = UNKNOWN
                 continue
-            is_equal = _to_string(value).lower() == _to_string(other).lower()
-            value = {"==": is_equal, "!=": not is_equal}.get(operator)
+            value = _compare(value, operator, other)
         return value
 
     def parse_unary(self) -> Any:  # noqa: ANN401 - any JSON value
@@ -165,7 +199,7 @@ class _Parser:
         if kind == "string":
             return word[1:-1].replace("''", "'")
         if kind == "number":
-            return float(word) if "." in word else int(word)
+            return float(word) if "." in word or len(word) > _MAX_DIGITS else int(word)
         if kind != "name":
             raise self.error()
         value = self.parse_call(word) if self.accept("(") else self.look_up(word)
@@ -184,7 +218,8 @@ class _Parser:
             else:
                 return value
             if value is not UNKNOWN:
-                value = value.get(key) if isinstance(value, Mapping) else None
+                is_key = isinstance(value, Mapping) and isinstance(key, Hashable)
+                value = value.get(key) if is_key else None
 
     def look_up(self, path: str) -> Any:  # noqa: ANN401 - any JSON value
         if path in _LITERALS:
@@ -206,6 +241,8 @@ class _Parser:
         if function is None or UNKNOWN in arguments:
             return UNKNOWN
         try:
-            return function(*arguments)
+            value = function(*arguments)
         except (TypeError, ValueError, IndexError):
             return UNKNOWN
+        _check_size(len(value) if isinstance(value, str) else 0)
+        return value

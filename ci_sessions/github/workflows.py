@@ -28,7 +28,8 @@ __all__ = ["read_workflows"]
 
 _MAX_DEPTH = 6  # reusable workflows that call one another; GitHub allows 4
 _MAX_FILE_SIZE = 2 << 20  # bytes
-_MAX_NODES = 500_000  # values in a workflow, with each use of an alias counted
+_MAX_NODES = 500_000  # keys and values in a workflow, with each use of an alias counted
+_MAX_BITS = 10_000  # of a number
 _MAX_MATRIX = 2_000  # entries of one matrix; GitHub allows 256
 _MAX_ENTRIES = 50_000  # entries of all matrices together
 _JOB_NAMES = tuple(one.name for one in v.JOB_VARIABLES)
@@ -36,6 +37,8 @@ _INPUT_NAMES = tuple(one.name for one in v.VARIABLES if one.is_part_of_job)
 _EXPORT = re.compile(r"^\s*export (\w+)=['\"]?([\w.-]*)['\"]?\s*$", re.MULTILINE)
 _GITHUB = {"repository_owner": "pytorch", "repository": "pytorch/pytorch"}
 _NO_VALUE = (None, "", False)
+# Besides its own errors, what PyYAML raises for "!!int ''", "!!bool x" and "!!timestamp x".
+_YAML_ERRORS = (ValueError, LookupError, AttributeError, RecursionError)
 
 
 def read_workflows(root: Path, script: str) -> list[dict[str, Any]]:
@@ -68,9 +71,10 @@ def _load(files: list[Path]) -> dict[str, dict[str, Any]]:
     def load(path: Path) -> object:
         try:
             data = yaml.load(_read_text(path), loader)  # noqa: S506 - a safe loader
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            is_too_large = _is_larger(data, _MAX_NODES)
+        except (yaml.YAMLError, *_YAML_ERRORS) as error:
             raise CheckoutError(f"{path} is not valid YAML: {error}") from error
-        if _is_larger(data, _MAX_NODES):
+        if is_too_large:
             raise CheckoutError(f"{path} has more than {_MAX_NODES:,} values: is it a workflow?")
         return data
 
@@ -91,7 +95,10 @@ def _read_text(path: Path) -> str:
 
 
 def _is_larger(data: object, most: int) -> bool:
-    """Return whether a value consists of more than ``most`` values: aliases can multiply them."""
+    """Return whether a value consists of more than ``most`` values: aliases can multiply them.
+
+    Raises ValueError for a number with so many digits that Python cannot print it.
+    """
     left, stack = most, [data]
     while stack:
         left -= 1
@@ -99,9 +106,11 @@ def _is_larger(data: object, most: int) -> bool:
             return True
         value = stack.pop()
         if isinstance(value, dict):
-            stack.extend(value.values())
+            stack.extend(itertools.chain(value, value.values()))
         elif isinstance(value, list):
             stack.extend(value)
+        elif isinstance(value, int) and value.bit_length() > _MAX_BITS:
+            raise ValueError(f"a number has more than {_MAX_BITS:,} bits")
     return False
 
 
@@ -269,9 +278,10 @@ def _parse_yaml(value: Any) -> Any:  # noqa: ANN401 - any YAML value
 
     try:
         data = yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        is_too_large = _is_larger(data, _MAX_NODES)
+    except (yaml.YAMLError, *_YAML_ERRORS) as error:
         raise InputError(f"a matrix is not valid YAML: {error}") from error
-    if _is_larger(data, _MAX_NODES):
+    if is_too_large:
         raise InputError(f"a matrix has more than {_MAX_NODES:,} values.")
     return data
 

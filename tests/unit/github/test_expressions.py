@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import datetime as dt
+import time
+
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from ci_sessions.errors import InputError
 from ci_sessions.github.expressions import UNKNOWN, evaluate, fill_template
@@ -66,3 +71,71 @@ def test_templates_are_filled_and_whole_ones_keep_their_type():
     assert fill_template("${{ steps.y }}", CONTEXT) is None
     assert fill_template(7, CONTEXT) == 7
     assert repr(UNKNOWN) == "UNKNOWN"
+
+
+TOKENS = st.sampled_from(
+    ["inputs", ".", "matrix.config", "needs.build", "github.event", "(", ")", "[", "]", ",", "||", "&&",
+     "==", "!=", "<", ">=", "!", "'a'", "'", "''", "1", "-2.5", "true", "null", "contains", "format",
+     "fromJSON", "toJSON", "startsWith", "inputs.list", "'{0}'", "'[1, {\"a\": 2}]'", " ", "\u00b2", "$", "}}"]
+)  # fmt: skip
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | st.dates(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@given(st.lists(TOKENS | st.text(max_size=3), max_size=14).map("".join), VALUES)
+@example("inputs.list == 'a'", [dt.date(2026, 1, 1)])
+@example("inputs[fromJSON('[]')]", None)
+@example("inputs.list == 1", 16**5000)
+@example(f"inputs.list < {'9' * 5000}", 1)
+def test_any_text_has_a_value_or_is_an_input_error(text, value):
+    context = {**CONTEXT, "inputs": {**CONTEXT["inputs"], "list": value}}
+    for call in (evaluate, lambda text, context: fill_template(f"a ${{{{ {text} }}}}", context)):
+        try:
+            call(text, context)
+        except InputError as error:
+            assert "workflow expression" in str(error)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" * 9000 + ")" * 9000,
+        "!" * 15000 + "true",
+        "'" * 19999,
+        "a." * 9000,
+        "toJSON(" * 60 + "'\"'" + ")" * 60,
+        "format('{0}{0}{0}{0}', " * 60 + "'x'" + ")" * 60,
+        f"format('{'{0}' * 3000}', '{'x' * 9000}')",
+    ],
+    ids=["parentheses", "negations", "quotes", "members", "toJSON", "nested format", "format"],
+)
+def test_an_expression_that_grows_ends_soon(text):
+    started = time.monotonic()
+    try:
+        evaluate(text, CONTEXT)
+    except InputError as error:
+        assert "workflow expression" in str(error)
+    assert time.monotonic() - started < 5
+
+
+def test_templates_that_multiply_themselves_are_an_input_error():
+    text = "${{ inputs.a }}" * 2000
+    with pytest.raises(InputError, match="is longer than 1,000,000 characters"):
+        fill_template(text, {"inputs": {"a": text}})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("inputs.n < 4", True),
+        ("inputs.n <= 3", True),
+        ("inputs.n > 3", False),
+        ("inputs.n >= 3.5", False),
+        ("'a' < 'b'", UNKNOWN),
+    ],
+)
+def test_numbers_are_ordered(text, value):
+    assert evaluate(text, CONTEXT) is value

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import builtins
+import datetime as dt
 import logging
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from ci_sessions.errors import CheckoutError, MissingToolError
-from ci_sessions.github.workflows import read_workflows
+from ci_sessions.errors import CheckoutError, InputError, MissingToolError
+from ci_sessions.github.workflows import _Reader, read_workflows
+from ci_sessions.job.job_json import merge_jobs
 
 SCRIPT = ".ci/pytorch/test.sh"
 TEST = """
@@ -184,3 +188,87 @@ def test_without_a_yaml_library_the_error_says_what_to_install(tree, monkeypatch
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(MissingToolError, match=r"pip install 'ci-sessions\[workflows\]'"):
         read_workflows(tree(own=OWN), SCRIPT)
+
+
+KEYS = st.sampled_from(
+    ["on", "jobs", "a", "if", "strategy", "matrix", "include", "exclude", "steps", "run", "env", "uses", "with",
+     "workflow_call", "inputs", "default", "config", "BUILD_ENVIRONMENT", "TEST_CONFIG", "SHARD_NUMBER", "runner"]
+) | st.integers() | st.booleans() | st.none()  # fmt: skip
+SCALARS = st.sampled_from(
+    [SCRIPT, "./.github/workflows/a.yml", "${{ inputs.a }}", "${{ fromJSON(inputs.a) }}", "${{ matrix.config }}",
+     "${{ needs.a.outputs.config }}", "${{", "{a: [1, 2]}", "[", "workflow_call", "x", "1", "",
+     dt.date(2026, 1, 1), b"x"]
+) | st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4)  # fmt: skip
+DATA = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+STEPS = st.fixed_dictionaries({"run": st.just(SCRIPT) | DATA}, optional={"env": DATA})
+JOBS = st.fixed_dictionaries(
+    {"steps": st.lists(STEPS, max_size=2) | DATA},
+    optional={
+        "strategy": st.fixed_dictionaries({"matrix": DATA}) | DATA,
+        "if": DATA,
+        "with": DATA,
+        "uses": DATA,
+    },
+)
+FILES = st.dictionaries(st.sampled_from(["a.yml", "b.yml"]), st.fixed_dictionaries(
+    {"jobs": st.dictionaries(KEYS, JOBS | DATA, max_size=3) | DATA}, optional={"on": DATA, True: DATA}
+), min_size=1)  # fmt: skip
+
+
+def job_with(**values):
+    return {"a.yml": {"jobs": {"a": {"steps": [{"run": SCRIPT, **values}]}}}}
+
+
+@given(FILES)
+@example(job_with(env={"SHARD_NUMBER": [dt.date(2026, 1, 1)]}))
+def test_any_structure_has_jobs_or_is_an_input_error(files):
+    try:
+        jobs = merge_jobs(_Reader(files, SCRIPT).jobs())
+    except InputError:
+        return
+    for job in jobs:
+        assert isinstance(job["config"], str)
+        assert isinstance(job["build_environment"], str)
+        assert all(isinstance(value, str) for value in job.get("env", {}).values())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["!!int ''", "!!float ''", "!!bool x", "!!timestamp x", "!!binary '%'", "{[]: 1}", "2026-99-99", "0x" + "f" * 5000,
+     f"{{0x{'f' * 5000}: 1}}"],
+)  # fmt: skip
+def test_a_value_that_yaml_cannot_construct_is_an_error(tmp_path, text):
+    folder = tmp_path / ".github" / "workflows"
+    folder.mkdir(parents=True)
+    (folder / "a.yml").write_text(f"jobs: {text}\n")
+    try:
+        assert read_workflows(tmp_path, SCRIPT) == []
+    except CheckoutError as error:
+        assert "is not valid YAML" in str(error)
+
+
+@pytest.mark.parametrize("text", ["[!!int '']", "{a: !!bool x}", "{a: !!timestamp x}"])
+def test_a_matrix_that_yaml_cannot_construct_is_left_out(caplog, text):
+    job = {"strategy": {"matrix": {"a": text}}, "steps": [{"run": SCRIPT}]}
+    assert list(_Reader({"a.yml": {"jobs": {"a": job}}}, SCRIPT).jobs()) == []
+    assert "a matrix is not valid YAML" in caplog.text
+
+
+@given(
+    st.text()
+    | st.lists(
+        st.sampled_from(["jobs", ":", " ", "\n", "!!int", "&a", "*a", "{", "[", "- ", "'"])
+    ).map("".join)
+)
+def test_any_text_is_a_workflow_or_an_error(tmp_path_factory, text):
+    root = tmp_path_factory.mktemp("checkout")
+    (root / ".github" / "workflows").mkdir(parents=True)
+    (root / ".github" / "workflows" / "a.yml").write_bytes(text.encode(errors="surrogatepass"))
+    try:
+        read_workflows(root, SCRIPT)
+    except (CheckoutError, InputError) as error:
+        assert "YAML" in str(error) or "must be" in str(error)
