@@ -68,7 +68,8 @@ class Rollout:
 
 def bucket_of(job_id: str, salt: str) -> int:
     """Hash a job's id, so that a rerun stays in its bucket and a higher share only adds jobs."""
-    digest = hashlib.sha256(f"{salt}:{job_id}".encode()).digest()
+    # The id may come from a record, whose JSON can contain what UTF-8 cannot.
+    digest = hashlib.sha256(f"{salt}:{job_id}".encode(errors="backslashreplace")).digest()
     return int.from_bytes(digest[:8], "big") % BUCKETS
 
 
@@ -128,7 +129,7 @@ def _parse_since(entry: Fields) -> str:
     try:
         time = since if isinstance(since, datetime) else datetime.fromisoformat(_iso(since))
         return iso_timestamp(time)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # OverflowError: before the year 1 in UTC
         entry.report("since", "a time such as '2026-11-24T13:59:48Z'")
         return ""
 

@@ -139,14 +139,14 @@ def _parse_summary(start: dict[str, Any], end: dict[str, Any]) -> Summary:
 def _text(value: object) -> str:
     if value is None or isinstance(value, str):
         return value or ""
-    raise TypeError(f"{value!r} is no text")
+    raise TypeError(f"a {type(value).__name__} is no text")
 
 
 def _seconds(value: object) -> float:
     if value is None:
         return 0.0
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{value!r} is no number")
+        raise TypeError(f"a {type(value).__name__} is no number")
     if not 0 <= value < _LONGEST_RUN:
         raise ValueError(f"{value!r} is no run's time")
     return float(value)

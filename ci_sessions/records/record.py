@@ -37,6 +37,18 @@ STRUCTURE = frozenset(
 )
 """Keys of events whose values are the package's own words, and so never a secret."""
 NOT_TESTS = ("setup", "cleanup")  # parts of a plan that are no tests
+_ENDED = ("id", "ended", "wall", "outcome", "exit_code", "note")  # in a run's last event
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("id", "started", "checkout", "ended", "note"), (str,)),
+    **dict.fromkeys(("test", "kind", "command", "test_kind"), (str,)),
+    **dict.fromkeys(("wall", "cpu"), (int, float)),
+    **dict.fromkeys(("number", "peak"), (int,)),
+    **dict.fromkeys(("exit_code", "code"), (int, type(None))),
+    "is_test": (bool,),
+    "job": (dict,),
+}
+"""The types of an event's values, which a test may have changed."""
+_INVALID = (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError)
 Event = Mapping[str, Any]
 
 
@@ -169,8 +181,7 @@ class RunRecord:
 
     def ended_event(self) -> Event:
         """Return the last event."""
-        kept = ("id", "ended", "wall", "outcome", "exit_code", "note")
-        ended = {"event": "run ended", **{k: _plain(getattr(self, k)) for k in kept}}
+        ended = {"event": "run ended", **{k: _plain(getattr(self, k)) for k in _ENDED}}
         # What a shadow found is known after the start.
         return {**ended, "route": self.route.to_json()} if self.route else ended
 
@@ -197,7 +208,7 @@ def run_from_events(events: Iterable[Event]) -> RunRecord:
     """
     try:
         return _from_events(events)
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except _INVALID as error:
         raise RecordError(f"a record cannot be read: {error!r}.") from error
 
 
@@ -219,17 +230,26 @@ def _from_events(events: Iterable[Event]) -> RunRecord:
         elif name == "step ended":
             steps[event["id"]] = _step(event)
         elif name == "run ended" and run is not None:
-            end = _known(RunRecord, event)
-            route = RouteRecord.from_json(end["route"]) if end.get("route") else run.route
-            run = replace(run, **{**end, "outcome": Outcome(end["outcome"]), "route": route})
+            end = {k: v for k, v in _known(RunRecord, event).items() if k in _ENDED}
+            route = event.get("route")
+            run = replace(
+                run,
+                **{**end, "outcome": Outcome(end["outcome"])},
+                route=RouteRecord.from_json(route) if route else run.route,
+            )
     if run is None:
         raise RecordError("a record has no 'run started' event: its beginning is missing.")
     return replace(run, steps=tuple(steps.values()))
 
 
 def _known(kind: type[RunRecord | StepRecord], event: Event) -> dict[str, Any]:
+    """Return an event's values that the record has. Raises TypeError on one of another type."""
     names = {item.name for item in fields(kind)}
-    return {name: value for name, value in event.items() if name in names}
+    values = {name: value for name, value in event.items() if name in names}
+    for name, value in values.items():
+        if not isinstance(value, _TYPES.get(name, object)):
+            raise TypeError(f"{name} is {value!r:.100}")
+    return values
 
 
 def _run(event: Event) -> RunRecord:

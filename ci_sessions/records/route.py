@@ -140,5 +140,5 @@ class RouteRecord:
                 shadow=shadow,
                 **strings,
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise RecordError(f"the route in a record cannot be read: {error!r}.") from error

@@ -4,11 +4,15 @@ from dataclasses import replace
 
 import pytest
 from conftest import make_job
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ci_sessions.checkout.checkout import Checkout
 from ci_sessions.errors import InputError, RolloutError
-from ci_sessions.gate.gate import Flag, choose, read_flag
+from ci_sessions.gate.gate import Flag, choose, fallback_route, read_flag
 from ci_sessions.gate.rollout import Configuration, bucket_of, read_rollout, with_share
+from ci_sessions.job.build_environment import BuildEnvironment
+from ci_sessions.job.job import Job
 
 CPU = "linux-jammy-py3.10-gcc11"
 ONNX = "linux-jammy-py3.10-gcc11-onnx"
@@ -206,3 +210,54 @@ def test_an_edit_changes_one_share_and_keeps_the_comments(tmp_path):
     )
     with pytest.raises(RolloutError, match=r"must have one line .* but has 0"):
         with_share(state, "nothing", 1, "")
+
+
+CONFIGS = st.sampled_from(["docs_test", "python", "distributed", "multigpu", "smoke"]) | st.text()
+LABELS = st.sampled_from([CPU, ONNX, ""]) | st.text()
+SHARES = st.integers(0, 100)
+
+
+@given(CONFIGS, LABELS, st.sampled_from(Flag), SHARES, st.booleans(), st.booleans(), st.booleans())
+def test_the_gate_has_one_answer_for_every_job(
+    config, label, flag, share, has_onnx_script, is_native, no_fallback
+):
+    job = Job(config=config, build=BuildEnvironment.parse(label))
+    entries = {**STATE.configurations, config: Configuration("2A", share)}
+    state = replace(STATE, configurations=entries)
+
+    def ask():
+        return choose(
+            job,
+            Checkout(has_onnx_script=has_onnx_script),
+            flag,
+            lambda: state,
+            is_native=is_native,
+            no_fallback=no_fallback,
+        )
+
+    route = ask()
+    assert route == ask()
+    if is_native:
+        assert (route.runner, route.may_fall_back) == (PYTHON, False)
+    else:
+        assert route.may_fall_back is not no_fallback
+        assert route.runner == SHELL or flag in (Flag.ON, Flag.ROLLOUT)
+        assert route.runner == SHELL or config != "multigpu"
+    assert bool(route.phase) == (route.reason in ("split-in", "split-out", "phase-closed"))
+
+
+@given(st.text() | st.none())
+def test_any_flag_is_known_or_an_input_error(text):
+    try:
+        flag = read_flag(text)
+    except InputError as error:
+        assert "use 1 (Python), 0 (shell)" in str(error)
+    else:
+        assert (text or "").strip().lower() in (flag.value, "", "true", "false")
+
+
+@given(CONFIGS, LABELS, st.sampled_from(Flag))
+def test_a_gate_that_fails_always_gives_the_shell(config, label, flag):
+    route = fallback_route(config, label, Checkout(has_onnx_script=True), flag)
+    assert route.runner == SHELL
+    assert route.script

@@ -180,3 +180,24 @@ def test_runs_that_begin_in_the_same_second_have_files_of_their_own(tmp_path):
     journals = [store.create_journal(tmp_path, RUN.started, "x") for _ in range(3)]
     assert len({journal.path for journal in journals}) == 3, "none was written to yet"
     assert all(journal.path.exists() for journal in journals)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"started": 5},
+        {"job": "smoke"},
+        {"wall": "long"},
+        {"route": {"runner": "python", "reason": "flag-on", "shadow": "equal", "shadow_seconds": 10**400}},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("is_end", [False, True])
+def test_a_value_that_no_record_has_makes_one_record_unreadable(tmp_path, caplog, more, is_end):
+    good = store.create_journal(tmp_path, RUN.started, "good")
+    bad = store.create_journal(tmp_path, RUN.started, "bad")
+    start, end = RUN.started_event(), ended(outcome=Outcome.PASSED).ended_event()
+    good.append(start)
+    bad.append(start if is_end else {**start, **more})
+    bad.append({**end, **more} if is_end else end)
+    assert len(store.read_runs(tmp_path)) == 1
+    assert "bad.jsonl: a record cannot be read" in caplog.text or "the route" in caplog.text

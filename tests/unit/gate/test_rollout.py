@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from ci_sessions.errors import RolloutError
+from ci_sessions.gate.rollout import BUCKETS, Configuration, bucket_of, read_rollout, with_share
+
+STATE = replace(read_rollout(), open_phases=frozenset({"1"}))
+SHARES = st.integers(0, BUCKETS)
+IDS = st.text() | st.text(st.characters(categories=["Cs"]), max_size=3)
+
+
+def state_at(share, salt="salt"):
+    return replace(STATE, salt=salt, configurations={"smoke": Configuration("1", share)})
+
+
+@given(IDS, st.text())
+def test_a_job_stays_in_its_bucket(job, salt):
+    bucket = bucket_of(job, salt)
+    assert bucket in range(BUCKETS)
+    assert bucket == bucket_of(job, salt) == state_at(50, salt).bucket(job)
+
+
+@given(IDS, SHARES, SHARES)
+def test_a_job_that_runs_in_python_does_so_at_every_larger_share(job, share, other):
+    small, large = sorted([share, other])
+    if state_at(small).is_for_python("smoke", job):
+        assert state_at(large).is_for_python("smoke", job)
+
+
+@given(IDS)
+def test_no_job_runs_in_python_at_0_and_every_job_at_100(job):
+    assert not state_at(0).is_for_python("smoke", job)
+    assert state_at(100).is_for_python("smoke", job)
+    assert not state_at(100).is_for_python("other", job)
+    closed = replace(state_at(100), open_phases=frozenset())
+    assert not closed.is_for_python("smoke", job)
+
+
+def test_a_job_is_in_if_its_bucket_is_below_the_share():
+    job = next(f"job-{n}" for n in range(1000) if state_at(0).bucket(f"job-{n}") == 25)
+    assert not state_at(25).is_for_python("smoke", job)
+    assert state_at(26).is_for_python("smoke", job)
+
+
+def test_a_bucket_is_the_same_in_every_release():
+    """Another bucket for the same job would move jobs between the runners in mid-rollout."""
+    assert [bucket_of(f"job-{n}", "salt") for n in range(5)] == [27, 21, 85, 76, 35]
+
+
+def test_a_bucket_depends_on_the_salt():
+    jobs = [f"job-{n}" for n in range(20)]
+    assert len({tuple(state_at(0, salt).bucket(job) for job in jobs) for salt in "abc"}) == 3
+
+
+@given(st.sampled_from(sorted(STATE.configurations)), SHARES, SHARES)
+def test_a_share_is_read_back_as_it_was_written(tmp_path_factory, config, share, other):
+    since = "2026-11-24T00:00:00.000Z"
+    path = tmp_path_factory.mktemp("rollout") / "rollout.toml"
+    state = read_rollout()
+    for value in (other, share):
+        path.write_text(with_share(state, config, value, since))
+        state = read_rollout(path)
+    expected = {
+        **STATE.configurations,
+        config: replace(STATE.configurations[config], share=share, since=since),
+    }
+    assert state.configurations == expected
+    assert state.steps == STATE.steps
+
+
+@given(st.binary(max_size=40) | st.text().map(lambda text: text.encode(errors="replace")))
+def test_any_file_is_a_rollout_or_an_error(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("rollout") / "rollout.toml"
+    path.write_bytes(data)
+    try:
+        read_rollout(path)
+    except RolloutError as error:
+        assert str(path) in str(error)
+
+
+VALUES = st.recursive(
+    st.sampled_from(["'x'", "''", "1", "-1", "0.5", "nan", "inf", "true", "2026-11-24", "12:00:00"])
+    | st.sampled_from(
+        ["2026-11-24T13:59:48Z", "0001-01-01T00:00:00+23:59", "'0001-01-01T00:00:00+23:59'"]
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]")
+        | inner.map(lambda item: f"{{ share = {item}, phase = {item}, since = {item} }}")
+    ),
+    max_leaves=4,
+)
+
+
+@given(
+    st.sampled_from(["salt", "steps", "targets", "phases", "configurations", "since", "smoke"]),
+    VALUES,
+)
+def test_any_value_in_a_rollout_is_read_or_an_error(tmp_path_factory, key, value):
+    assume(value)
+    lines = [
+        line
+        for line in read_rollout().source.splitlines()
+        if not line.startswith((f"{key} =", f"[{key}"))
+    ]
+    if key == "since":
+        line = next(line for line in lines if line.startswith("smoke"))
+        lines[lines.index(line)] = f"{line.removesuffix('}')}, since = {value} }}"
+    elif key == "smoke":
+        lines.append(f"smoke = {value}")
+    else:
+        lines.insert(0, f"{key} = {value}")
+    path = tmp_path_factory.mktemp("rollout") / "rollout.toml"
+    path.write_text("\n".join(lines))
+    try:
+        read_rollout(path)
+    except RolloutError as error:
+        assert str(path) in str(error)
+
+
+def test_a_job_of_a_record_that_utf_8_cannot_encode_has_a_bucket():
+    assert bucket_of("\ud800", "salt") in range(BUCKETS)
+
+
+def test_a_time_before_the_first_year_is_reported(tmp_path):
+    path = tmp_path / "rollout.toml"
+    source = read_rollout().source
+    path.write_text(source.replace("share = 5", "share = 5, since = 0001-01-01T00:00:00+01:00"))
+    with pytest.raises(RolloutError, match=r"smoke\.since is .* it must be a time such as"):
+        read_rollout(path)
