@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from ci_sessions.job.variables import BUILD_ENVIRONMENT
 
@@ -62,7 +62,7 @@ def _version(word: str, text: str) -> Version | None:
     text = text.removesuffix("t") if word == "py" else text  # free-threaded Python
     try:
         return Version(text)
-    except InvalidVersion:
+    except ValueError:  # an invalid version, or one with thousands of digits
         return None
 
 

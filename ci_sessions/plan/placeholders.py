@@ -14,6 +14,8 @@ number of cores. Its strings (arguments, folders, values of variables, files) ar
     ${any}           any characters of a file name: the wildcard *
     $$         a dollar sign
 
+``${ROOT}`` is the same as ``$ROOT``, for text that continues with a letter, a digit or ``_``.
+
 ``literal`` escapes any string as a template. User input is escaped when it enters a plan, so
 ``$HOME`` and ``*`` in it are never expanded.
 """
@@ -26,7 +28,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 __all__ = ["ANY", "Kind", "Piece", "literal", "names_in", "parse", "render", "substitute"]
 
@@ -53,9 +55,11 @@ class Piece(NamedTuple):
 
 ANY = "${any}"
 
+_PLACES = "ROOT|SITE|HOME|TMP|SHIMS|SCRIPTS|PATH"
 _PLACEHOLDER = re.compile(
     r"\$(?:(?P<dollar>\$)"
-    r"|(?P<place>ROOT|SITE|HOME|TMP|SHIMS|SCRIPTS|PATH)\b"
+    rf"|(?P<place>{_PLACES})\b"
+    rf"|\{{(?P<braced>{_PLACES})\}}"
     r"|\{(?P<kind>ask|pin|random|each|before|any)(?::(?P<name>\w+))?\}"
     r"|(?P<unknown>))"
 )
@@ -82,8 +86,9 @@ def parse(template: str) -> tuple[Piece, ...]:
 
 
 def _piece(match: re.Match[str], template: str) -> Piece:
-    if match["place"]:
-        return Piece(Kind.PLACE, match["place"])
+    place = match["place"] or match["braced"]
+    if place:
+        return Piece(Kind.PLACE, place)
     kind = Kind(match["kind"]) if match["kind"] else None
     allows_name = kind not in (Kind.RANDOM, Kind.WILDCARD)
     requires_name = kind not in (Kind.RANDOM, Kind.WILDCARD, Kind.EACH)
@@ -113,14 +118,11 @@ def substitute(template: str, value: Callable[[Piece], str | None]) -> str:
     """
     if "$" not in template:
         return template
-    parts: list[str] = []
+    pieces: list[Piece] = []
     for piece in parse(template):
-        if piece.kind is Kind.TEXT:
-            parts.append(literal(piece.name))
-            continue
-        found = value(piece)
-        parts.append(as_template(piece) if found is None else literal(found))
-    return "".join(parts)
+        found = None if piece.kind is Kind.TEXT else value(piece)
+        pieces.append(piece if found is None else Piece(Kind.TEXT, found))
+    return as_template(pieces)
 
 
 def render(template: str, value: Callable[[Piece], str]) -> str:
@@ -132,10 +134,17 @@ def render(template: str, value: Callable[[Piece], str]) -> str:
     )
 
 
-def as_template(piece: Piece) -> str:
-    """Return a piece in template syntax."""
+def as_template(pieces: Iterable[Piece]) -> str:
+    """Return the template that consists of these pieces."""
+    template = ""
+    for piece in reversed([piece for piece in pieces if piece.name or piece.kind is not Kind.TEXT]):
+        template = _as_template(piece, is_before_word=re.match(r"\w", template)) + template
+    return template
+
+
+def _as_template(piece: Piece, *, is_before_word: object) -> str:
     if piece.kind is Kind.TEXT:
         return literal(piece.name)
     if piece.kind is Kind.PLACE:
-        return f"${piece.name}"
+        return f"${{{piece.name}}}" if is_before_word else f"${piece.name}"
     return f"${{{piece.kind.value}:{piece.name}}}" if piece.name else f"${{{piece.kind.value}}}"

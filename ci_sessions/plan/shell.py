@@ -44,9 +44,15 @@ def _escaped(char: str) -> str:
     if char.isprintable():
         return char
     known = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
-    return known.get(char) or "".join(
-        f"\\x{byte:02x}" for byte in char.encode(errors="surrogateescape")
-    )
+    return known.get(char) or "".join(f"\\x{byte:02x}" for byte in _as_bytes(char))
+
+
+def _as_bytes(char: str) -> bytes:
+    """Encode a character; a surrogate that stands for no byte, as JSON can contain it, as UTF-8."""
+    try:
+        return char.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        return char.encode(errors="surrogatepass")
 
 
 def quote_all(words: Iterable[str]) -> str:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter, defaultdict
 from dataclasses import replace
 
 import pytest
 from conftest import make_job, make_plan
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ci_sessions.catalogue.planner import plan_job
 from ci_sessions.catalogue.table import (
@@ -237,3 +240,46 @@ def test_the_sample_installs_nothing():
 def test_planning_is_a_pure_function():
     assert make_plan("default", CUDA, "1/5") == make_plan("default", CUDA, "1/5")
     assert plan_job(make_job(), RECORDED).tests[1].replaces == ("test_python_legacy_jit",)
+
+
+# A check of the installation, and checks of what the shard itself has measured.
+ON_EVERY_SHARD = re.compile(r"python\0(tools/dynamo/verify_dynamo|benchmarks/dynamo/check_\w+)\.py")
+
+
+def shards_by_command(config, build, total):
+    """Return each test command of all shards, with the shards that it names, or the counts of it.
+
+    The shard's number in ``--shard 2 5`` and ``--partition-id 1`` is replaced by ``N``.
+    """
+    named, plain = defaultdict(list), Counter()
+    for number in range(1, total + 1):
+        for step in make_plan(config, build, f"{number}/{total}").without_added().steps():
+            if not step.is_test:
+                continue
+            argv = "\0".join(step.argv)
+            command, count = re.subn(
+                f"(--shard\0){number}(\0{total}\\b)|(--partition-id\0){number - 1}\\b",
+                r"\1\3N\2",
+                argv,
+            )
+            where = (step.cwd, command)
+            if count:
+                named[where].append(number)
+            else:
+                plain[where] += 1
+    return named, plain
+
+
+@given(
+    st.sampled_from(
+        ["default", "slow", "crossref", "dynamo_wrapped", "distributed", "huggingface"]
+    ),
+    st.sampled_from([CPU, CUDA, ROCM, "linux-jammy-py3.10-clang18-asan"]),
+    st.integers(2, 12),
+)
+def test_every_test_runs_on_exactly_one_shard(config, build, total):
+    named, plain = shards_by_command(config, build, total)
+    assert all(numbers == [*range(1, total + 1)] for numbers in named.values())
+    assert named
+    repeated = [argv for (_, argv), count in plain.items() if count != 1]
+    assert [argv for argv in repeated if not ON_EVERY_SHARD.match(argv)] == []

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from packaging.version import Version
 
 from ci_sessions.catalogue.devices import device_of
@@ -80,3 +82,40 @@ def test_an_invalid_label_is_reported_with_an_example(label, message):
     assert problem is not None
     assert message in problem
     assert problem.startswith("BUILD_ENVIRONMENT ")
+
+
+WORDS = st.sampled_from(
+    ["linux", "jammy", "cuda13.0", "py3.10", "py3.14t", "py3", "gcc11", "clang21", "sm86", "sm90a",
+     "asan", "debug", "aarch64", "rocm", "xpu", "2.0.dev1", "v1!2", "", "_", "gcc1.x"]
+)  # fmt: skip
+LABELS = st.lists(WORDS | st.text(max_size=8), max_size=8).map("-".join) | st.text(max_size=600)
+
+
+@given(LABELS)
+def test_any_label_is_parsed_and_invalid_ones_are_reported(label):
+    build = BuildEnvironment.parse(label)
+    assert build.label == label
+    assert isinstance(build.describe("cpu"), str)
+    problem = label_problem(label)
+    assert problem is None or problem.startswith("BUILD_ENVIRONMENT ")
+
+
+@given(LABELS)
+def test_the_facts_of_a_valid_label_are_words_of_it(label):
+    if label_problem(label) is None:
+        build, words = BuildEnvironment.parse(label), label.split("-")
+        assert build == BuildEnvironment.parse("-".join(words))
+        assert build.python in (None, "3") or f"py{build.python}" in words
+        assert build.sm is None or any(
+            word.startswith("sm") and int(word[2:]) == build.sm
+            for word in words
+            if word[2:].isdigit()
+        )
+        for name, version in build.versions.items():
+            texts = [word.removeprefix(name) for word in words if word.startswith(name)]
+            assert str(version) in {str(Version(text.removesuffix("t"))) for text in texts if text}
+
+
+def test_a_version_with_thousands_of_digits_is_none():
+    build = BuildEnvironment.parse(f"linux-gcc{'1' * 5000}-cuda13.0")
+    assert set(build.versions) == {"cuda"}

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from conftest import make_job
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ci_sessions.errors import InputError
 from ci_sessions.job import variables as v
 from ci_sessions.job.environment import Environment
-from ci_sessions.job.job import JobOptions, Shard, parse_shard, read_job
+from ci_sessions.job.job import ConfigFacts, JobOptions, Shard, parse_shard, read_job
 
 
 def test_all_inputs_become_values():
@@ -123,3 +127,45 @@ def test_secrets_and_the_runners_own_settings_are_not_part_of_a_job():
     job = read_job(Environment({**every, "TEST_CONFIG": "a", "BUILD_ENVIRONMENT": "linux"}))
     assert not [name for name in job.inputs.raw if v.BY_NAME[name].is_secret]
     assert "USE_PYTHON_TEST_RUNNER" not in job.inputs.raw
+
+
+NUMBERS = st.integers(-2, 12).map(str) | st.sampled_from(
+    ["", " 1 ", "x", "1.5", "\u0663", "9" * 5000]
+)
+
+
+@given(NUMBERS, NUMBERS, st.sampled_from([0, 1]), st.booleans())
+def test_a_shard_is_one_of_the_jobs_shards_or_an_input_error(number, total, first, is_option):
+    variables = {"TEST_CONFIG": "smoke", "BUILD_ENVIRONMENT": "linux"}
+    options = JobOptions(shard=f"{number}/{total}") if is_option else None
+    if not is_option:
+        variables |= {"SHARD_NUMBER": number, "NUM_TEST_SHARDS": total}
+    try:
+        shard = read_job(
+            Environment(variables), options, lambda _: ConfigFacts(first_shard=first)
+        ).shard
+    except InputError as error:
+        assert "SHARD" in str(error) or "--shard is" in str(error)
+    else:
+        assert first <= shard.number <= shard.total
+        assert (shard.number, shard.total) == (int(number), int(total))
+
+
+@given(st.text())
+def test_any_shard_option_has_two_parts_or_is_an_input_error(text):
+    try:
+        number, total = parse_shard(text)
+    except InputError as error:
+        assert "use N/M" in str(error)
+    else:
+        assert re.sub(r"\s", "", text) == f"{number}/{total}"
+
+
+@given(st.dictionaries(st.sampled_from(sorted(v.BY_NAME)), st.text()))
+def test_any_environment_gives_a_job_or_an_input_error(variables):
+    try:
+        job = read_job(Environment(variables))
+    except InputError as error:
+        assert error.problems
+    else:
+        assert read_job(Environment({**job.inputs.raw, **job.variables()})) == job

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import re
 import subprocess
 
 import pytest
 from conftest import make_plan
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ci_sessions.catalogue import questions as q
 from ci_sessions.plan.facts import Condition, Executables
+from ci_sessions.plan.placeholders import literal
 from ci_sessions.plan.shell import ShellWriter, bash_argv, quote
 from ci_sessions.plan.step import (
     Expect,
@@ -170,3 +174,49 @@ def test_every_shell_line_of_every_configuration_parses(monkeypatch):
         ["bash", "-n"], input="\n".join(lines), capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# Every character that an argument of a process can have: no null byte, and of the surrogates only
+# those that stand for bytes which are not UTF-8.
+ARGUMENTS = st.text(
+    st.sampled_from("'\"$`\\!#[]*?~{}()<>|&;=%^ \t\n\r\x1b\x7f")
+    | st.characters(exclude_categories=("Cs",), exclude_characters="\0")
+    | st.integers(0xDC80, 0xDCFF).map(chr),
+    max_size=12,
+)
+
+
+SHOW = 'show() { printf "%s\\0" "$@" "$V"; }'
+
+
+def as_bytes(text):
+    return text.encode(errors="surrogateescape")
+
+
+def test_bash_reads_any_arguments_and_variables_unchanged(monkeypatch):
+    monkeypatch.undo()
+
+    @given(st.lists(st.tuples(st.lists(ARGUMENTS, max_size=4), ARGUMENTS), min_size=1, max_size=6))
+    def check(commands):
+        lines = [
+            WRITER.line(step("show", *map(literal, words), env={"V": literal(value)}))
+            for words, value in commands
+        ]
+        assert all("\n" not in line and "##[" not in line for line in lines)
+        done = subprocess.run(
+            ["bash"], input=as_bytes("\n".join([SHOW, *lines])), capture_output=True, check=True
+        )
+        expected = [as_bytes(text) for words, value in commands for text in (*words, value)]
+        assert done.stdout.split(b"\0")[:-1] == expected
+
+    check()
+
+
+@given(st.text(max_size=20))
+def test_any_text_is_quoted_on_one_line(text):
+    assert len(quote(text).splitlines()) == 1
+    assert not re.search(r"##\[", quote(text))
+
+
+def test_a_surrogate_that_json_can_contain_is_quoted_too():
+    assert quote("a\ud800") == r"$'a\xed\xa0\x80'"
