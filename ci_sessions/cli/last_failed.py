@@ -55,13 +55,22 @@ def select_last_failed(options: RunOptions, folder: Path, environment: Environme
 
 def _newest_runs(folder: Path) -> Iterator[RunRecord]:
     """Yield the runs in a folder, newest first. A record that cannot be read is left out."""
-    for path in sorted((folder / "runs").glob("*.jsonl"), reverse=True):
+    paths = [(_last_written(path), path) for path in (folder / "runs").glob("*.jsonl")]
+    for _, path in sorted(paths, reverse=True):
         try:
             run = read_run(path)
         except RecordError:
             continue
         if run.runner is Runner.PYTHON:
             yield run
+
+
+def _last_written(path: Path) -> int:
+    """Return when a file was last written (ns)."""
+    try:
+        return path.lstat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _matches(run: RunRecord, options: RunOptions, config: str | None) -> bool:

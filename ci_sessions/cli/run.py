@@ -6,6 +6,7 @@ import argparse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ci_sessions.checkout.locate import find_checkout
 from ci_sessions.cli.execution import Execution, build_invocation, check_run
 from ci_sessions.cli.last_failed import select_last_failed
 from ci_sessions.cli.options import (
@@ -20,6 +21,7 @@ from ci_sessions.cli.plan import show_plan
 from ci_sessions.cli.prepare import PreparedJob, local_label, prepare_job
 from ci_sessions.errors import InputError
 from ci_sessions.log import logger
+from ci_sessions.records.folder import records_folder
 from ci_sessions.run import process
 
 if TYPE_CHECKING:
@@ -81,7 +83,8 @@ def main(argv: Sequence[str], context: Context) -> int:
     """Run a job; return the exit code of the first process that failed."""
     options = parse_options(RunOptions, argv, context)
     if options.last_failed:
-        options = select_last_failed(options, options.record_folder(), context.environment)
+        folder = records_folder(options.records, find_checkout(options.checkout))
+        options = select_last_failed(options, folder, context.environment)
     prepared = options.prepare(context.environment, with_added=True)
     if options.is_dry_run:
         return show_plan(prepared, context, as_json=options.json, as_script=options.shell)
@@ -108,7 +111,7 @@ def run_in_environment(prepared: PreparedJob, options: RunOptions, context: Cont
     env = machine.environment(plan.env, {}, step.env if step else {})
     folder = machine.root / machine.render(step.cwd if step else ".")
     argv = options.exec or (env.get("SHELL") or "bash",)
-    logger.info("%s in %s, in the environment of %s", argv[0], folder, plan.job.describe())
+    logger.info("%s in %s, in the environment of %s", argv[0], folder, plan.describe_job())
     context.out.drain()
     try:
         process.replace_process(argv, cwd=folder, env=env)

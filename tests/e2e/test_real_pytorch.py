@@ -21,7 +21,8 @@ def run(pytorch, tmp_path):
         env = {**os.environ, "PATH": pytorch.path, "CI": "1", **variables}
         env.pop("GITHUB_ACTIONS", None)
         done = subprocess.run(
-            [sys.executable, "-m", "ci_sessions", "run", *words, "--checkout", str(pytorch.root)],
+            [sys.executable, "-m", "ci_sessions", "run", *words, "--checkout", str(pytorch.root),
+             "--records", str(tmp_path / ".ci-sessions")],
             cwd=tmp_path, env=env, capture_output=True, text=True, errors="replace", check=False,
         )  # fmt: skip
         return done, read_runs(tmp_path / ".ci-sessions")[-1]

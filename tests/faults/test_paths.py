@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from integration.conftest import PLAIN, STEP, suggested
 
 NAMES = ["a;touch PWNED;", "a $(touch PWNED) b", "a`touch PWNED`", "a'b\"c", "a*b?[c]", "-rf", "a&b|c>d", "a\nb", "ü 中", "#x", "~", "a\\b", "$HOME", "##[x]"]  # fmt: skip
 
@@ -52,10 +53,7 @@ def test_a_pasted_dry_run_runs_there(odd):
 def test_the_printed_command_repeats_the_step_there(odd):
     done = odd.call(sys.executable, "-m", "ci_sessions", "run", "jit_legacy", CODE="3")
     assert done.returncode == 3
-    for marker in ("Repeat just this step:\n", "or without ci_sessions: "):
-        line = done.stdout.split(marker)[1].split("\n")[0].strip().removeprefix("python")
-        line = f"python{line}" if marker.startswith("Repeat") else line
-        line = line if not line.startswith("pythonor") else line.removeprefix("python")
+    for (line,) in (suggested(done.stdout)[STEP], suggested(done.stdout)[PLAIN]):
         again = subprocess.run(
             ["bash", "-c", line],
             cwd=odd.root,

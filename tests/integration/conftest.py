@@ -76,6 +76,24 @@ def ci(*args, cwd, env=None, check=None, timeout=120):
     return done
 
 
+def suggested(output: str) -> dict[str, list[str]]:
+    """Return the commands that a run suggests to repeat what failed, by what they repeat."""
+    found: dict[str, list[str]] = {}
+    commands: list[str] | None = None
+    for line in output.splitlines():
+        if line.startswith("Repeat ") and line.endswith(":"):
+            commands = found.setdefault(line[len("Repeat ") : -1], [])
+        elif commands is not None and line.startswith("  "):
+            commands.append(line.strip())
+        else:
+            commands = None
+    return found
+
+
+STEP = "this step, without the job's set-up (--setup adds it)"
+PLAIN = "this step, without ci_sessions"
+
+
 def is_alive(pid: int) -> bool:
     """Return whether a process is running; a zombie is not."""
     try:

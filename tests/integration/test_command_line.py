@@ -9,7 +9,7 @@ import shlex
 import subprocess
 
 import pytest
-from integration.conftest import ci, write_script
+from integration.conftest import PLAIN, STEP, ci, suggested, write_script
 
 from ci_sessions.catalogue.planner import plan_job
 from ci_sessions.catalogue.scheduled import scheduled_matrices
@@ -138,12 +138,9 @@ def test_a_red_run_names_case_code_and_a_command_that_repeats_it(checkout):
     assert " ✗ test_jit_legacy              exit 1" in end
     assert "     test_jit_legacy.T.test_red" in end
     assert "AssertionError: 1 != 2 : sums" in end
-    again, plain = (
-        line.strip() for line in end.split("Repeat just this step:\n")[1].splitlines()[:2]
-    )
-    assert (
-        again
-        == f"python -m ci_sessions run jit_legacy --build-environment {CPU} --test test_jit_legacy --step 1"
+    again, plain = suggested(end)[STEP][0], suggested(end)[PLAIN][0]
+    assert again.endswith(
+        f" -m ci_sessions run jit_legacy --build-environment {CPU} --test test_jit_legacy --step 1"
     )
     repeated = subprocess.run(
         again, shell=True, cwd=checkout, capture_output=True, text=True, check=False
@@ -151,7 +148,6 @@ def test_a_red_run_names_case_code_and_a_command_that_repeats_it(checkout):
     assert repeated.returncode == 1
     assert "test_jit_legacy.T.test_red" in repeated.stdout
     assert "test_jit.1" not in repeated.stdout
-    plain = plain.removeprefix("or without ci_sessions: ")
     repeated = subprocess.run(
         plain, shell=True, cwd="/", capture_output=True, text=True, check=False
     )
@@ -462,7 +458,7 @@ def test_a_failing_executable_of_several_has_a_command_of_its_own(checkout):
         "   $ ./vec256_test_sample --gtest_output=xml:test/test-reports/vec256/./vec256_test_sample.xml"
         in done.stdout
     )
-    plain = done.stdout.split("or without ci_sessions: ")[1].splitlines()[0]
+    (plain,) = suggested(done.stdout)[PLAIN]
     assert subprocess.run(plain, shell=True, cwd="/", check=False).returncode == 9
 
 

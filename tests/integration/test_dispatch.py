@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from integration.conftest import ci, write_script
+from integration.conftest import PLAIN, ci, suggested, write_script
 
 from ci_sessions.records.store import read_runs
 
@@ -176,7 +176,7 @@ def test_an_invalid_file_does_not_keep_a_job_from_its_script(tree, flag, fallbac
 
 def test_the_command_that_repeats_a_red_script_works(tree):
     done = dispatch(tree, check=7, SCRIPT_CODE="7", TESTS_TO_INCLUDE="test_a test_b")
-    again = done.stdout.split("Repeat just this step:\n")[1].splitlines()[0].strip()
+    (again,) = suggested(done.stdout)[PLAIN]
     assert "TESTS_TO_INCLUDE='test_a test_b'" in again
     env = {name: value for name, value in os.environ.items() if name != "TEST_CONFIG"} | {
         "SCRIPT_CODE": "7"

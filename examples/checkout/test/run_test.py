@@ -1,8 +1,9 @@
 """A miniature version of PyTorch's test/run_test.py: its options and reports, and a few real tests.
 
 A name such as ``test_jit`` or ``inductor/test_torchinductor`` runs ``test/NAME.py`` if that exists,
-or else a file that represents the folder (``inductor/test_family.py``). ``-k`` is accepted but
-ignored. Files are run with unittest; results are written as JUnit XML to test/test-reports.
+or else a file that represents the folder (``inductor/test_family.py``). ``-k`` takes names joined
+by ``and`` and ``or``, as pytest does; it is ignored if nothing matches. Files are run with unittest;
+results are written as JUnit XML to test/test-reports.
 """
 
 import argparse
@@ -68,6 +69,18 @@ def load(name):
     return unittest.defaultTestLoader.loadTestsFromName(module)
 
 
+def cases_of(suite):
+    for item in suite:
+        yield from cases_of(item) if isinstance(item, unittest.TestSuite) else (item,)
+
+
+def matching(suite, expression):
+    """Return the cases whose names contain all words of one of the alternatives."""
+    alternatives = [one.strip(" ()").split(" and ") for one in expression.split(" or ")]
+    found = [c for c in cases_of(suite) if any(all(w in c.id() for w in one) for one in alternatives)]
+    return unittest.TestSuite(found) if found else suite
+
+
 class Result(unittest.TextTestResult):
     """Collects what JUnit XML needs: name, duration, failure."""
 
@@ -125,7 +138,7 @@ def main():
             continue
         print(f"Running {name} ...", flush=True)
         runner = unittest.TextTestRunner(stream=sys.stdout, verbosity=2 if options.verbose else 1, resultclass=Result)
-        result = runner.run(load(name))
+        result = runner.run(matching(load(name), options.k))
         write_report(name, result)
         if not result.wasSuccessful():
             bad.append(name)

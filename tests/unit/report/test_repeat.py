@@ -10,6 +10,10 @@ from ci_sessions.records.record import Case, Cases, Outcome
 from ci_sessions.report.repeat import Invocation, repeat_commands
 
 INVOCATION = Invocation(argv=("nox", "-s", "ci(config='x')", "--"), inputs={"X": "1 2"})
+PLAIN = (
+    "(cd '/py torch' && env -u B A='1 2' python test/run_test.py "
+    "--include test_jit_legacy test_jit_fuser_legacy --verbose)"
+)
 START = "X='1 2' nox -s \"ci(config='x')\" --"
 
 
@@ -26,8 +30,8 @@ def test_the_first_failed_step_is_repeated_alone_and_without_ci_sessions():
             f"{START} --test test_jit_legacy --step 1"
         ],
         "this step, without ci_sessions": [
-            "(cd '/py torch' && env -u B A='1 2' python test/run_test.py "
-            "--include test_jit_legacy test_jit_fuser_legacy --verbose)"
+            "(cd '/py torch' && env -u B A='1 2' python test/run_test.py"
+            " --include test_jit_legacy test_jit_fuser_legacy --verbose)"
         ],
     }
     (plain,) = again(failed, invocation=None).values()
