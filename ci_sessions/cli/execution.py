@@ -18,16 +18,17 @@ from ci_sessions.job.variables import (
     CONTINUE_THROUGH_ERROR,
     GITHUB_ACTIONS,
     GITHUB_STEP_SUMMARY,
+    NO_COLOR,
 )
 from ci_sessions.log import logger
 from ci_sessions.plan.placeholders import literal
 from ci_sessions.records.folder import records_folder
 from ci_sessions.records.record import RunRecord
 from ci_sessions.records.route import Runner
-from ci_sessions.records.store import create_journal, prune
+from ci_sessions.records.store import create_journal, prune, usual_times
 from ci_sessions.report.console import ConsoleScreen
 from ci_sessions.report.repeat import Invocation, repeat_commands
-from ci_sessions.report.run import describe_run
+from ci_sessions.report.run import color_verdict, describe_run
 from ci_sessions.run.executor import Executor, Limits
 from ci_sessions.run.extras import extra
 from ci_sessions.run.machine import check_scripts, count_devices
@@ -122,6 +123,9 @@ class Execution:
             self.context.out,
             on_github=environment[GITHUB_ACTIONS],
             on_ci=environment[CI] or environment[GITHUB_ACTIONS],
+            is_quiet=self.options.quiet,
+            has_color=self._has_color,
+            usual_times=self._usual_times(),
         )
         executor = Executor(
             plan=plan,
@@ -160,6 +164,20 @@ class Execution:
         extra("print the summary", lambda: self._report(run, executor.journal), None)
         return run
 
+    @property
+    def _has_color(self) -> bool:
+        """Whether to use color: on a terminal, except with NO_COLOR (see no-color.org)."""
+        return self.context.out.isatty() and not self.context.environment[NO_COLOR]
+
+    def _usual_times(self) -> dict[str, float]:
+        """Return how long each step took when it last passed here, in seconds, for a terminal."""
+        if not self.context.out.isatty():
+            return {}
+        folder = records_folder(self.options.records, self.prepared.root)
+        job = self.prepared.plan.job
+        nothing: dict[str, float] = {}
+        return extra("read usual times", lambda: usual_times(folder, job.config, job.id), nothing)
+
     def _create_journal(self) -> Journal:
         options, redact = self.options, self.context.redact
         folder = records_folder(options.records, self.prepared.root)
@@ -172,7 +190,8 @@ class Execution:
     def _report(self, run: RunRecord, journal: Journal) -> None:
         redact, out = self.context.redact, self.context.out
         repeat = {what: [redact(one) for one in lines] for what, lines in self._repeat(run).items()}
-        print(for_log(redact(describe_run(run, repeat, str(journal.path)))), file=out)
+        summary = for_log(redact(describe_run(run, repeat, str(journal.path))))
+        out.write(f"{color_verdict(summary) if self._has_color else summary}\n")
         if self.context.environment[GITHUB_ACTIONS]:
             for line in annotate(run):
                 out.raw(f"{line}\n")

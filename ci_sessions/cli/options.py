@@ -193,14 +193,22 @@ class LimitGroup(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class RecordGroup(Options):
-    """The storage of records."""
+    """The storage of records, and what the screen shows of a run."""
 
+    quiet: bool = False
     records: str | None = None
     keep_days: int | None = None
 
     @classmethod
     def add_arguments(cls, parser: OptionParser, *, has_config: bool) -> None:
         """Add the options for records."""
+        add = parser.add_argument_group("output").add_argument
+        add(
+            "-q",
+            "--quiet",
+            action="store_true",
+            help="do not show the output of steps; logs have it",
+        )
         add = parser.add_argument_group("records").add_argument
         add(
             "--records",

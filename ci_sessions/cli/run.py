@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,6 @@ from ci_sessions.cli.prepare import PreparedJob, local_label, prepare_job
 from ci_sessions.errors import InputError
 from ci_sessions.log import logger
 from ci_sessions.records.folder import records_folder
-from ci_sessions.run import process
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,7 +114,8 @@ def run_in_environment(prepared: PreparedJob, options: RunOptions, context: Cont
     logger.info("%s in %s, in the environment of %s", argv[0], folder, plan.describe_job())
     context.out.drain()
     try:
-        process.replace_process(argv, cwd=folder, env=env)
+        os.chdir(folder)
+        os.execvpe(argv[0], argv, env)  # noqa: S606 - argv, never a shell string
     except OSError as error:
         option = "--exec" if options.exec else "--shell-in"
         raise InputError(f"{option} cannot start {argv[0]!r}: {error.strerror}.") from error

@@ -200,6 +200,7 @@ USE_PYTHON_TEST_RUNNER = _string("USE_PYTHON_TEST_RUNNER", Origin.RUNNER)
 NO_SHELL_FALLBACK = _flag("NO_SHELL_FALLBACK", parse=_is_one, origin=Origin.RUNNER, repeat=False)
 CI = _flag("CI", parse=_is_not_false, origin=Origin.RUNNER, repeat=False)
 GITHUB_STEP_SUMMARY = _string("GITHUB_STEP_SUMMARY", Origin.RUNNER)
+NO_COLOR = _string("NO_COLOR", Origin.RUNNER)
 
 # Passed on to the tests, never shown.
 HUGGING_FACE_HUB_TOKEN = _secret("HUGGING_FACE_HUB_TOKEN")

@@ -25,7 +25,7 @@ from ci_sessions.checkout.files import append_regular, open_regular
 from ci_sessions.errors import RecordError
 from ci_sessions.log import logger
 from ci_sessions.records.logs import StepLog, log_folder
-from ci_sessions.records.record import STRUCTURE, Event, RunRecord, run_from_events
+from ci_sessions.records.record import STRUCTURE, Event, Outcome, RunRecord, run_from_events
 from ci_sessions.text import Redactor
 
 if TYPE_CHECKING:
@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 
     from filelock import BaseFileLock
 
-__all__ = ["Journal", "create_journal", "prune", "read_run", "read_runs"]
+__all__ = ["Journal", "create_journal", "prune", "read_run", "read_runs", "usual_times"]
 
 _LONGEST_NAME = 80  # characters of a configuration in a file's name
+_NEWEST = 10  # files that are read to estimate times
 _LARGEST = 64 << 20  # bytes of a run's file that are read
 
 
@@ -230,6 +231,17 @@ def read_runs(folder: Path) -> list[RunRecord]:
     """Read all runs in a folder, oldest first; warn about those that cannot be read."""
     runs = (_try_read(path) for path in sorted((folder / "runs").glob("*.jsonl")))
     return sorted((run for run in runs if run is not None), key=lambda run: run.started)
+
+
+def usual_times(folder: Path, config: str, job_id: str) -> dict[str, float]:
+    """Return how long each step took when it last passed in the newest runs of a job (seconds)."""
+    name = re.sub(r"[^A-Za-z0-9_-]", "-", config)[:_LONGEST_NAME]
+    found: dict[str, float] = {}
+    for path in sorted((folder / "runs").glob(f"*-{name}*.jsonl"))[-_NEWEST:]:
+        run = _try_read(path)
+        if run is not None and f"/{job_id}/" in run.id:
+            found |= {s.id: s.wall for s in run.steps if s.outcome is Outcome.PASSED}
+    return found
 
 
 def _try_read(path: Path) -> RunRecord | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 from dataclasses import dataclass, field
@@ -13,12 +14,18 @@ from ci_sessions.records.record import Outcome
 from ci_sessions.text import duration, exit_status, for_annotation, for_log
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from ci_sessions.records.record import StepRecord
 
 __all__ = ["ConsoleScreen", "Printer"]
 
 _MARKS = {Outcome.PASSED: "✓", Outcome.SKIPPED: "-"}
 _COLORS = {Outcome.PASSED: "green", Outcome.SKIPPED: "thin_white"}
+
+
+_LONGEST_LINE = 4000  # characters kept of a line of output
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 class Printer(Protocol):
@@ -45,14 +52,21 @@ class ConsoleScreen:
     On GitHub Actions, a step's output is wrapped in ``::stop-commands::``, so that nothing that a
     test prints is treated as a workflow command. With ``on_ci`` there is no status line: if CI runs
     jobs on a terminal (``docker exec -t``), it becomes part of the next line, even of a command.
+    ``usual_times`` are the seconds that steps usually take. ``is_quiet``: show no output.
     """
 
     out: Printer
     on_github: bool = False
     on_ci: bool = False
+    is_quiet: bool = False
+    has_color: bool = True
+    usual_times: Mapping[str, float] = field(default_factory=dict)
     _number: int = 0
     _total: int = 0
     _name: str = ""
+    _step_id: str = ""
+    _line_so_far: str = ""
+    _status_column: int = 0
     _mark: str = ""
     _status: str = ""
     _at_line_start: bool = True
@@ -60,13 +74,15 @@ class ConsoleScreen:
 
     def __post_init__(self) -> None:
         """Use colour only on a terminal."""
-        self._colors = dict(escape_codes) if self.out.isatty() else {}
+        has_color = self.has_color and self.out.isatty()
+        self._colors = dict(escape_codes) if has_color else {}
 
     def begin(self, step: StepRecord, total: int) -> None:
         """Show that a step starts."""
         self._total = total
         title = f"[{self._number + 1}/{total}] {for_log(step.id)}"
-        self._name = title
+        self._name = f"[{self._number + 1}/{total}] {step.test}"
+        self._step_id = step.id
         if self.on_github:
             self._mark = secrets.token_hex(16)
             self._command("group", f"{title} · {for_log(step.command)}")
@@ -77,20 +93,39 @@ class ConsoleScreen:
 
     def write(self, text: str) -> None:
         """Show output of the step."""
+        if self.is_quiet:
+            return
         self._clear()
         self.out.raw(text)
+        self._line_so_far = (self._line_so_far + text).rpartition("\n")[2][-_LONGEST_LINE:]
         self._at_line_start = text.endswith("\n")
 
-    def tick(self, elapsed: float) -> None:
-        """Update the status line on a terminal."""
-        if self.on_ci or not self.out.isatty() or not self._at_line_start or not self.is_ready:
+    def tick(self, elapsed: float, doing: Callable[[], str]) -> None:
+        """Update the status line on a terminal: time, usual time, the last test that was seen."""
+        if self.on_ci or not self.out.isatty() or not self.is_ready:
             return
         width = shutil.get_terminal_size().columns - 1
-        status = f"{self._name}  {duration(int(elapsed))}"[:width]
+        column = self._column()
+        if column >= width:
+            return  # the line of output may have wrapped
+        parts = [self._name, self._time(elapsed), doing()]
+        status = for_log(" · ".join(part for part in parts if part))[:width]
         if status != self._status:
             self._clear()
-            self.out.raw(status)
-            self._status = status
+            # While a test leaves the cursor in the middle of a line, the status is below that line.
+            self.out.raw(f"\n{status}" if column else status)
+            self._status, self._status_column = status, column
+
+    def _time(self, elapsed: float) -> str:
+        usual = self.usual_times.get(self._step_id)
+        about = f" of about {duration(usual)}" if usual else ""
+        return duration(int(elapsed)) + about
+
+    def _column(self) -> int:
+        """Return the column of the cursor, from 0, after the output so far."""
+        if self._at_line_start:
+            return 0
+        return len(_ESCAPES.sub("", self._line_so_far.rpartition("\r")[2]))
 
     @property
     def is_ready(self) -> bool:
@@ -129,7 +164,8 @@ class ConsoleScreen:
 
     def _clear(self) -> None:
         if self._status:
-            self.out.raw("\r\x1b[K")
+            back = f"\x1b[A\x1b[{self._status_column + 1}G" if self._status_column else ""
+            self.out.raw(f"\r\x1b[K{back}")
             self._status = ""
 
     def _paint(self, color: str, text: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from colorlog.escape_codes import escape_codes
+
 from ci_sessions.records.record import NOT_TESTS, Outcome
 from ci_sessions.text import count, duration, exit_status
 
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 
     from ci_sessions.records.record import RunRecord, StepRecord
 
-__all__ = ["MAX_GROUPS", "describe_run"]
+__all__ = ["MAX_GROUPS", "color_verdict", "describe_run"]
 
 MAX_GROUPS = 5
 """How many groups of failed cases are shown."""
@@ -38,6 +40,13 @@ def describe_run(run: RunRecord, repeat: Mapping[str, Sequence[str]], record: st
     for what, commands in repeat.items():
         lines += ["", f"Repeat {what}:", *(f"  {command}" for command in commands)]
     return "\n".join([*lines, "", f"record: {record}", ""])
+
+
+def color_verdict(text: str) -> str:
+    """Color the verdict in a summary for a terminal."""
+    word = text.lstrip("\n").partition(" ")[0]
+    color = "bold_green" if word == _VERDICTS[Outcome.PASSED] else "bold_red"
+    return text.replace(word, f"{escape_codes[color]}{word}{escape_codes['reset']}", 1)
 
 
 def _route(run: RunRecord) -> list[str]:
@@ -73,8 +82,8 @@ def _failed_step(step: StepRecord) -> list[str]:
         head + _case_counts([step]),
         f"     step {step.number}: {step.command}",
         *(f"     {line}" for line in step.note.splitlines()),
-        *(f"       {line}" for line in step.tail if line.strip() not in step.note),
         *_failed_cases(step),
+        *(f"       {line}" for line in step.tail if line.strip() not in step.note),
         *([f"     log: {step.log}"] if step.log else []),
     ]
 

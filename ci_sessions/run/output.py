@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from ci_sessions.log import logger
 from ci_sessions.run.case_scanner import CaseScanner
+from ci_sessions.run.progress import running_test
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ci_sessions.records.record import StepRecord
+    from ci_sessions.run.progress import Progress
     from ci_sessions.text import Redactor
 
 __all__ = ["OutputCapture", "Screen"]
@@ -30,8 +32,12 @@ class Screen(Protocol):
     def write(self, text: str) -> None:
         """Show output of the step."""
 
-    def tick(self, elapsed: float) -> None:
-        """Update the display. ``elapsed`` is the time since the step started, in seconds."""
+    def tick(self, elapsed: float, doing: Callable[[], str]) -> None:
+        """Update the display.
+
+        ``elapsed`` is the time since the step started, in seconds; ``doing`` returns the name of
+        the last test that was seen.
+        """
 
     def end(self, step: StepRecord) -> None:
         """Show the result of a step, or that it was skipped."""
@@ -48,9 +54,16 @@ class OutputCapture:
     """Receives a child's output. ``keep_text``: keep it in ``text``. ``log`` gets all of it."""
 
     def __init__(
-        self, screen: Screen, redact: Redactor, *, keep_text: bool, log: Callable[[str], None]
+        self,
+        screen: Screen,
+        redact: Redactor,
+        progress: Progress,
+        *,
+        keep_text: bool,
+        log: Callable[[str], None],
     ) -> None:
         self.text = ""
+        self.progress = progress
         self.scanner = CaseScanner()
         self._screen = screen
         self._redact = redact
@@ -86,12 +99,18 @@ class OutputCapture:
         shown = (line.rstrip("\r").rpartition("\r")[2] for line in self._last_lines)
         return tuple(line for line in shown if line.strip())[-_TAIL_LINES:]
 
+    def running_test(self) -> str:
+        """Return the name of the test that had started when the output ended, or ""."""
+        logged = self.progress.end_of_log()
+        return running_test(logged or "\n".join(self._last_lines))
+
     def _show(self, text: str) -> None:
         if not text:
             return
         if self._keep_text and len(self.text) < _MAX_TEXT:
             self.text += text[:_MAX_TEXT]
         self._log(text)
+        self.progress.feed(text)
         self.scanner.feed(text)
         self._remember(text)
         self._screen.write(text)

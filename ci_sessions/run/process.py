@@ -15,7 +15,7 @@ import signal
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from ci_sessions import clock
 from ci_sessions.run.descendants import group_size
@@ -36,7 +36,6 @@ __all__ = [
     "capture",
     "capture_program",
     "disable_core_dumps",
-    "replace_process",
     "run_attached",
     "stream",
 ]
@@ -49,6 +48,7 @@ _MAX_CAPTURED = 4 << 20  # characters
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
 TIMED_OUT = 124
+_SIGNALLED = 128  # exit codes above this are 128 + N, for signal N
 
 
 class Reason(enum.Enum):
@@ -75,6 +75,12 @@ class ProcessResult:
     peak: int
     reason: Reason = Reason.EXIT
     left_behind: int = 0
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether a time limit or a signal ended the child."""
+        is_crash = _SIGNALLED < self.code <= _SIGNALLED + signal.NSIG
+        return self.reason in (Reason.TIMEOUT, Reason.SIGNAL) or is_crash
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +145,6 @@ def capture_program(argv: Sequence[str], *, timeout: float = 60.0) -> ProgramOut
     except OSError as error:
         return ProgramOutput(NOT_FOUND, b"", f"{argv[0]}: {error.strerror}")
     return ProgramOutput(done.returncode, done.stdout, done.stderr.decode(errors="replace").strip())
-
-
-def replace_process(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> NoReturn:
-    """Replace this process by a command, which gets its terminal. Raises OSError if that fails."""
-    os.chdir(cwd)
-    os.execvpe(argv[0], list(argv), dict(env))  # noqa: S606 - argv, never a shell string
 
 
 def run_attached(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> int:

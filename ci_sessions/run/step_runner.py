@@ -23,6 +23,7 @@ from ci_sessions.run.environment import capture_exports
 from ci_sessions.run.extras import extra
 from ci_sessions.run.judging import judge_step, needs_output
 from ci_sessions.run.output import OutputCapture
+from ci_sessions.run.progress import Progress
 from ci_sessions.run.reports import Limits, find_reports
 from ci_sessions.run.signals import Interrupted
 
@@ -242,7 +243,11 @@ class StepRunner:
     ) -> tuple[OutputCapture, ProcessResult]:
         """Run a command whose arguments and environment are complete."""
         capture = OutputCapture(
-            self.screen, self.redact, keep_text=needs_output(step.policy), log=log.write
+            self.screen,
+            self.redact,
+            Progress(self.machine.root),
+            keep_text=needs_output(step.policy),
+            log=log.write,
         )
         try:
             result = process.stream(
@@ -251,7 +256,7 @@ class StepRunner:
                 env=env,
                 emit=capture,
                 timeout=timeout,
-                on_tick=self.screen.tick,
+                on_tick=lambda elapsed: self.screen.tick(elapsed, lambda: capture.progress.doing),
                 is_ready=lambda: self.screen.is_ready,
                 signals=self.signals,
             )
@@ -276,13 +281,13 @@ class StepRunner:
             dirty_before=self.dirty_before,
             render=self.machine.render,
         )
-        names_failed_case = cases is not None and bool(cases.failed)
+        note, tail = _explain(note, outcome, result, capture, cases)
         done = replace(
             record,
             outcome=outcome,
             note=self.redact(note),
             cases=complete_cases(cases, self.redact, self.machine.root),
-            tail=capture.tail() if outcome.is_failure and not names_failed_case else (),
+            tail=tuple(map(self.redact, tail)),
         )
         return _Result(done, capture.text)
 
@@ -314,3 +319,20 @@ class StepRunner:
 def describe_exception(error: Exception) -> str:
     """Return an exception as records store it: its type and message."""
     return f"{type(error).__name__}: {error}"
+
+
+def _explain(
+    note: str, outcome: Outcome, result: ProcessResult, capture: OutputCapture, cases: Cases | None
+) -> tuple[str, tuple[str, ...]]:
+    """Return the note of a step, and the last lines of output if nothing else explains a failure.
+
+    If the step was cut off, the note names the test that was running.
+    """
+    if result.is_cut_off and outcome.is_failure:
+        running = extra("find the test that was running", capture.running_test, "")
+        notes = [part for part in (note, running and f"{running} was running") if part]
+        nothing: tuple[str, ...] = ()
+        logged = extra("read the log of run_test.py", capture.progress.tail, nothing)
+        return "; ".join(notes), logged or capture.tail()
+    has_cases = cases is not None and bool(cases.failed)
+    return note, capture.tail() if outcome.is_failure and not has_cases else ()

@@ -249,3 +249,27 @@ def test_without_reports_the_output_names_cases_and_places(red):
     assert "KeyError: None" in done.stdout
     assert "test/test_jit_legacy.py:9\n" in done.stdout
     assert "--file test_jit_legacy --case test_jit_legacy.T.test_red" in done.stdout
+
+
+@pytest.mark.parametrize("is_in_log", [False, True])
+def test_a_step_that_times_out_says_what_was_running(checkout, is_in_log):
+    """run_test.py of PyTorch 2 keeps the output of a test file in a log until it ends."""
+    lines = "test_jit_legacy.py::T::test_a PASSED\ntest_jit_legacy.py::T::test_hangs "
+    show = "open('test/test-reports/test_jit_legacy_1_toprint.log', 'w').write(text)"
+    show = show if is_in_log else "print(text, end='', flush=True)"
+    write_script(
+        checkout / "test" / "run_test.py",
+        f"import os, time\nos.makedirs('test/test-reports', exist_ok=True)\ntext = {lines!r}\n"
+        f"{show}\ntime.sleep(60)\n",
+    )
+    done = ci("run", "jit_legacy", "--step-timeout", "3", cwd=checkout, check=124)
+    end = done.stdout[done.stdout.index("\nFAILED") :]
+    assert "time limit exceeded; test_jit_legacy.py::T::test_hangs was running" in end
+    assert "       test_jit_legacy.py::T::test_a PASSED" in end
+
+
+def test_a_quiet_run_keeps_the_output_in_the_log(red):
+    done = ci("run", "jit_legacy", "--quiet", cwd=red, check=1)
+    assert "RAN" not in done.stdout
+    (run,) = read_runs(red / ".ci-sessions")
+    assert "RAN red" in Path(run.failed_steps[0].log).read_text()

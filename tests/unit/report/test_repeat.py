@@ -29,10 +29,7 @@ def test_the_first_failed_step_is_repeated_alone_and_without_ci_sessions():
         "this step, without the job's set-up (--setup adds it)": [
             f"{START} --test test_jit_legacy --step 1"
         ],
-        "this step, without ci_sessions": [
-            "(cd '/py torch' && env -u B A='1 2' python test/run_test.py"
-            " --include test_jit_legacy test_jit_fuser_legacy --verbose)"
-        ],
+        "this step, without ci_sessions": [PLAIN],
     }
     (plain,) = again(failed, invocation=None).values()
     assert plain[0].startswith("(cd '/py torch' && env python test/run_test.py")
