@@ -53,7 +53,7 @@ from ci_sessions.report.parity import (
     parity_markdown,
     parity_to_json,
 )
-from ci_sessions.text import for_json
+from ci_sessions.text import for_json, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -164,14 +164,17 @@ def _jobs(options: ParityOptions, environment: Environment, checkout: Checkout) 
             {"build_environment": label, "config": config, "shard": 1, "num_shards": 1}
             for config in listed_configs()
         ]
-    jobs = read_workflows(_root(checkout), checkout.script)
+    name = None
     if options.workflow is not None:
-        name = options.workflow.removesuffix(".yml") + ".yml"
+        name = options.workflow
+        name = name if name.endswith((".yml", ".yaml")) else f"{name}.yml"
+    jobs = read_workflows(_root(checkout), checkout.script, name)
+    if name is not None:
         known = sorted({workflow for job in jobs for workflow in job["workflows"]})
         jobs = [job for job in jobs if name in job["workflows"]]
         if not jobs:
             raise InputError(
-                f"--workflow is {options.workflow!r}, but no such workflow runs "
+                f"--workflow is {shown(options.workflow)}, but no such workflow runs "
                 f"{checkout.script}: choose from {', '.join(known)}."
             )
     return jobs

@@ -13,12 +13,15 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ci_sessions.checkout.files import open_regular
-from ci_sessions.errors import CheckoutError, InputError, MissingToolError
+from ci_sessions import clock
+from ci_sessions.checkout.files import read_regular, reason_of
+from ci_sessions.errors import CheckoutError, InputError
 from ci_sessions.github.expressions import UNKNOWN, evaluate, fill_template
+from ci_sessions.github.safe_yaml import parse_yaml
 from ci_sessions.job import variables as v
 from ci_sessions.job.job_json import merge_jobs
 from ci_sessions.log import logger
+from ci_sessions.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,23 +31,23 @@ __all__ = ["read_workflows"]
 
 _MAX_DEPTH = 6  # reusable workflows that call one another; GitHub allows 4
 _MAX_FILE_SIZE = 2 << 20  # bytes
-_MAX_NODES = 500_000  # keys and values in a workflow, with each use of an alias counted
-_MAX_BITS = 10_000  # of a number
 _MAX_MATRIX = 2_000  # entries of one matrix; GitHub allows 256
+_MAX_EXCLUDES = 200  # combinations that one matrix excludes
 _MAX_ENTRIES = 50_000  # entries of all matrices together
+_MAX_TIME = 20.0  # seconds
 _JOB_NAMES = tuple(one.name for one in v.JOB_VARIABLES)
 _INPUT_NAMES = tuple(one.name for one in v.VARIABLES if one.is_part_of_job)
 _EXPORT = re.compile(r"^\s*export (\w+)=['\"]?([\w.-]*)['\"]?\s*$", re.MULTILINE)
 _GITHUB = {"repository_owner": "pytorch", "repository": "pytorch/pytorch"}
 _NO_VALUE = (None, "", False)
-# Besides its own errors, what PyYAML raises for "!!int ''", "!!bool x" and "!!timestamp x".
-_YAML_ERRORS = (ValueError, LookupError, AttributeError, RecursionError)
 
 
-def read_workflows(root: Path, script: str) -> list[dict[str, Any]]:
+def read_workflows(root: Path, script: str, only: str | None = None) -> list[dict[str, Any]]:
     """Return each distinct job that the checkout's workflows run ``script`` for, as JSON objects.
 
-    Raises CheckoutError if there are no workflows or one is not valid YAML, and MissingToolError
+    ``only`` is the name of a workflow: then others that cannot be read are left out.
+
+    Raises CheckoutError if there are no workflows or one cannot be read, and MissingToolError
     without a YAML library. Jobs that are computed at run time are left out, with a warning.
     """
     folder = root / ".github" / "workflows"
@@ -54,92 +57,56 @@ def read_workflows(root: Path, script: str) -> list[dict[str, Any]]:
             f"{folder} contains no workflows: pass the jobs with --jobs FILE, or name one "
             "configuration."
         )
-    reader = _Reader(_load(files), script)
+    reader = _Reader({path.name: path for path in files}, script, only)
     return merge_jobs(reader.jobs())
 
 
-def _load(files: list[Path]) -> dict[str, dict[str, Any]]:
+def _load(path: Path) -> dict[str, Any]:
+    """Read a workflow; empty if it is no mapping. Raises CheckoutError if it cannot be read."""
     try:
-        import yaml  # noqa: PLC0415 - an optional dependency, only for reading workflows
-    except ImportError as error:
-        raise MissingToolError(
-            "reading workflows needs PyYAML: pip install 'ci-sessions[workflows]', or pass the "
-            "jobs with --jobs FILE."
-        ) from error
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-    def load(path: Path) -> object:
-        try:
-            data = yaml.load(_read_text(path), loader)  # noqa: S506 - a safe loader
-            is_too_large = _is_larger(data, _MAX_NODES)
-        except (yaml.YAMLError, *_YAML_ERRORS) as error:
-            raise CheckoutError(f"{path} is not valid YAML: {error}") from error
-        if is_too_large:
-            raise CheckoutError(f"{path} has more than {_MAX_NODES:,} values: is it a workflow?")
-        return data
-
-    found = {path.name: load(path) for path in files}
-    return {name: data for name, data in found.items() if isinstance(data, dict)}
-
-
-def _read_text(path: Path) -> str:
-    """Read a regular file of moderate size. Raises CheckoutError for anything else."""
-    try:
-        with open_regular(path) as file:
-            data = file.read(_MAX_FILE_SIZE + 1)
-    except OSError as error:
-        raise CheckoutError(f"{path} cannot be read: {error.strerror}.") from error
-    if len(data) > _MAX_FILE_SIZE:
-        raise CheckoutError(f"{path} is larger than {_MAX_FILE_SIZE >> 20} MB: is it a workflow?")
-    return data.decode()
-
-
-def _is_larger(data: object, most: int) -> bool:
-    """Return whether a value consists of more than ``most`` values: aliases can multiply them.
-
-    Raises ValueError for a number with so many digits that Python cannot print it.
-    """
-    left, stack = most, [data]
-    while stack:
-        left -= 1
-        if left < 0:
-            return True
-        value = stack.pop()
-        if isinstance(value, dict):
-            stack.extend(itertools.chain(value, value.values()))
-        elif isinstance(value, list):
-            stack.extend(value)
-        elif isinstance(value, int) and value.bit_length() > _MAX_BITS:
-            raise ValueError(f"a number has more than {_MAX_BITS:,} bits")
-    return False
+        data = parse_yaml(read_regular(path, _MAX_FILE_SIZE).decode(), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckoutError(f"{path} cannot be read: {reason_of(error)}.") from error
+    except InputError as error:
+        raise CheckoutError(*error.problems) from error
+    return data if isinstance(data, dict) else {}
 
 
 @dataclass(slots=True)
 class _Reader:
-    """All workflows of a checkout, by file name."""
+    """All workflows of a checkout, by file name. ``end`` is in monotonic time."""
 
-    files: Mapping[str, dict[str, Any]]
+    paths: Mapping[str, Path]
     script: str
+    only: str | None = None
     warned: set[str] = field(default_factory=set)
     entries: int = 0
+    end: float = field(default_factory=lambda: clock.monotonic() + _MAX_TIME)
+    _files: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def file(self, name: str) -> dict[str, Any]:
+        """Return the content of a workflow, which is read once."""
+        if name not in self._files:
+            self._files[name] = _load(self.paths[name])
+        return self._files[name]
 
     def jobs(self) -> Iterator[dict[str, Any]]:
-        for name, data in self.files.items():
-            triggers = _triggers(data)
-            if triggers == "workflow_call" or (
-                isinstance(triggers, dict) and set(triggers) == {"workflow_call"}
-            ):
-                continue  # counted where it is called
+        for name in self.paths:
             try:
-                yield from self.workflow(name, {}, name, 0)
+                if not _is_only_called(self.file(name)):
+                    yield from self.workflow(name, {}, name, 0)
             except InputError as error:
+                self.warn(f"{name} is left out: {error}")
+            except CheckoutError as error:  # about this file, or one that it calls
+                if self.only in (None, name):
+                    raise
                 self.warn(f"{name} is left out: {error}")
 
     def workflow(
         self, name: str, inputs: Mapping[str, Any], top: str, depth: int
     ) -> Iterator[dict[str, Any]]:
         """Yield the jobs of one workflow that is called with ``inputs``."""
-        jobs = _mapping(self.files.get(name, {}).get("jobs"), "jobs")
+        jobs = _mapping(self.file(name).get("jobs"), "jobs")
         if depth > _MAX_DEPTH:
             self.warn(
                 f"{top}: the jobs of {name} are left out: more than {_MAX_DEPTH} nested workflows"
@@ -159,20 +126,29 @@ class _Reader:
         self, job: dict[str, Any], jobs: _Jobs, top: str, depth: int
     ) -> Iterator[dict[str, Any]]:
         for entry in _matrix_entries(job, jobs):
-            self.entries += 1
-            if self.entries > _MAX_ENTRIES:
-                raise InputError(f"the workflows have more than {_MAX_ENTRIES:,} matrix entries.")
+            self.check_limits()
             context = {**jobs.context(), "matrix": entry}
             if "uses" in job:
                 called = str(job["uses"]).rpartition("/")[2].partition("@")[0]
-                if str(job["uses"]).startswith("./") and called in self.files:
+                if str(job["uses"]).startswith("./") and called in self.paths:
                     given = _fill_templates(_mapping(job.get("with"), "with"), context)
-                    inputs = {**_defaults(self.files[called]), **given}
+                    inputs = {**_defaults(self.file(called)), **given}
                     yield from self.workflow(called, inputs, top, depth + 1)
                 continue
             for step in _sequence(job.get("steps"), "steps"):
                 if isinstance(step, dict) and self.script in str(step.get("run", "")):
                     yield _job(step, context, top)
+
+    def check_limits(self) -> None:
+        """Count a matrix entry. Raises CheckoutError if there are too many jobs to read."""
+        self.entries += 1
+        if self.entries > _MAX_ENTRIES:
+            raise CheckoutError(f"the workflows have more than {_MAX_ENTRIES:,} matrix entries.")
+        if clock.monotonic() > self.end:
+            raise CheckoutError(
+                f"the workflows could not be read within {_MAX_TIME:g} s: pass the jobs with "
+                "--jobs FILE."
+            )
 
     def warn(self, text: str) -> None:
         if text not in self.warned:
@@ -202,14 +178,14 @@ class _Jobs:
 def _mapping(value: object, what: str) -> Mapping[str, Any]:
     """Return a mapping that may be missing. Raises InputError for a value of another type."""
     if value is not None and not isinstance(value, dict):
-        raise InputError(f"{what} is {value!r:.100}: it must be a mapping.")
+        raise InputError(f"{what} is {shown(value)}: it must be a mapping.")
     return value or {}
 
 
 def _sequence(value: object, what: str) -> list[Any]:
     """Return a list that may be missing. Raises InputError for a value of another type."""
     if value is not None and not isinstance(value, list):
-        raise InputError(f"{what} is {value!r:.100}: it must be a list.")
+        raise InputError(f"{what} is {shown(value)}: it must be a list.")
     return value or []
 
 
@@ -242,6 +218,10 @@ def _matrix_entries(job: Mapping[str, Any], jobs: _Jobs) -> Iterator[dict[str, A
     size = math.prod(map(len, axes.values())) + len(include)
     if size > _MAX_MATRIX:
         raise InputError(f"its matrix has {size:,} entries: at most {_MAX_MATRIX:,} are read.")
+    if len(exclude) > _MAX_EXCLUDES:
+        raise InputError(
+            f"its matrix has {len(exclude):,} exclusions: at most {_MAX_EXCLUDES:,} are read."
+        )
     if axes:
         for values in itertools.product(*axes.values()):
             entry = dict(zip(axes, values, strict=True))
@@ -266,7 +246,7 @@ def _resolve_matrix(text: str, jobs: _Jobs) -> dict[str, Any]:
     if value in _NO_VALUE:
         value = _parse_yaml(jobs.inputs.get("test-matrix"))
     if not isinstance(value, dict):
-        raise InputError(f"its matrix {text!r} is known only at run time.")
+        raise InputError(f"its matrix {shown(text)} is known only at run time.")
     return value
 
 
@@ -274,16 +254,7 @@ def _parse_yaml(value: Any) -> Any:  # noqa: ANN401 - any YAML value
     """Parse a string that contains YAML, such as a test matrix; return other values unchanged."""
     if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
         return value
-    import yaml  # noqa: PLC0415 - as above
-
-    try:
-        data = yaml.safe_load(value)
-        is_too_large = _is_larger(data, _MAX_NODES)
-    except (yaml.YAMLError, *_YAML_ERRORS) as error:
-        raise InputError(f"a matrix is not valid YAML: {error}") from error
-    if is_too_large:
-        raise InputError(f"a matrix has more than {_MAX_NODES:,} values.")
-    return data
+    return parse_yaml(value, "a matrix")
 
 
 def _fill_templates(values: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
@@ -302,6 +273,13 @@ def _fill_templates(values: Mapping[str, Any], context: Mapping[str, Any]) -> di
 def _triggers(workflow: Mapping[Any, Any]) -> Any:  # noqa: ANN401 - a string, a list or a mapping
     """Return the value of ``on``, a key that YAML 1.1 reads as true."""
     return workflow.get("on", workflow.get(True))
+
+
+def _is_only_called(workflow: Mapping[Any, Any]) -> bool:
+    """Return whether a workflow runs only where others call it, and is counted there."""
+    triggers = _triggers(workflow)
+    is_mapping = isinstance(triggers, dict) and set(triggers) == {"workflow_call"}
+    return is_mapping or triggers == "workflow_call"
 
 
 def _defaults(workflow: Mapping[Any, Any]) -> dict[str, Any]:
