@@ -17,7 +17,7 @@ from ci_sessions.cli.program import module_program
 from ci_sessions.cli.verbs import COMMANDS, load_command
 from ci_sessions.errors import InputError
 from ci_sessions.plan.shell import quote_all
-from ci_sessions.text import for_log
+from ci_sessions.text import for_log, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if command not in COMMANDS:
         near = difflib.get_close_matches(command, COMMANDS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(COMMANDS)}."
-        print(for_log(f"error: unknown command {command!r}: {hint}"), file=sys.stderr)
+        print(for_log(f"error: unknown command {shown(command)}: {hint}"), file=sys.stderr)
         return InputError.exit_code
     return run_command(command, load_command(command), rest, program=(*_program(), command))
 

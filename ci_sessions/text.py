@@ -37,6 +37,8 @@ __all__ = [
     "for_markdown",
     "for_markdown_block",
     "is_secret_name",
+    "shorten",
+    "shown",
     "without_credentials",
 ]
 
@@ -221,6 +223,25 @@ def for_json(data: Any, *, indent: int | None = None) -> str:  # noqa: ANN401 - 
     """Return a value as JSON that contains no GitHub command, but still has the same value."""
     text = json.dumps(data, indent=indent, default=str)
     return _OLD_COMMAND.sub("#\\\\u0023", text) if "##" in text else text
+
+
+# --- values in messages
+
+_MAX_SHOWN = 200  # characters
+
+
+def shown(value: object) -> str:
+    """Return a value as messages show it: as Python writes it, but shortened if it is long."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # nested too deeply, or a number with too many digits
+        return f"a {type(value).__name__} that is too large to show"
+    return shorten(text)
+
+
+def shorten(text: str) -> str:
+    """Return a text, or its beginning if it is too long for a message."""
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
 
 
 # --- counts and durations

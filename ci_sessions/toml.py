@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
-import math
+import re
 import sys
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from ci_sessions.checkout.files import read_regular, reason_of
 from ci_sessions.errors import InputError
+from ci_sessions.text import shorten, shown
 
 if sys.version_info >= (3, 11):  # tomli is tomllib for older Pythons
     import tomllib
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["Fields", "TomlFile", "read_toml"]
 
 T = TypeVar("T")
+_MAX_SIZE = 4 << 20  # bytes of a file
+# The time to read a key grows with the square of its parts.
+_LONG_KEY = re.compile(r"(?<![\w.-])(?:[\w-]+[ \t]*\.[ \t]*){20}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +54,18 @@ def read_toml(
     else:
         name = str(path)
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as cause:
-            raise error(f"{path} cannot be read: {cause}.") from cause
+            text = read_regular(path, _MAX_SIZE).decode()
+        except (OSError, ValueError) as cause:
+            raise error(f"{shorten(name)} cannot be read: {reason_of(cause)}.") from cause
+    if _LONG_KEY.search(text):
+        raise error(f"{name} is not valid: a key has more than 20 parts.")
     try:
         data = tomllib.loads(text)
     except (ValueError, RecursionError) as cause:  # syntax, too many digits, too deeply nested
         raise error(f"{name} is not valid TOML: {cause}.") from cause
-    if data.get("format") != format_version:
+    if type(data.get("format")) is not int or data["format"] != format_version:
         raise error(
-            f"{name}: format is {data.get('format')!r}, but this version of ci_sessions reads "
+            f"{name}: format is {shown(data.get('format'))}, but this version of ci_sessions reads "
             f"format = {format_version}."
         )
     return TomlFile(name, text, data)
@@ -96,7 +103,9 @@ class Fields:
         value = self.data.get(key)
         if isinstance(value, str) and value in choices:
             return value
-        self.problems.append(f"{self.path}{key} is {value!r}: choose from {', '.join(choices)}.")
+        self.problems.append(
+            f"{self.path}{key} is {shown(value)}: choose from {', '.join(choices)}."
+        )
         return ""
 
     def boolean(self, key: str) -> bool:
@@ -120,7 +129,7 @@ class Fields:
 
         def is_valid(value: object) -> bool:
             is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            return is_number and math.isfinite(value) and least <= value <= most  # type: ignore[arg-type, operator]
+            return is_number and least <= value <= most  # type: ignore[operator]
 
         wanted = f"a number from {least:g} to {most:g}"
         return float(self._value(key, is_valid, wanted, least, None))
@@ -147,7 +156,9 @@ class Fields:
 
     def report(self, key: str, wanted: str) -> None:
         """Report that a value is not what is wanted."""
-        self.problems.append(f"{self.path}{key} is {self.data.get(key)!r}: it must be {wanted}.")
+        self.problems.append(
+            f"{self.path}{key} is {shown(self.data.get(key))}: it must be {wanted}."
+        )
 
     def _value(
         self,

@@ -13,6 +13,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from ci_sessions.errors import InputError
+from ci_sessions.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -66,7 +67,9 @@ def workflow_matrices(name: str) -> list[JobMatrix]:
         hint = f"choose from {', '.join(known)}."
         if close:
             hint = f"did you mean {' or '.join(close)}?"
-        raise InputError(f"--workflow is {name!r}, but no workflow of that name runs tests: {hint}")
+        raise InputError(
+            f"--workflow is {shown(name)}, but no workflow of that name runs tests: {hint}"
+        )
     return found
 
 

@@ -42,6 +42,7 @@ from ci_sessions.checkout.checkout import Checkout
 from ci_sessions.job.build_environment import BuildEnvironment
 from ci_sessions.job.job import ConfigFacts, Job
 from ci_sessions.job.variables import TEST_CONFIG
+from ci_sessions.text import shown
 
 if TYPE_CHECKING:
     from ci_sessions.plan.plan import Draft
@@ -269,7 +270,7 @@ def config_problem(config: str) -> str | None:
         return None
     close = difflib.get_close_matches(config, known_names(), n=3)
     hint = f"did you mean {' or '.join(close)}?" if close else "`nox -l` lists configurations."
-    return f"{TEST_CONFIG.name} is {config!r}, which is not a known configuration: {hint}"
+    return f"{TEST_CONFIG.name} is {shown(config)}, which is not a known configuration: {hint}"
 
 
 def config_facts(config: str) -> ConfigFacts:

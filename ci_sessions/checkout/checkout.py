@@ -6,11 +6,16 @@ job knows, such as the location of site-packages, stays open in a plan (``plan/p
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ci_sessions.checkout.features import NEWEST, Feature, File, features_in
+from ci_sessions.checkout.files import read_regular
 from ci_sessions.errors import CheckoutError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["RECORDED", "Checkout", "locate_scripts", "read_checkout"]
 
@@ -82,7 +87,7 @@ def read_checkout(root: Path, *, machine: str, hf_cache: str = "") -> Checkout:
             located,
             version=(_read_text(root / "version.txt") or "").strip(),
             is_x86=machine != "aarch64",
-            has_hf_cache=bool(hf_cache) and Path(hf_cache).is_dir(),
+            has_hf_cache=bool(hf_cache) and os.path.isdir(hf_cache),  # noqa: PTH112 - never raises
             speedups=_read_speedups(root / SPEEDUPS),
             features=NEWEST if located.is_sample else _read_features(root, located.scripts),
         )
@@ -101,7 +106,8 @@ def _read_features(root: Path, scripts: str) -> frozenset[Feature]:
 
 
 def _read_text(path: Path) -> str | None:
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
+    """Return the text of a file, or None if there is no such regular file."""
+    return read_regular(path).decode(errors="replace") if path.is_file() else None
 
 
 def _read_speedups(path: Path) -> tuple[tuple[str, ...], ...]:

@@ -13,7 +13,9 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["append_regular", "open_regular"]
+__all__ = ["append_regular", "open_regular", "read_regular", "reason_of"]
+
+MAX_SIZE = 16 << 20  # bytes; no file that this package reads is as large
 
 
 def open_regular(path: Path, *, follow_links: bool = True) -> IO[bytes]:
@@ -29,6 +31,25 @@ def open_regular(path: Path, *, follow_links: bool = True) -> IO[bytes]:
         os.close(handle)
         raise
     return os.fdopen(handle, "rb")
+
+
+def read_regular(path: Path, most: int = MAX_SIZE) -> bytes:
+    """Return the content of a regular file of at most ``most`` bytes.
+
+    Raises OSError for anything else.
+    """
+    with open_regular(path) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most >> 20} MB", str(path))
+    return data
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a file cannot be read, without its name, which may be long."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is not UTF-8 (byte {error.start})"
+    return getattr(error, "strerror", None) or str(error)
 
 
 def append_regular(path: Path, data: bytes, *, follow_links: bool = True) -> None:

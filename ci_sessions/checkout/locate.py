@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ci_sessions.checkout.files import reason_of
 from ci_sessions.errors import CheckoutError
+from ci_sessions.text import shown
 
 __all__ = ["find_checkout", "is_checkout", "sample_checkout"]
 
@@ -32,10 +34,10 @@ def find_checkout(given: str | None, start: Path | None = None, *, sample: bool 
     try:
         return _find(given, start, sample=sample)
     except (OSError, RuntimeError, ValueError) as error:  # no permission, ~nobody, a null byte
-        what = "the current folder" if given is None else f"--checkout is {given[:200]!r}, which"
-        reason = getattr(error, "strerror", None) or error
+        what = "the current folder" if given is None else f"--checkout is {shown(given)}, which"
         raise CheckoutError(
-            f"{what} cannot be read: {reason}. Pass the root of a PyTorch checkout with --checkout."
+            f"{what} cannot be read: {reason_of(error)}. Pass the root of a PyTorch checkout with "
+            "--checkout."
         ) from error
 
 
@@ -44,12 +46,12 @@ def _find(given: str | None, start: Path | None, *, sample: bool) -> Path:
         folder = Path(given).expanduser()
         if not folder.is_dir():
             raise CheckoutError(
-                f"--checkout is {given!r}, but there is no such folder: pass the root of a "
+                f"--checkout is {shown(given)}, but there is no such folder: pass the root of a "
                 "PyTorch checkout, or leave the option out."
             )
         if not is_checkout(folder):
             raise CheckoutError(
-                f"--checkout is {given!r}, which has no test/run_test.py: pass the root of a "
+                f"--checkout is {shown(given)}, which has no test/run_test.py: pass the root of a "
                 "PyTorch checkout."
             )
         return folder.resolve()

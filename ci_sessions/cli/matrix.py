@@ -10,6 +10,7 @@ from ci_sessions.catalogue.scheduled import scheduled_matrices, to_github_matrix
 from ci_sessions.catalogue.table import config_problem
 from ci_sessions.cli.options import OptionParser, Options, parse_options
 from ci_sessions.errors import InputError
+from ci_sessions.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +45,6 @@ def main(argv: Sequence[str], context: Context) -> int:
         matrices = [matrix for matrix in matrices if matrix.config == options.config]
         if not matrices:
             where = options.workflow or "any workflow"
-            raise InputError(problem or f"{options.config!r} is not scheduled by {where}.")
+            raise InputError(problem or f"{shown(options.config)} is not scheduled by {where}.")
     print(json.dumps(to_github_matrix(matrices)), file=context.out)
     return 0

@@ -20,6 +20,7 @@ from ci_sessions.job.variables import (
     TEST_CONFIG,
 )
 from ci_sessions.plan.shell import quote_all
+from ci_sessions.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -229,7 +230,7 @@ def integer(least: int, most: int = 1_000_000) -> Callable[[str], int]:
     def parse(text: str) -> int:
         number = int(text) if re.fullmatch(r"[0-9]{1,9}", text) else -1
         if not least <= number <= most:
-            raise argparse.ArgumentTypeError(f"{text[:50]!r} is not an integer from {least:,}")
+            raise argparse.ArgumentTypeError(f"{shown(text)} is not an integer from {least:,}")
         return number
 
     return parse
@@ -240,7 +241,9 @@ def parse_duration(text: str, option: str) -> float:
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(s|m|min|h)?", text.strip())
     duration = float(match[1]) * _UNITS[match[2] or ""] if match else 0.0
     if not 0 < duration <= _MAX_DURATION:
-        raise InputError(f"{option} is {text!r}: use a number of seconds, or a time such as 15m.")
+        raise InputError(
+            f"{option} is {shown(text)}: use a number of seconds, or a time such as 15m."
+        )
     return duration
 
 
@@ -256,8 +259,9 @@ def parse_options(kind: type[O], argv: Sequence[str], context: Context) -> O:
     if issubclass(kind, JobGroup):
         parsed["config"] = _one_config(context.config, parsed)
     for name, value in parsed.items():
-        if value == "":
-            raise InputError(f"{name.replace('_', '-')} is empty: give a value, or leave it out.")
+        if value in ("", [], [[]]):  # argparse before Python 3.13 reads --config=-- as a list
+            given = "empty" if value == "" else "'--'"
+            raise InputError(f"{name.replace('_', '-')} is {given}: give a value, or leave it out.")
     parsed = {name: tuple(v) if isinstance(v, list) else v for name, v in parsed.items()}
     for name in ("timeout", "step_timeout"):
         if parsed.get(name):
@@ -273,5 +277,7 @@ def _one_config(given: str | None, parsed: dict[str, Any]) -> str | None:
     option = parsed.pop("config_option", None)
     names = [name for name in (given, parsed.get("config"), option) if name is not None]
     if len(set(names)) > 1:
-        raise InputError(f"two configurations are given, {names[0]!r} and {names[1]!r}: use one.")
+        raise InputError(
+            f"two configurations are given, {shown(names[0])} and {shown(names[1])}: use one."
+        )
     return names[0] if names else None

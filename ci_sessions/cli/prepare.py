@@ -12,12 +12,14 @@ from ci_sessions.catalogue.narrow import can_narrow, narrow
 from ci_sessions.catalogue.planner import plan_job
 from ci_sessions.catalogue.table import config_facts
 from ci_sessions.checkout.checkout import Checkout, read_checkout
+from ci_sessions.checkout.files import read_regular, reason_of
 from ci_sessions.checkout.locate import find_checkout
 from ci_sessions.errors import CheckoutError, InputError
 from ci_sessions.job.job import JobOptions, read_job
 from ci_sessions.job.job_json import parse_jobs
 from ci_sessions.job.variables import HF_CACHE
 from ci_sessions.run.machine import Machine
+from ci_sessions.text import shorten
 
 if TYPE_CHECKING:
     from ci_sessions.cli.options import SelectionGroup
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from ci_sessions.plan.plan import Plan
 
 __all__ = ["PreparedJob", "local_label", "prepare_job", "read_job_file", "read_known_job"]
+
+_MAX_JOBS = 64 << 20  # bytes of a file with jobs
 
 
 _SETUP = "setup"  # names the job's set-up, like the test of a step
@@ -136,13 +140,19 @@ def read_job_file(name: str) -> list[Any]:
 
     Raises InputError if it cannot be read, or contains no jobs.
     """
-    source = f"--jobs {name}"
+    source = f"--jobs {shorten(name)}"
     try:
-        if name == "-":
-            text = sys.stdin.buffer.read().decode()
-        else:
-            text = Path(name).read_text(encoding="utf-8")
+        data = _read_input() if name == "-" else read_regular(Path(name), _MAX_JOBS)
+        text = data.decode()
     except (OSError, ValueError, AttributeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{source} cannot be read: {reason}.") from error
+        hint = "" if name == "-" else " Give a file, or - to read standard input."
+        raise InputError(f"{source} cannot be read: {reason_of(error)}.{hint}") from error
     return parse_jobs(text, source)
+
+
+def _read_input() -> bytes:
+    """Read standard input to its end. Raises ValueError if it is too large."""
+    data = sys.stdin.buffer.read(_MAX_JOBS + 1)
+    if len(data) > _MAX_JOBS:
+        raise ValueError(f"it is larger than {_MAX_JOBS >> 20} MB")
+    return data

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci_sessions import clock
+from ci_sessions.checkout.files import reason_of
 from ci_sessions.cli.options import OptionParser, Options, parse_options
 from ci_sessions.cli.record_files import record_files
-from ci_sessions.errors import InputError
+from ci_sessions.errors import InputError, RolloutError
 from ci_sessions.gate.evidence import Action, Evidence, collect_evidence, judge, relevant_runs
 from ci_sessions.gate.rollout import read_rollout, with_share
 from ci_sessions.records.query import read_summaries
@@ -89,7 +90,10 @@ def _apply(
             print(f"applied: {config} {share} % → {verdict.share} % in {path}", file=out)
             changed = True
     if changed:
-        path.write_text(rollout.source, encoding="utf-8")
+        try:
+            path.write_text(rollout.source, encoding="utf-8")
+        except OSError as error:
+            raise RolloutError(f"{path} cannot be written: {reason_of(error)}.") from error
     else:
         print("applied: nothing to change", file=out)
     return 0

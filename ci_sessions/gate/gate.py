@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ci_sessions.errors import InputError
 from ci_sessions.job.variables import USE_PYTHON_TEST_RUNNER
 from ci_sessions.records.route import Reason, Route, Runner
+from ci_sessions.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,8 +62,8 @@ def read_flag(text: str | None) -> Flag:
     flag = _FLAGS.get((text or "").strip().lower())
     if flag is None:
         raise InputError(
-            f"{USE_PYTHON_TEST_RUNNER.name} is {text!r}: use 1 (Python), 0 (shell), rollout (by "
-            "phase and share) or shadow (shell, while the Python plan is compared with it)."
+            f"{USE_PYTHON_TEST_RUNNER.name} is {shown(text)}: use 1 (Python), 0 (shell), rollout "
+            "(by phase and share) or shadow (shell, while the Python plan is compared with it)."
         )
     return flag
 

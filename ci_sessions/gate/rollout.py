@@ -124,7 +124,7 @@ def _parse_entry(entry: Fields, phases: Fields) -> Configuration:
 def _parse_since(entry: Fields) -> str:
     """Return a time as records have it, so that it can be compared with theirs."""
     since = entry.data.get("since", "")
-    if not since:
+    if since == "":
         return ""
     try:
         time = since if isinstance(since, datetime) else datetime.fromisoformat(_iso(since))

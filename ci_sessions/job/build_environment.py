@@ -62,7 +62,7 @@ def _version(word: str, text: str) -> Version | None:
     text = text.removesuffix("t") if word == "py" else text  # free-threaded Python
     try:
         return Version(text)
-    except ValueError:  # an invalid version, or one with thousands of digits
+    except ValueError:  # no version, or more digits than Python reads
         return None
 
 

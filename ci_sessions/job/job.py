@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ci_sessions.errors import InputError, UnknownConfigError
 from ci_sessions.job import variables as v
 from ci_sessions.job.build_environment import BuildEnvironment, label_problem
+from ci_sessions.text import shown
 
 if TYPE_CHECKING:
     from ci_sessions.job.environment import Environment
@@ -121,7 +122,7 @@ def parse_shard(text: str) -> tuple[str, str]:
     """Split ``2/5`` into two strings, not checked further. Raises InputError on anything else."""
     match = re.fullmatch(r"\s*([^/\s]+)\s*/\s*([^/\s]+)\s*", text)
     if match is None:
-        raise InputError(f"--shard is {text!r}: use N/M, such as 1/5 for shard 1 of 5.")
+        raise InputError(f"--shard is {shown(text)}: use N/M, such as 1/5 for shard 1 of 5.")
     return match[1], match[2]
 
 
@@ -169,10 +170,9 @@ class _JobReader:
             )
             return config, ConfigFacts()
         if len(config) > _MAX_LENGTH or re.fullmatch(r"[\w.+/:-]+", config, re.ASCII) is None:
-            shown = config if len(config) <= _MAX_LENGTH else f"{config[:_MAX_LENGTH]}…"
             self.problems.append(
-                f"{name} is {shown!r}: use at most {_MAX_LENGTH} letters, digits, dots, dashes "
-                "and underscores."
+                f"{name} is {shown(config)}: use at most {_MAX_LENGTH} letters, digits, dots, "
+                "dashes and underscores."
             )
             return config, ConfigFacts()
         facts = self.lookup(config)
@@ -218,8 +218,8 @@ class _JobReader:
         try:
             return variable.parse(text)
         except ValueError as error:
-            shown = "empty" if not text.strip() else repr(text)
-            self.problems.append(f"{variable.name} is {shown} (from {source}): {error}.")
+            given = shown(text) if text.strip() else "empty"
+            self.problems.append(f"{variable.name} is {given} (from {source}): {error}.")
             return None
 
 

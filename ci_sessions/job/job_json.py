@@ -99,6 +99,7 @@ def parse_jobs(text: str, source: str) -> list[Any]:
     In JSON Lines, an InputError stands for a line that is not JSON. Raises InputError, which names
     ``source``, if there are no jobs.
     """
+    text = text.removeprefix("\ufeff")
     jobs = _parse_document(text)
     if jobs is None:
         lines = enumerate(text.split("\n"), 1)

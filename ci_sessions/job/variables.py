@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from ci_sessions.text import shown
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -259,4 +261,4 @@ def _parse(raw: Mapping[str, str], problems: list[str]) -> Iterator[tuple[str, o
         try:
             yield name, BY_NAME[name].parse(text)
         except ValueError as error:
-            problems.append(f"{name} is {text!r}: {error}.")
+            problems.append(f"{name} is {shown(text)}: {error}.")

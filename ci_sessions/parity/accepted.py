@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, get_args
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from ci_sessions.errors import InputError
 from ci_sessions.parity.compare import STREAMS, Field
@@ -73,7 +73,7 @@ def expired(entry: AcceptedDifference, today: dt.date, version: str) -> str | No
     if isinstance(entry.until, Version):
         try:
             is_over = bool(version) and Version(Version(version).base_version) >= entry.until
-        except InvalidVersion:
+        except ValueError:  # no version, or more digits than Python reads
             is_over = False
         reason = f"it is valid before version {entry.until}, but this is {version}"
         return reason if is_over else None
@@ -110,6 +110,6 @@ def _parse_until(entry: Fields) -> dt.date | Version:
         return until
     try:
         return Version(until if isinstance(until, str) else "")
-    except InvalidVersion:
+    except ValueError:
         entry.report("until", "a date such as 2027-06-30, or a version such as '2.16'")
         return dt.date.max

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ci_sessions.errors import CheckoutError
 from ci_sessions.run.process import capture_program
+from ci_sessions.text import shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +23,7 @@ def files_at(root: Path, revision: str, folder: str) -> dict[str, bytes]:
     revision, or if it has no files in that folder.
     """
     if revision.startswith("-"):
-        raise CheckoutError(f"--since is {revision!r}: give a commit, a tag or a branch.")
+        raise CheckoutError(f"--since is {shown(revision)}: give a commit, a tag or a branch.")
     listed = _git(root, revision, "ls-tree", "-r", "-z", revision, "--", folder)
     names = [
         entry.partition("\t")[2]
@@ -30,7 +31,7 @@ def files_at(root: Path, revision: str, folder: str) -> dict[str, bytes]:
         if entry.partition(" ")[0] in _FILES
     ]
     if not names:
-        raise CheckoutError(f"{folder} has no files at the revision {revision!r} of {root}.")
+        raise CheckoutError(f"{folder} has no files at the revision {shown(revision)} of {root}.")
     return {name: _git(root, revision, "show", f"{revision}:./{name}") for name in names}
 
 
@@ -38,7 +39,7 @@ def _git(root: Path, revision: str, *args: str) -> bytes:
     result = capture_program(["git", "-C", str(root), *args])
     if result.code:
         raise CheckoutError(
-            f"--since is {revision!r}, which git cannot read ({result.stderr}): give a commit, a "
-            "tag or a branch that this checkout has."
+            f"--since is {shown(revision)}, which git cannot read ({result.stderr}): give a "
+            "commit, a tag or a branch that this checkout has."
         )
     return result.stdout

@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ci_sessions.checkout.files import read_regular
 from ci_sessions.errors import CheckoutError
 from ci_sessions.log import logger
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Stage", "places_below", "read_stage", "remove", "write_stage"]
 
 _MAX_FILE_SIZE = 256 * 1024  # bytes; larger files are created empty
+_MAX_SCRIPT_SIZE = 4 << 20  # bytes; larger scripts are an error
 _MAX_MATCHES = 2000  # files from one folder or pattern
 _WORD = re.compile(r"[\w.*?/+-]*[/.*][\w.*?/+-]*")
 _LISTING = re.compile(r"\b(find|ls|for)\b")
@@ -98,15 +100,16 @@ def _read_files(root: Path, paths: Iterable[Path]) -> Iterator[tuple[str, bytes]
             continue
         is_copied = path.suffix == ".sh" or path.stat().st_size <= _MAX_FILE_SIZE
         try:
-            yield path.relative_to(root).as_posix(), path.read_bytes() if is_copied else b""
+            data = read_regular(path, _MAX_SCRIPT_SIZE) if is_copied else b""
         except OSError as error:
             raise CheckoutError(f"{path} cannot be read: {error.strerror}.") from error
+        yield path.relative_to(root).as_posix(), data
 
 
 def _pins(root: Path, profile: Profile) -> dict[str, bytes]:
     found = (path for pattern in profile.pins for path in root.glob(pattern))
     return {
-        path.relative_to(root).as_posix(): f"{profile.pin.format(path.stem)}\n".encode()
+        path.relative_to(root).as_posix(): f"{profile.pin.replace('{}', path.stem)}\n".encode()
         for path in found
     }
 

@@ -15,7 +15,7 @@ from ci_sessions.errors import InputError
 from ci_sessions.plan.placeholders import Kind as PieceKind
 from ci_sessions.plan.placeholders import Piece, names_in, substitute
 from ci_sessions.plan.step import Kind, Step, Variables
-from ci_sessions.text import count
+from ci_sessions.text import count, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -156,7 +156,7 @@ class Plan:
         if unknown:
             raise InputError(
                 *(
-                    f"--test is {name!r}, but {self.job.config} has no such test: "
+                    f"--test is {shown(name)}, but {self.job.config} has no such test: "
                     f"choose from {', '.join(known)}."
                     for name in unknown
                 )

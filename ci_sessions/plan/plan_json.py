@@ -26,6 +26,7 @@ from ci_sessions.plan.step import (
     SourcedFile,
     Step,
 )
+from ci_sessions.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -132,8 +133,8 @@ def plan_from_json(data: Mapping[str, Any]) -> Plan:
     """Read a plan from ``plan_to_json``. Raises InputError for another format."""
     if data.get("format") != FORMAT:
         raise InputError(
-            f"the plan's format is {data.get('format')!r}, but this version reads format {FORMAT}: "
-            "create the plan again with this version."
+            f"the plan's format is {shown(data.get('format'))}, but this version reads format "
+            f"{FORMAT}: create the plan again with this version."
         )
     questions = {item["name"]: Question(**item) for item in data["questions"]}
     tests = (

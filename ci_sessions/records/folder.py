@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 __all__ = ["FOLDER", "records_folder"]
@@ -15,13 +16,16 @@ def records_folder(given: str | None, root: Path) -> Path:
     """Return the given folder, or ``.ci-sessions`` in the root of the checkout.
 
     For a checkout that cannot be written to, and for the sample checkout in an installed package,
-    which an upgrade removes, it is ``.ci-sessions`` in the current folder.
+    which an upgrade removes, it is ``.ci-sessions`` in the current folder, as a relative path if
+    that folder no longer exists.
     """
     if given is not None:
         return Path(given)
     folder = root / FOLDER
     if root.is_relative_to(_PACKAGE) or not _can_write(folder):
-        return Path.cwd() / FOLDER
+        with suppress(OSError):
+            return Path.cwd() / FOLDER
+        return Path(FOLDER)
     return folder
 
 

@@ -191,7 +191,10 @@ def prune(folder: Path, days: float, now: float) -> list[Path]:
     """
     oldest = now - days * 86400
     removed = []
-    for path in sorted((folder / "runs").glob("*.jsonl")):
+    files: list[Path] = []
+    with suppress(OSError):
+        files = sorted((folder / "runs").glob("*.jsonl"))
+    for path in files:
         with suppress(OSError):
             if path.lstat().st_mtime < oldest and not _is_locked(_lock_path(path)):
                 path.unlink()

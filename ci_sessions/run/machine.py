@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from ci_sessions.checkout.files import read_regular
 from ci_sessions.errors import CheckoutError, InternalError, MissingToolError
 from ci_sessions.plan.placeholders import Kind, Piece, names_in, parse, render, substitute
 from ci_sessions.plan.shell import bash_argv
@@ -80,7 +81,7 @@ class Machine:
     def pin(self, name: str) -> str | None:
         """Return the commit that the checkout pins a project to, or None."""
         try:
-            return self._pin_file(name).read_text(encoding="utf-8", errors="replace").strip()
+            return read_regular(self._pin_file(name)).decode(errors="replace").strip()
         except OSError:
             return None
 
