@@ -298,7 +298,7 @@ def _missed_target(evidence: Evidence, targets: Targets) -> tuple[str, list[Summ
         if rate.total >= _MIN_RUNS_TO_ROLL_BACK and rate.interval.low >= target:
             low = f"{100 * rate.interval.low:.1f} %"
             return f"{what} in at least {low} of runs, target {100 * target:g} %", runs
-    low_time = evidence.slowdown_interval.low if evidence.ratios else -1.0
+    low_time = evidence.slowdown_interval.low
     if len(evidence.ratios) >= _MIN_PAIRS and low_time >= targets.time:
         return f"takes at least {100 * low_time:.1f} % longer, target {100 * targets.time:g} %", []
     return None

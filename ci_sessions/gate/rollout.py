@@ -151,4 +151,4 @@ def with_share(rollout: Rollout, config: str, share: int, since: str) -> str:
     row = re.sub(r"\bshare\s*=\s*\d+", f"share = {share}", found[0])
     row = re.sub(r',\s*since\s*=\s*"[^"]*"', "", row)
     row = re.sub(r"\s*\}$", f', since = "{since}" }}', row)
-    return rows.sub(lambda _: row, rollout.source, count=1)
+    return rows.sub(lambda _: row, rollout.source)

@@ -80,7 +80,7 @@ def _pairs(path: Path, unreadable: list[str]) -> Iterator[tuple[dict[str, Any], 
         elif event.get("event") == "run ended" and event["id"] in starts:
             yield starts.pop(event["id"]), event
     for start in starts.values():
-        yield start, {"outcome": Outcome.ABORTED.value}
+        yield start, {}
 
 
 def _lines(path: Path, unreadable: list[str]) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from ci_sessions.cli.options import Context
 from ci_sessions.cli.stdout import Stdout
 from ci_sessions.errors import InputError
 from ci_sessions.gate.evidence import (
+    Interval,
     Rate,
     bootstrap_median,
     collect_evidence,
@@ -322,3 +323,199 @@ def test_a_shadow_is_shown():
         state, evidence, verdicts
     )
     assert rollout_to_json(state, evidence, verdicts)["docs_test"]["is_done"] is False
+
+
+@pytest.mark.parametrize(
+    ("hits", "total", "target"),
+    [(0, 0, 0.5), (0, 100, 0.01), (0, 10, 0.05), (1, 100, 0.05), (2, 150, 0.03), (0, 7, 0.3), (3, 400, 0.01)],
+)  # fmt: skip
+def test_the_runs_needed_are_the_fewest_that_are_enough(hits, total, target):
+    rate = Rate(hits, total)
+
+    def high(runs):
+        return wilson(round(rate.value * runs), runs).high
+
+    enough = total + rate.runs_needed(target)
+    assert high(enough) < target <= high(enough - 1)
+
+
+def test_a_limit_that_equals_the_target_is_not_below_it():
+    target = wilson(0, 50).high
+    assert Rate(0, 25).runs_needed(target) == 26
+    assert Rate(0, 10).runs_needed(target) == 41
+    assert Rate(0, 50).runs_needed(target) == 1
+
+
+def test_the_upper_limit_is_1_if_every_run_is_a_hit():
+    assert {wilson(total, total).high for total in range(1, 300)} == {1.0}
+    assert all(wilson(total - 1, total).high < 1 for total in range(1, 300))
+
+
+def test_a_median_interval_is_the_same_in_every_release():
+    """A rerun of the rollout command on the same records gives the same verdict."""
+    values = [1.0, 1.1, 0.9, 1.3, 0.8, 1.05, 1.2]
+    assert bootstrap_median(values) == bootstrap_median(values, seed=0) == Interval(0.9, 1.2)
+    many = [n / 97 for n in range(97)]
+    assert bootstrap_median(many) == Interval(low=0.3917525773195876, high=0.5876288659793815)
+    assert bootstrap_median(many, seed=1) == Interval(
+        low=0.4020618556701031, high=0.5979381443298969
+    )
+    assert bootstrap_median([]) == Interval(0.0, float("inf"))
+
+
+def test_runs_of_a_configuration_that_is_not_in_the_file_count():
+    assert [one.id for one in relevant_runs([run(1, config="other")], STATE)] == ["python-1"]
+
+
+def test_an_undecided_run_is_a_fallback_only_if_python_was_to_run_it():
+    state = replace(STATE, configurations={"docs_test": Configuration("2A", 25)})
+    jobs = [f"job-{n}" for n in range(40)]
+    runs = [
+        run(n, "shell", job=job, reason="undecided", fallback="bug") for n, job in enumerate(jobs)
+    ]
+    runs.append(run(99, "shell", config="other", job=jobs[0], reason="undecided", fallback="bug"))
+    found = list(relevant_runs(runs, state))
+    assert [one.id for one in found] == [one.id for one in runs]
+    assert [one.fallback for one in found] == [
+        "bug" if state.bucket(job) < 25 else "" for job in jobs
+    ] + [""]
+    decided = run(1, "shell", config="other", fallback="bug")
+    assert list(relevant_runs([decided], state)) == [decided]
+
+
+def test_runs_after_a_fallback_count_too():
+    found = collect_evidence([run(1, "shell", fallback="bug"), run(2), run(3, "shell")])[
+        "docs_test"
+    ]
+    assert (len(found.fallbacks), len(found.python), len(found.shell)) == (1, 1, 1)
+    assert (found.attempts, found.fallback_rate) == (2, Rate(1, 2))
+    assert found.fallback_rate.value == 0.5
+    assert Rate(0, 0).value == 0.0
+
+
+def test_a_failed_shadow_is_kept():
+    bad = run(1, "shell", shadow=JobVerdict.DIFFERENT)
+    found = collect_evidence([bad, run(2, "shell", shadow=JobVerdict.ACCEPTED)])["docs_test"]
+    assert (found.shadows, found.failed_shadows) == (2, [bad])
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"commit": ""},
+        {"outcome": "runner error"},
+        {"outcome": "unknown"},
+        {"outcome": "interrupted"},
+    ],
+)
+@pytest.mark.parametrize("side", ["python", "shell"])
+def test_a_run_without_a_commit_or_result_is_in_no_pair(side, more):
+    other = "shell" if side == "python" else "python"
+    runs = [run(1, side, **more), run(1, other, **({"commit": ""} if "commit" in more else {}))]
+    found = collect_evidence(runs).get("docs_test")
+    assert found is None or (found.pairs, found.ratios) == (0, [])
+
+
+def test_repeated_runs_of_a_job_are_paired_in_order_of_time():
+    def at(second, runner, wall, **more):
+        return run(1, runner, id=f"{runner}-{second}", started=f"{second}", wall=wall, **more)
+
+    runs = [
+        at(3, "python", 30), at(1, "python", 10), at(2, "python", 20, outcome="failed"), at(4, "python", 99),
+        at(6, "shell", 10), at(5, "shell", 10), at(4, "shell", 20),
+    ]  # fmt: skip
+    found = collect_evidence(runs)["docs_test"]
+    assert found.pairs == 3
+    assert found.timed == [("1", 0.5), ("3", 3.0)]
+    assert [one.id for one in found.disagreements] == ["python-2"]
+
+
+def test_a_shell_run_without_a_duration_gives_no_ratio():
+    runs = [run(1), run(1, "shell", wall=0.0), run(2, wall=1.0), run(2, "shell", wall=0.5)]
+    assert collect_evidence(runs)["docs_test"].timed == [("000002", 2.0)]
+
+
+def at_targets(runs, share=25, steps=STATE.steps, **targets):
+    state = replace(
+        STATE,
+        steps=steps,
+        targets=replace(STATE.targets, **targets),
+        configurations={"docs_test": Configuration("2A", share)},
+    )
+    return judge(collect_evidence(runs)["docs_test"], state)
+
+
+def pairs(ratios):
+    return [
+        run(n, runner, wall=100 * ratio if runner == "python" else 100.0)
+        for n, ratio in enumerate(ratios)
+        for runner in ("python", "shell")
+    ]
+
+
+def test_20_runs_are_the_fewest_for_a_rollback():
+    assert at_targets(history(19, fallbacks=19, pairs=0)).action == "hold"
+    found = at_targets(history(20, fallbacks=20, pairs=0))
+    assert (found.action, found.share, len(found.runs)) == ("roll back", 5, 20)
+    assert found.reason == "falls back in at least 83.9 % of runs, target 5 %"
+
+
+def test_10_pairs_are_the_fewest_for_a_verdict_about_time():
+    assert at_targets(pairs([1.25] * 9), errors=1, fallback=1).reason == "time: 1 more pair needed"
+    found = at_targets(pairs([1.25] * 10))
+    assert found.reason == "takes at least 25.0 % longer, target 10 %"
+    assert (found.action, found.runs) == ("roll back", ())
+    assert at_targets(pairs([1.0] * 10), errors=1, fallback=1).action == "promote"
+    assert at_targets(pairs([1.0] * 3), errors=1, fallback=1).reason == "time: 7 more pairs needed"
+
+
+def test_a_lower_limit_that_equals_the_target_misses_it():
+    runs = history(100, fallbacks=10, pairs=0)
+    low = collect_evidence(runs)["docs_test"].fallback_rate.interval.low
+    assert at_targets(runs, fallback=low).action == "roll back"
+    assert at_targets(runs, fallback=low + 1e-9).action == "hold"
+    assert at_targets(pairs([1.25] * 10), time=0.25).action == "roll back"
+    assert at_targets(pairs([1.25] * 10), time=0.250001, errors=1, fallback=1).action == "promote"
+
+
+def test_an_upper_limit_that_equals_the_target_does_not_meet_it():
+    high = wilson(0, 100).high
+    assert at_targets(history(100), fallback=high, errors=1).reason == "fallback: 1 more run needed"
+    assert at_targets(history(100), fallback=1, errors=high).reason == "errors: 1 more run needed"
+    assert at_targets(history(100), fallback=high + 1e-9, errors=1).action == "promote"
+    mixed = pairs([1.0] * 5 + [1.5] * 6)
+    limit = collect_evidence(mixed)["docs_test"].slowdown_interval.high
+    found = at_targets(mixed, time=limit, errors=1, fallback=1)
+    assert (found.action, found.reason) == ("hold", "time: may still exceed its target")
+    assert at_targets(mixed, time=limit + 1e-9, errors=1, fallback=1).action == "promote"
+
+
+def test_a_verdict_lists_all_that_is_missing():
+    found = at_targets(history(30, fallbacks=2, pairs=0))
+    assert found.reason == (
+        "fallback: above its target; errors: 351 more runs needed; time: 10 more pairs needed"
+    )
+    assert found.share == 25
+
+
+def test_a_verdict_names_the_share_that_it_leads_to():
+    good = history(500)
+    assert verdict(good).reason == "25 % → 50 %"
+    done = verdict(good, share=100)
+    assert (done.share, done.reason) == (100, "all of its jobs run in Python")
+    closed = judge(
+        collect_evidence(good)["docs_test"],
+        replace(STATE, configurations={"docs_test": Configuration("2C", 25)}),
+    )
+    assert (closed.action, closed.share, closed.reason) == ("hold", 25, "phase 2C is closed")
+    slow = history(500, slowdown=0.2)
+    assert at_targets(slow, share=5, steps=(0, 5, 100)).share == 0
+    assert at_targets(slow, share=25, steps=(50, 100)).share == 0
+
+
+def test_shadow_runs_are_needed_only_before_the_first_job():
+    """With jobs in Python at share 0, or at a larger share without any, runs are needed."""
+    shadows = [run(n, "shell", shadow=JobVerdict.EQUAL) for n in range(20)]
+    assert at_targets(shadows, share=0).action == "promote"
+    assert "time: 10 more pairs needed" in at_targets(shadows, share=25).reason
+    assert "time: 10 more pairs needed" in at_targets([*shadows, run(99)], share=0).reason

@@ -67,7 +67,7 @@ def test_the_gate(config, build, flag, runner, reason, script, no_fallback):
     route = choose(job, checkout, read_flag(flag), lambda: STATE, no_fallback=no_fallback)
     assert (route.runner, route.reason) == (runner, reason)
     assert route.script.endswith(script)
-    assert route.may_fall_back is not no_fallback
+    assert route.may_fall_back is (not no_fallback)
     assert route.describe().startswith(f"{runner}: {reason}")
 
 
@@ -261,3 +261,54 @@ def test_a_gate_that_fails_always_gives_the_shell(config, label, flag):
     route = fallback_route(config, label, Checkout(has_onnx_script=True), flag)
     assert route.runner == SHELL
     assert route.script
+
+
+def test_the_route_of_a_rollout_says_how_it_was_decided():
+    jobs = {
+        STATE.bucket(job.id): job
+        for job in (
+            replace(make_job("docs_test"), build=BuildEnvironment.parse(f"linux-{n}"))
+            for n in range(2000)
+        )
+    }
+
+    def route(bucket, share, phase="2A"):
+        state = replace(STATE, configurations={"docs_test": Configuration(phase, share)})
+        found = choose(jobs[bucket], Checkout(), Flag.ROLLOUT, lambda: state)
+        return (found.runner, found.reason, found.detail, found.phase)
+
+    assert route(24, 25) == (PYTHON, "split-in", "bucket 24 of phase 2A at 25 %", "2A")
+    assert route(25, 25) == (SHELL, "split-out", "bucket 25 of phase 2A at 25 %", "2A")
+    assert route(0, 0) == (SHELL, "split-out", "bucket 0 of phase 2A at 0 %", "2A")
+    assert route(99, 100) == (PYTHON, "split-in", "bucket 99 of phase 2A at 100 %", "2A")
+    assert route(0, 100, "2C") == (SHELL, "phase-closed", "phase 2C", "2C")
+
+
+def test_a_job_may_fall_back_unless_that_is_forbidden():
+    assert choose(make_job(), Checkout(), Flag.ON, lambda: STATE).may_fall_back is True
+
+
+@pytest.mark.parametrize(
+    ("config", "label", "flag", "reason", "script"),
+    [
+        ("smoke", CPU, Flag.ON, "flag-on", ".ci/pytorch/test.sh"),
+        ("smoke", CPU, Flag.UNSET, "flag-unset", ".ci/pytorch/test.sh"),
+        ("smoke", CPU, Flag.ROLLOUT, "undecided", ".ci/pytorch/test.sh"),
+        ("smoke", ONNX, Flag.ON, "onnx", ".ci/onnx/test.sh"),
+        ("multigpu", ONNX, Flag.ON, "multigpu", ".ci/pytorch/multigpu-test.sh"),
+    ],
+)
+def test_a_gate_that_fails_gives_the_script_that_the_job_would_have(
+    config, label, flag, reason, script
+):
+    route = fallback_route(config, label, Checkout(has_onnx_script=True), flag)
+    assert (route.runner, route.reason, route.script) == (SHELL, reason, script)
+
+
+def test_the_message_about_a_flag_lists_what_it_can_be():
+    with pytest.raises(InputError) as caught:
+        read_flag("yes")
+    assert str(caught.value) == (
+        "USE_PYTHON_TEST_RUNNER is 'yes': use 1 (Python), 0 (shell), rollout (by phase and share) or "
+        "shadow (shell, while the Python plan is compared with it). [bad-input]"
+    )

@@ -7,7 +7,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ci_sessions.errors import RolloutError
-from ci_sessions.gate.rollout import BUCKETS, Configuration, bucket_of, read_rollout, with_share
+from ci_sessions.gate.rollout import (
+    BUCKETS,
+    Configuration,
+    _iso,
+    bucket_of,
+    read_rollout,
+    with_share,
+)
 
 STATE = replace(read_rollout(), open_phases=frozenset({"1"}))
 SHARES = st.integers(0, BUCKETS)
@@ -132,3 +139,65 @@ def test_a_time_before_the_first_year_is_reported(tmp_path):
     path.write_text(source.replace("share = 5", "share = 5, since = 0001-01-01T00:00:00+01:00"))
     with pytest.raises(RolloutError, match=r"smoke\.since is .* it must be a time such as"):
         read_rollout(path)
+
+
+def problem_of(tmp_path, old, new):
+    source = read_rollout().source
+    assert old in source
+    path = tmp_path / "rollout.toml"
+    path.write_text(source.replace(old, new, 1))
+    with pytest.raises(RolloutError) as caught:
+        read_rollout(path)
+    (problem,) = caught.value.problems
+    return problem.removeprefix(f"{path}: ")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("fallback = 0.05", "fallback = 1.5", "targets.fallback is 1.5: it must be a number from 0 to 1."),
+        ("errors = 0.01", "errors = 1.5", "targets.errors is 1.5: it must be a number from 0 to 1."),
+        ("time = 0.1", "time = 10.5", "targets.time is 10.5: it must be a number from 0 to 10."),
+        (
+            "share = 5",
+            "share = 5, since = 'soon'",
+            "configurations.smoke.since is 'soon': it must be a time such as '2026-11-24T13:59:48Z'.",
+        ),
+    ],
+)  # fmt: skip
+def test_a_value_out_of_range_is_reported(tmp_path, old, new, problem):
+    assert problem_of(tmp_path, old, new) == problem
+
+
+@pytest.mark.parametrize(
+    "steps", ["[0, 50, 25, 100]", "[5, 50, 100]", "[0, 50]", "[]", "[0, 0, 100]"]
+)
+def test_steps_rise_from_0_to_100(tmp_path, steps):
+    old = next(line for line in read_rollout().source.splitlines() if line.startswith("steps"))
+    assert problem_of(tmp_path, old, f"steps = {steps}") == (
+        f"steps is {steps}: it must be a rising list of percentages from 0 to 100."
+    )
+
+
+@pytest.mark.parametrize(
+    ("since", "read"),
+    [
+        ("2026-11-24T13:59:48Z", "2026-11-24T13:59:48.000Z"),
+        ("'2026-11-24T13:59:48Z'", "2026-11-24T13:59:48.000Z"),
+        ("'2026-11-24T13:59:48z'", "2026-11-24T13:59:48.000Z"),
+        ("2026-11-24T13:59:48+02:00", "2026-11-24T11:59:48.000Z"),
+        ("'2026-11-24T13:59:48.250'", "2026-11-24T13:59:48.250Z"),
+        ("''", ""),
+    ],
+)
+def test_a_time_is_read_as_records_have_it(tmp_path, since, read):
+    path = tmp_path / "rollout.toml"
+    path.write_text(read_rollout().source.replace("share = 5", f"share = 5, since = {since}", 1))
+    assert read_rollout(path).configurations["smoke"].since == read
+
+
+def test_the_z_of_a_time_is_replaced_for_python_3_10():
+    assert (
+        _iso("2026-11-24T13:59:48Z") == _iso("2026-11-24T13:59:48z") == "2026-11-24T13:59:48+00:00"
+    )
+    assert _iso("Z2026") == "Z2026"

@@ -1,9 +1,17 @@
 from __future__ import annotations
 
+import errno
+import io
+import json
+import os
+from dataclasses import replace
+
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from records_of_runs import EVENTS, GOOD, LINES, as_lines
 
+from ci_sessions.records import query
 from ci_sessions.records.query import Summary, read_summaries
 from ci_sessions.records.record import Outcome
 from ci_sessions.records.route import Runner
@@ -33,3 +41,118 @@ def test_any_events_give_summaries_with_the_declared_types(tmp_path_factory, eve
         assert one.shadow is None or isinstance(one.shadow, JobVerdict)
         texts = (one.id, one.config, one.job, one.commit, one.started, one.fallback, one.reason)
         assert all(isinstance(text, str) for text in texts)
+
+
+START = {
+    "event": "run started", "format": 1, "id": "r", "started": "2026-01-02", "runner": "shell",
+    "job": {"config": "smoke", "id": "job"},
+    "route": {"commit": "abc", "fallback": "bug", "shadow": "different", "reason": "split-in", "is_partial": True},
+}  # fmt: skip
+END = {"event": "run ended", "id": "r", "outcome": "failed", "wall": 2.5}
+SUMMARY = Summary(
+    id="r", config="smoke", job="job", runner=Runner.SHELL, commit="abc", started="2026-01-02",
+    outcome=Outcome.FAILED, wall=2.5, fallback="bug", shadow=JobVerdict.DIFFERENT, reason="split-in", is_partial=True,
+)  # fmt: skip
+
+
+def read(tmp_path, *events):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"".join(
+        (event if isinstance(event, bytes) else json.dumps(event).encode()) + b"\n" for event in events
+    ))  # fmt: skip
+    return list(read_summaries([path]))
+
+
+def test_a_summary_has_every_field_of_its_run(tmp_path):
+    assert read(tmp_path, START, END) == [SUMMARY]
+
+
+def test_a_run_without_an_end_is_aborted(tmp_path):
+    expected = replace(SUMMARY, outcome=Outcome.ABORTED, wall=0.0)
+    assert read(tmp_path, START) == [expected]
+    assert read(tmp_path, START, {"event": "run ended", "id": "r"}) == [expected]
+
+
+def test_the_route_at_the_end_replaces_that_of_the_start(tmp_path):
+    """What a shadow found is known only then."""
+    end = {**END, "route": {**START["route"], "shadow": "equal", "fallback": ""}}
+    assert read(tmp_path, START, end) == [replace(SUMMARY, shadow=JobVerdict.EQUAL, fallback="")]
+
+
+def test_what_a_run_leaves_out_has_a_default(tmp_path, caplog):
+    (found,) = read(
+        tmp_path, {"event": "run started", "id": "r"}, {"event": "run ended", "id": "r"}
+    )
+    assert found == Summary(
+        id="r", config="", job="", runner=Runner.PYTHON, commit="", started="",
+        outcome=Outcome.ABORTED, wall=0.0, reason="",
+    )  # fmt: skip
+    assert found.is_partial is False
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    ("wall", "seconds"),
+    [(0, 0.0), (0.0, 0.0), (0.5, 0.5), (1, 1.0), (9_999_999, 9_999_999.0), (None, 0.0)],
+)
+def test_a_duration_is_seconds(tmp_path, wall, seconds):
+    (found,) = read(tmp_path, START, {**END, "wall": wall})
+    assert (found.wall, type(found.wall)) == (seconds, float)
+
+
+@pytest.mark.parametrize("wall", [True, "1", [1], -0.1, 1e7, float("nan"), float("inf"), 10**400])
+def test_a_duration_that_no_run_has_makes_its_run_unreadable(tmp_path, caplog, wall):
+    assert read(tmp_path, START, {**END, "wall": wall}) == []
+    assert "skipped 1 record that cannot be read" in caplog.text
+
+
+def test_an_event_of_another_kind_ends_no_run(tmp_path):
+    other = {**END, "event": "step ended", "note": ["run ended"]}
+    unknown = {**END, "id": "another"}
+    assert read(tmp_path, START, other, unknown, END) == [SUMMARY]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'["run started"]',
+        b'{"event": "run started"}',
+        b'{"event": "run started", "id": 7}',
+        b'"run started" {',
+    ],
+)
+def test_a_line_that_is_no_event_is_skipped(tmp_path, caplog, line):
+    assert read(tmp_path, line, START, END, line) == [SUMMARY]
+    message = f"skipped 2 records that cannot be read, such as {tmp_path / 'a.jsonl'}"
+    assert [one.getMessage() for one in caplog.records] == [message]
+
+
+def test_the_warning_names_the_first_file_that_cannot_be_read(tmp_path, caplog):
+    (tmp_path / "b.jsonl").write_text(json.dumps({**START, "started": 7}))
+    os.mkfifo(tmp_path / "c.jsonl")
+    paths = [tmp_path / f"{name}.jsonl" for name in "abc"]
+    assert list(read_summaries(paths[1:])) == []
+    assert list(read_summaries(paths[:1])) == []
+    assert list(read_summaries(paths[2:])) == []
+    assert [one.getMessage() for one in caplog.records] == [
+        f"skipped 2 records that cannot be read, such as {paths[1]}",
+        f"skipped 1 record that cannot be read, such as {paths[0]} (No such file or directory)",
+        f"skipped 1 record that cannot be read, such as {paths[2]} (it is not a regular file)",
+    ]
+
+
+def test_a_file_whose_reading_fails_is_named(tmp_path, caplog, monkeypatch):
+    class Broken(io.BytesIO):
+        def readline(self, _size=-1):
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(query, "open_regular", lambda _: Broken())
+    assert list(read_summaries([tmp_path / "a.jsonl"])) == []
+    assert "such as " + str(tmp_path / "a.jsonl") + " (Input/output error)" in caplog.text
+
+
+def test_a_line_that_is_very_long_is_not_read_whole(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(query, "_LONGEST_LINE", 400)
+    long = {**START, "id": "long", "note": "x" * 900}
+    assert read(tmp_path, long, START, END) == [SUMMARY]
+    assert "skipped 1 record" in caplog.text

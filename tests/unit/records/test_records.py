@@ -201,3 +201,50 @@ def test_a_value_that_no_record_has_makes_one_record_unreadable(tmp_path, caplog
     bad.append({**end, **more} if is_end else end)
     assert len(store.read_runs(tmp_path)) == 1
     assert "bad.jsonl: a record cannot be read" in caplog.text or "the route" in caplog.text
+
+
+def test_the_route_at_the_end_replaces_that_of_the_start():
+    plain = RouteRecord(runner=Runner.SHELL, intended=Runner.SHELL, reason=Reason.SHADOW)
+    start = through_json(ended(route=plain, runner=Runner.SHELL).started_event())
+    end = through_json(ended(route=ROUTE, outcome=Outcome.PASSED).ended_event())
+    assert run_from_events([start, end]).route == ROUTE
+    assert run_from_events([start]).route == plain
+    del end["route"]
+    assert run_from_events([start, end]).route == plain
+    assert "route" not in ended(outcome=Outcome.PASSED).ended_event()
+
+
+def test_the_runner_is_read_and_python_by_default():
+    start = through_json(ended(runner=Runner.SHELL).started_event())
+    assert run_from_events([start]).runner is Runner.SHELL
+    del start["runner"]
+    assert run_from_events([start]).runner is Runner.PYTHON
+
+
+def test_events_that_this_version_does_not_know_are_ignored():
+    start, end = RUN.started_event(), ended(outcome=Outcome.PASSED).ended_event()
+    events = [{"event": "run ended"}, start, {"event": "note"}, end]
+    assert run_from_events(events).outcome is Outcome.PASSED
+
+
+def test_events_contain_plain_strings():
+    events = [RUN.started_event(), ended().ended_event(), step_ended_event(STEP)]
+    values = [event[name] for event in events for name in ("runner", "outcome") if name in event]
+    assert {type(value) for value in values} == {str}
+
+
+def test_a_step_without_a_tail_has_none():
+    event = through_json(step_ended_event(STEP))
+    del event["tail"]
+    (step,) = run_from_events([RUN.started_event(), event]).steps
+    assert step.tail == ()
+
+
+def test_the_messages_of_unreadable_records_say_why():
+    with pytest.raises(RecordError) as caught:
+        run_from_events([])
+    assert str(caught.value) == (
+        "a record has no 'run started' event: its beginning is missing. [bad-record]"
+    )
+    with pytest.raises(RecordError, match=r"a record cannot be read: TypeError\(.started is 5.\)"):
+        run_from_events([{**RUN.started_event(), "started": 5}])

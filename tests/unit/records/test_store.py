@@ -1,10 +1,21 @@
 from __future__ import annotations
 
+import errno
+import json
+import os
+import shutil
+import stat
+from pathlib import PurePosixPath
+
+import pytest
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 from records_of_runs import EVENTS, GOOD, LINES, as_lines
 
+from ci_sessions.errors import RecordError
 from ci_sessions.records import store
+from ci_sessions.text import Redactor
 
 
 @given(
@@ -19,3 +30,275 @@ def test_any_bytes_in_a_file_leave_the_good_records_beside_it(tmp_path_factory, 
     found = store.read_runs(folder)
     assert [run.id for run in found].count("good") >= 2
     assert all(isinstance(run.started, str) for run in found)
+
+
+STARTED = "2026-01-02T03:04:05.678Z"
+EVENT = {"event": "run started", "format": 1, "id": "1", "job": {}, "started": STARTED}
+DAY = 86_400
+
+
+@pytest.fixture
+def journal(tmp_path):
+    journal = store.create_journal(tmp_path, STARTED, "x")
+    journal.append(EVENT)
+    return journal
+
+
+def messages(caplog):
+    return [one.getMessage() for one in caplog.records]
+
+
+def test_an_unchanged_file_is_left_alone_at_the_end(journal, caplog):
+    before = journal.path.stat()
+    journal.close()
+    assert journal.path.stat().st_ino == before.st_ino
+    assert messages(caplog) == []
+
+
+@pytest.mark.parametrize("change", ["edit", "remove", "remove the folder", "link"])
+def test_a_changed_file_is_rewritten_at_the_end(tmp_path, journal, caplog, change):
+    journal.append({"event": "run ended", "id": "1", "outcome": "passed"})
+    expected, other = journal.path.read_bytes(), tmp_path / "other"
+    other.write_text("mine")
+    if change == "edit":
+        journal.path.write_text("forged")
+    elif change == "remove the folder":
+        shutil.rmtree(tmp_path / "runs")
+    else:
+        journal.path.unlink()
+    if change == "link":
+        journal.path.symlink_to(other)
+    journal.close()
+    assert journal.path.read_bytes() == expected
+    assert stat.S_IMODE(journal.path.lstat().st_mode) == 0o644
+    assert not journal.path.is_symlink()
+    assert other.read_text() == "mine"
+    assert sorted(path.name for path in journal.path.parent.iterdir()) == [journal.path.name]
+    assert messages(caplog) == [f"the record of this run was changed: rewrote {journal.path}"]
+
+
+def test_a_record_is_rewritten_even_if_its_whole_folder_is_gone(tmp_path):
+    journal = store.create_journal(tmp_path / "a" / "b", STARTED, "x")
+    journal.append(EVENT)
+    shutil.rmtree(tmp_path / "a")
+    journal.close()
+    assert json.loads(journal.path.read_text()) == EVENT
+
+
+def test_a_folder_in_the_place_of_the_file_is_left_alone(journal):
+    expected, path = journal.path.read_bytes(), journal.path
+    path.unlink()
+    path.mkdir()
+    journal.close()
+    assert journal.path == path.with_name(f"{path.stem}-restored.jsonl")
+    assert journal.path.read_bytes() == expected
+    assert path.is_dir()
+
+
+def test_a_link_to_a_folder_in_the_place_of_the_file_is_replaced(tmp_path, journal):
+    expected = journal.path.read_bytes()
+    journal.path.unlink()
+    journal.path.symlink_to(tmp_path)
+    journal.close()
+    assert journal.path.name == "2026-01-02T03-04-05-x.jsonl"
+    assert journal.path.read_bytes() == expected
+
+
+def test_a_file_that_cannot_be_rewritten_is_a_warning(journal, caplog, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    journal.path.unlink()
+    monkeypatch.setattr(store, "_replace", full)
+    journal.close()
+    assert journal.is_working is False
+    assert messages(caplog) == [
+        (
+            f"the record of this run is incomplete: cannot write {journal.path}: "
+            "[Errno 28] No space left on device"
+        )
+    ]
+
+
+def test_a_run_without_events_rewrites_nothing(tmp_path, caplog):
+    journal = store.create_journal(tmp_path, STARTED, "x")
+    journal.path.write_text("other")
+    journal.close()
+    assert journal.path.read_text() == "other"
+    assert messages(caplog) == []
+
+
+def test_an_event_is_not_written_through_a_link(tmp_path, journal, caplog):
+    other = tmp_path / "other"
+    other.write_text("")
+    journal.path.unlink()
+    journal.path.symlink_to(other)
+    journal.append(EVENT)
+    assert other.read_text() == ""
+    assert f"cannot write {journal.path}: [Errno 40]" in caplog.text
+
+
+def test_an_event_keeps_its_structure_and_other_values_become_text(tmp_path):
+    redact = Redactor({"A_TOKEN": "passed", "B_TOKEN": "hunter22"})
+    journal = store.create_journal(tmp_path, STARTED, "x", redact)
+    journal.append({"outcome": "passed", "note": "passed hunter22", "path": PurePosixPath("a")})
+    assert json.loads(journal.path.read_text()) == {
+        "outcome": "passed", "note": "*** ***", "path": "a",
+    }  # fmt: skip
+
+
+def test_a_run_is_active_until_it_is_closed(tmp_path, journal):
+    lock = tmp_path / "active" / f"{journal.path.stem}.lock"
+    assert lock.exists()
+    other = store.create_journal(tmp_path, STARTED, "other")
+    assert not journal.is_alone()
+    assert not other.is_alone()
+    other.close()
+    assert journal.is_alone()
+    assert lock.exists(), "its own lock is kept"
+    journal.close()
+    assert list(lock.parent.iterdir()) == []
+
+
+def test_a_stale_lock_is_removed(tmp_path, journal):
+    stale = tmp_path / "active" / "stale.lock"
+    stale.touch()
+    assert journal.is_alone()
+    assert not stale.exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "dangling link"])
+def test_what_is_not_a_lock_file_is_not_a_run(tmp_path, journal, kind):
+    other = store.create_journal(tmp_path / "elsewhere", STARTED, "other")
+    path = tmp_path / "active" / "odd.lock"
+    target = store._lock_path(other.path)
+    if kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(target if kind == "link" else "nothing")
+    assert journal.is_alone()
+    assert path.is_symlink() or path.is_dir()
+    assert target.exists()
+
+
+def test_a_file_system_without_locks_has_no_active_runs(tmp_path, journal, monkeypatch):
+    class NoLocks:
+        def __init__(self, *_, **__):
+            raise NotImplementedError("no locks")
+
+    (tmp_path / "active" / "other.lock").touch()
+    monkeypatch.setattr(store, "FileLock", NoLocks)
+    assert journal.is_alone()
+    unlocked = store.create_journal(tmp_path, STARTED, "unlocked")
+    unlocked.append(EVENT)
+    unlocked.close()
+    assert unlocked.path.exists()
+
+
+def test_a_lock_that_is_held_is_not_waited_for(tmp_path):
+    (tmp_path / "active").mkdir()
+    held = FileLock(tmp_path / "active" / "2026-01-02T03-04-05-x.lock")
+    with held:
+        journal = store.create_journal(tmp_path, STARTED, "x")
+        journal.append(EVENT)
+        journal.close()
+        assert held.is_locked
+    assert journal.path.exists()
+
+
+def test_a_lock_that_someone_removed_is_no_problem(journal):
+    store._lock_path(journal.path).unlink()
+    journal.close()
+
+
+def test_a_journal_hides_nothing_by_default(journal):
+    assert json.loads(journal.path.read_text()) == EVENT
+    assert stat.S_IMODE(journal.path.stat().st_mode) == 0o644
+
+
+def test_a_journal_is_created_in_a_folder_that_does_not_exist_yet(tmp_path):
+    folder = tmp_path / "a" / "b"
+    journal = store.create_journal(folder, STARTED, "Configuration_1/x")
+    assert journal.path == folder / "runs" / "2026-01-02T03-04-05-Configuration_1-x.jsonl"
+    assert journal.is_working is True
+    again = store.create_journal(folder, STARTED, "Configuration_1/x")
+    third = store.create_journal(folder, STARTED, "Configuration_1/x")
+    assert [again.path.stem[-4:], third.path.stem[-4:]] == ["-x-2", "-x-3"]
+
+
+def test_a_folder_that_cannot_be_created_is_a_warning(tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    journal = store.create_journal(tmp_path / "file", STARTED, "x")
+    assert journal.is_working is False
+    journal.append(EVENT)
+    assert messages(caplog) == [
+        (
+            f"this run has no record: cannot create {tmp_path / 'file'}: "
+            f"[Errno 20] Not a directory: '{tmp_path / 'file' / 'runs'}'"
+        )
+    ]
+
+
+def test_a_long_configuration_is_cut_in_the_name_of_its_file(tmp_path):
+    assert store.create_journal(tmp_path, STARTED, "x" * 300).path.stem[20:] == "x" * 80
+
+
+def test_files_are_removed_that_are_older_than_the_given_days(tmp_path):
+    ages = {"old": 2 * DAY + 1, "edge": 2 * DAY, "new": 2 * DAY - 1, "active": 9 * DAY}
+    journals = {name: store.create_journal(tmp_path, STARTED, name) for name in ages}
+    for name, age in ages.items():
+        if name != "active":
+            journals[name].close()
+        os.utime(journals[name].path, (10 * DAY - age,) * 2)
+    assert store.prune(tmp_path, 2, 10 * DAY) == [journals["old"].path]
+    assert not journals["old"].path.exists()
+    assert all(journals[name].path.exists() for name in ("edge", "new", "active"))
+
+
+def test_what_cannot_be_removed_is_kept(tmp_path, journal):
+    journal.close()
+    folder = journal.path.with_name("2026-a-folder.jsonl")
+    folder.mkdir()
+    for path in (folder, journal.path):
+        os.utime(path, (0, 0))
+    assert store.prune(tmp_path, 1, 10 * DAY) == [journal.path]
+    assert folder.is_dir()
+
+
+def test_a_file_is_read_up_to_a_size(tmp_path, monkeypatch):
+    line = json.dumps(EVENT).encode() + b"\n"
+    monkeypatch.setattr(store, "_LARGEST", len(line))
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(line)
+    assert store.read_run(path).id == "1"
+    path.write_bytes(line + b" ")
+    with pytest.raises(RecordError, match=r"a\.jsonl is not a regular file of at most 0 MB"):
+        store.read_run(path)
+
+
+def test_a_link_is_not_read(tmp_path, journal):
+    link = tmp_path / "a.jsonl"
+    link.symlink_to(journal.path)
+    with pytest.raises(RecordError) as caught:
+        store.read_run(link)
+    assert str(caught.value) == f"{link} is not a regular file of at most 64 MB. [bad-record]"
+
+
+def test_empty_lines_are_skipped(tmp_path):
+    path = tmp_path / "a.jsonl"
+    end = {"event": "run ended", "id": "1", "outcome": "passed"}
+    path.write_text(f"\n{json.dumps(EVENT)}\n\n{json.dumps(end)}\n")
+    assert store.read_run(path).outcome == "passed"
+
+
+def test_runs_are_sorted_by_their_start(tmp_path, caplog):
+    (tmp_path / "runs").mkdir()
+    for name, started in (("a", "2026-03"), ("b", "2026-01"), ("c", "2026-02")):
+        event = {**EVENT, "id": name, "started": started}
+        (tmp_path / "runs" / f"{name}.jsonl").write_text(json.dumps(event))
+    bad = tmp_path / "runs" / "d.jsonl"
+    bad.write_text("{}")
+    assert [run.id for run in store.read_runs(tmp_path)] == ["b", "c", "a"]
+    assert messages(caplog) == [
+        f"skipped {bad}: a record has no 'run started' event: its beginning is missing. [bad-record]"
+    ]
