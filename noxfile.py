@@ -73,6 +73,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(reuse_venv=True, default=False)
+def mutants(session: nox.Session) -> None:
+    """Check that the unit tests notice mutations of the gate and the records."""
+    install(session, "test", "mutants")
+    session.run("python", "tests/mutants/mutants.py", *session.posargs)
+
+
+@nox.session(reuse_venv=True, default=False)
 def e2e(session: nox.Session) -> None:
     """Run jobs on a real PyTorch 1.13.1 from Debian 12's packages; needs apt and root."""
     install(session, "test")

@@ -105,11 +105,10 @@ class RouteRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return the route as JSON values, without empty fields."""
-        always = ("runner", "intended", "reason", "is_partial")
         data: dict[str, Any] = {}
         for item in fields(self):
             value = getattr(self, item.name)
-            if item.name in always or (value and item.name != "shadow"):
+            if value or item.name == "is_partial":
                 data[item.name] = str(value) if isinstance(value, enum.Enum) else value
         if self.shadow is not None:
             data["shadow"] = str(self.shadow.verdict)

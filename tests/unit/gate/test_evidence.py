@@ -519,3 +519,9 @@ def test_shadow_runs_are_needed_only_before_the_first_job():
     assert at_targets(shadows, share=0).action == "promote"
     assert "time: 10 more pairs needed" in at_targets(shadows, share=25).reason
     assert "time: 10 more pairs needed" in at_targets([*shadows, run(99)], share=0).reason
+
+
+@pytest.mark.parametrize("outcome", ["unknown", "interrupted", "aborted"])
+def test_runs_after_one_without_a_result_count_too(outcome):
+    found = collect_evidence([run(1, "shell", outcome=outcome), run(2), run(3, "shell")])
+    assert (len(found["docs_test"].python), len(found["docs_test"].shell)) == (1, 1)

@@ -302,3 +302,18 @@ def test_runs_are_sorted_by_their_start(tmp_path, caplog):
     assert messages(caplog) == [
         f"skipped {bad}: a record has no 'run started' event: its beginning is missing. [bad-record]"
     ]
+
+
+def test_no_lock_is_ever_waited_for(tmp_path, monkeypatch):
+    settings = []
+
+    def lock(path, **more):
+        settings.append(more)
+        return FileLock(path, **more)
+
+    monkeypatch.setattr(store, "FileLock", lock)
+    first = store.create_journal(tmp_path, STARTED, "a")
+    second = store.create_journal(tmp_path, STARTED, "b")
+    assert not second.is_alone()
+    first.close()
+    assert settings == [{"blocking": False}] * 3
