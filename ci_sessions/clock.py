@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import datetime, timezone
 
-__all__ = ["iso_timestamp", "monotonic", "now", "sleep", "timestamp"]
+__all__ = ["iso_timestamp", "local_time", "monotonic", "now", "sleep", "timestamp"]
 
 
 def now() -> datetime:
@@ -22,6 +22,15 @@ def iso_timestamp(time: datetime) -> str:
     """Return a time as records store it. Times without a zone are UTC."""
     time = time.replace(tzinfo=timezone.utc) if time.tzinfo is None else time
     return time.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def local_time(text: str) -> datetime | None:
+    """Return a time in a record as local time, or None if it is not a time."""
+    try:
+        time = datetime.fromisoformat(f"{text[:-1]}+00:00" if text.endswith("Z") else text)
+        return time.astimezone() if time.tzinfo is not None else None
+    except (OverflowError, ValueError):
+        return None
 
 
 def monotonic() -> float:

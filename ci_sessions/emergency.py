@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["define", "run"]
 
-COMMANDS = ("plan", "run", "explain", "matrix", "parity", "rollout")
+COMMANDS = ("plan", "run", "explain", "matrix", "parity", "history", "rollout")
 TEST_CONFIG = "TEST_CONFIG"
 BUILD_ENVIRONMENT = "BUILD_ENVIRONMENT"
 SHARD_NUMBER = "SHARD_NUMBER"

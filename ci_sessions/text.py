@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Redactor",
+    "clock_duration",
     "count",
     "disarm",
     "duration",
@@ -37,6 +38,7 @@ __all__ = [
     "for_markdown",
     "for_markdown_block",
     "is_secret_name",
+    "rough_duration",
     "shorten",
     "shown",
     "without_credentials",
@@ -270,3 +272,20 @@ def duration(seconds: float) -> str:
     if minutes < 60:  # noqa: PLR2004
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def clock_duration(seconds: float) -> str:
+    """Format a duration for a narrow column: ``0.4 s``, ``12 s``, ``5:12``, ``2:05:12``."""
+    if round(seconds) < 60:  # noqa: PLR2004
+        return duration(seconds)
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def rough_duration(seconds: float) -> str:
+    """Format a duration in one unit: ``12 s``, ``5 min``, ``3 h``, ``21 days``."""
+    for unit, length, most in (("s", 1, 60), ("min", 60, 60), ("h", 3600, 48)):
+        if seconds < most * length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{seconds // 86400:.0f} days"

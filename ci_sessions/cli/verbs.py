@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "explain": "Explain what a job runs, and what another shard or build would change.",
         "matrix": "Print the scheduled jobs, of all workflows or one, as a GitHub Actions matrix.",
         "parity": "Check that the plans run what the checkout's own test.sh runs.",
+        "history": "List past runs, newest first.",
         "rollout": "Show the evidence and a verdict for each configuration of the rollout.",
     }
 )

@@ -1,4 +1,4 @@
-"""Summaries of runs, read quickly: only the first and the last event of each."""
+"""Summaries of runs, read quickly: only the first and the last event of each, and failed steps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ci_sessions.checkout.files import open_regular
 from ci_sessions.log import logger
-from ci_sessions.records.record import FORMAT, Outcome
+from ci_sessions.records.record import FORMAT, NOT_TESTS, Outcome
 from ci_sessions.records.route import Reason, Runner
 from ci_sessions.records.verdict import JobVerdict
 from ci_sessions.text import count
@@ -20,13 +20,18 @@ if TYPE_CHECKING:
 __all__ = ["Summary", "read_summaries"]
 
 _NAMES = (b'"run started"', b'"run ended"')
+_STEP, _PASSED = b'"step ended"', b'"outcome": "passed"'
+_FAILURES = {outcome.value for outcome in Outcome if outcome.is_failure}
 _LONGEST_LINE = 1 << 20  # bytes
 _LONGEST_RUN = 1e7  # seconds: no run takes four months
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the rollout needs to know about a run. ``wall`` is in seconds."""
+    """What the rollout and the history need to know about a run. ``wall`` is in seconds.
+
+    ``failed_tests`` are the names of the tests with a failed step. ``path`` is the record file.
+    """
 
     id: str
     config: str
@@ -40,6 +45,10 @@ class Summary:
     shadow: JobVerdict | None = None
     reason: str = Reason.FLAG_ON.value
     is_partial: bool = False
+    build: str = ""
+    shard: str = ""
+    failed_tests: tuple[str, ...] = ()
+    path: str = ""
 
     @property
     def is_pass(self) -> bool:
@@ -55,8 +64,8 @@ def read_summaries(paths: Iterable[Path]) -> Iterator[Summary]:
     """
     unreadable: list[str] = []
     for path in paths:
-        for start, end in _pairs(path, unreadable):
-            found = _summary(start, end)
+        for events in _runs(path, unreadable):
+            found = _summary(events, path)
             if found is None:
                 unreadable.append(str(path))
             else:
@@ -66,21 +75,44 @@ def read_summaries(paths: Iterable[Path]) -> Iterator[Summary]:
         logger.warning("skipped %s that cannot be read, such as %s", number, unreadable[0])
 
 
-def _pairs(path: Path, unreadable: list[str]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Give the first and the last event of each run of a file."""
-    starts: dict[str, dict[str, Any]] = {}
+@dataclass(slots=True)
+class _Events:
+    """The first and the last event of a run, and the names of its tests with a failed step."""
+
+    start: dict[str, Any]
+    end: dict[str, Any]
+    failed: dict[str, None]
+
+
+def _runs(path: Path, unreadable: list[str]) -> Iterator[_Events]:
+    """Give the events of each run of a file."""
+    open_runs: dict[str, _Events] = {}
+    latest: _Events | None = None  # events of steps do not name their run
     for line in _lines(path, unreadable):
-        if not any(name in line for name in _NAMES):
-            continue
-        event = _event(line)
-        if event is None or event.get("format", FORMAT) != FORMAT:
-            unreadable.append(str(path))
-        elif event.get("event") == "run started":
-            starts[event["id"]] = event
-        elif event.get("event") == "run ended" and event["id"] in starts:
-            yield starts.pop(event["id"]), event
-    for start in starts.values():
-        yield start, {}
+        if any(name in line for name in _NAMES):
+            event = _event(line)
+            if event is None or event.get("format", FORMAT) != FORMAT:
+                unreadable.append(str(path))
+            elif event.get("event") == "run started":
+                latest = _Events(event, {}, {})
+                open_runs[event["id"]] = latest
+            elif event.get("event") == "run ended" and event["id"] in open_runs:
+                run = open_runs.pop(event["id"])
+                run.end = event
+                yield run
+        elif latest is not None and _STEP in line and _PASSED not in line:
+            test = _failed_test(line)
+            if test:
+                latest.failed[test] = None
+    yield from open_runs.values()
+
+
+def _failed_test(line: bytes) -> str:
+    """Return the name of the test if its step failed, or an empty text."""
+    event = _event(line) or {}
+    outcome, test = event.get("outcome"), event.get("test")
+    is_failure = isinstance(outcome, str) and outcome in _FAILURES
+    return test if is_failure and isinstance(test, str) and test not in NOT_TESTS else ""
 
 
 def _lines(path: Path, unreadable: list[str]) -> Iterator[bytes]:
@@ -110,15 +142,16 @@ def _event(line: bytes) -> dict[str, Any] | None:
     return event if is_event else None
 
 
-def _summary(start: dict[str, Any], end: dict[str, Any]) -> Summary | None:
-    """Return the summary of a run from its two events, or None if a value is invalid."""
+def _summary(events: _Events, path: Path) -> Summary | None:
+    """Return the summary of a run from its events, or None if a value is invalid."""
     try:
-        return _parse_summary(start, end)
+        return _parse_summary(events, path)
     except (AttributeError, TypeError, ValueError):
         return None
 
 
-def _parse_summary(start: dict[str, Any], end: dict[str, Any]) -> Summary:
+def _parse_summary(events: _Events, path: Path) -> Summary:
+    start, end = events.start, events.end
     job, route = start.get("job", {}), end.get("route") or start.get("route", {})
     return Summary(
         id=start["id"],
@@ -133,7 +166,18 @@ def _parse_summary(start: dict[str, Any], end: dict[str, Any]) -> Summary:
         shadow=JobVerdict(route["shadow"]) if route.get("shadow") else None,
         reason=_text(route.get("reason")),
         is_partial=bool(route.get("is_partial")),
+        build=_text(job.get("build_environment")),
+        shard=_shard(job),
+        failed_tests=tuple(events.failed),
+        path=str(path),
     )
+
+
+def _shard(job: dict[str, Any]) -> str:
+    """Return ``1/3``, or an empty text if the job is not split."""
+    number, total = job.get("shard"), job.get("num_shards")
+    is_split = isinstance(number, int) and isinstance(total, int) and total > 1
+    return f"{number}/{total}" if is_split else ""
 
 
 def _text(value: object) -> str:

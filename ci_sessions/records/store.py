@@ -34,7 +34,15 @@ if TYPE_CHECKING:
 
     from filelock import BaseFileLock
 
-__all__ = ["Journal", "create_journal", "prune", "read_run", "read_runs", "usual_times"]
+__all__ = [
+    "Journal",
+    "create_journal",
+    "is_active",
+    "prune",
+    "read_run",
+    "read_runs",
+    "usual_times",
+]
 
 _LONGEST_NAME = 80  # characters of a configuration in a file's name
 _NEWEST = 10  # files that are read to estimate times
@@ -166,6 +174,11 @@ def _lock_path(path: Path) -> Path:
     return path.parent.parent / "active" / f"{path.stem}.lock"
 
 
+def is_active(path: Path) -> bool:
+    """Return whether the run with this record is still running."""
+    return _is_locked(_lock_path(path))
+
+
 def _locks(folder: Path) -> list[Path]:
     return sorted((folder / "active").glob("*.lock"))
 
@@ -196,7 +209,7 @@ def prune(folder: Path, days: float, now: float) -> list[Path]:
         files = sorted((folder / "runs").glob("*.jsonl"))
     for path in files:
         with suppress(OSError):
-            if path.lstat().st_mtime < oldest and not _is_locked(_lock_path(path)):
+            if path.lstat().st_mtime < oldest and not is_active(path):
                 path.unlink()
                 removed.append(path)
                 shutil.rmtree(log_folder(path), ignore_errors=True)

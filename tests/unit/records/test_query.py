@@ -156,3 +156,64 @@ def test_a_line_that_is_very_long_is_not_read_whole(tmp_path, caplog, monkeypatc
     long = {**START, "id": "long", "note": "x" * 900}
     assert read(tmp_path, long, START, END) == [SUMMARY]
     assert "skipped 1 record" in caplog.text
+
+
+JOB = {"config": "smoke", "build_environment": "linux", "shard": 2, "num_shards": 3, "id": "x"}
+
+
+def write(path, *events):
+    path.write_text("".join(json.dumps(event) + "\n" for event in events))
+    return path
+
+
+def started(name="1", **more):
+    return {"event": "run started", "format": 1, "id": name, "job": JOB, "started": "t", **more}
+
+
+def step(test, outcome, **more):
+    return {
+        "event": "step ended",
+        "id": f"smoke.{test}.1",
+        "test": test,
+        "outcome": outcome,
+        **more,
+    }
+
+
+def ended(name="1"):
+    return {"event": "run ended", "id": name, "outcome": "failed", "wall": 1.0}
+
+
+def test_the_failed_tests_of_each_run_in_a_file(tmp_path):
+    path = write(
+        tmp_path / "a.jsonl",
+        *(started("1"), step("a", "passed"), step("b", "failed"), step("b", "failed")),
+        *(step("setup", "failed"), step("c", "timed out"), step("d", "skipped"), ended("1")),
+        *(started("2"), step("e", "aborted"), step(["x"], "failed"), step("f", "exploded")),
+    )
+    first, second = read_summaries([path])
+    assert (first.failed_tests, second.failed_tests) == (("b", "c"), ("e",))
+    assert (first.build, first.shard, first.path) == ("linux", "2/3", str(path))
+    assert str(second.outcome) == "aborted"
+
+
+def test_a_failed_step_counts_also_if_its_output_says_passed(tmp_path):
+    text = '"outcome": "passed"'
+    path = write(tmp_path / "a.jsonl", started(), step("a", "failed", tail=[text]), ended())
+    (run,) = read_summaries([path])
+    assert run.failed_tests == ("a",)
+
+
+def test_a_step_that_cannot_be_read_is_left_out(tmp_path, caplog):
+    path = tmp_path / "a.jsonl"
+    torn = json.dumps(step("a", "failed"))[:-9]
+    path.write_text("\n".join([json.dumps(started()), torn, json.dumps(ended())]))
+    (run,) = read_summaries([path])
+    assert run.failed_tests == ()
+    assert caplog.text == ""
+
+
+def test_a_job_without_shards_has_none(tmp_path):
+    for job in ({}, {"shard": 1, "num_shards": 1}, {"shard": "1", "num_shards": [3]}):
+        (run,) = read_summaries([write(tmp_path / "a.jsonl", started(job=job), ended())])
+        assert run.shard == ""
