@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CheckoutError",
+    "CheckoutInUseError",
     "CiSessionsError",
     "HardwareError",
     "InputError",
@@ -79,6 +80,13 @@ class CheckoutError(CiSessionsError):
 
     exit_code = 2
     reference = "bad-checkout"
+
+
+class CheckoutInUseError(CiSessionsError):
+    """Another run uses the checkout."""
+
+    exit_code = 2
+    reference = "checkout-in-use"
 
 
 class HardwareError(CiSessionsError):

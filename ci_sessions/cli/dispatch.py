@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ci_sessions.catalogue.table import find_row
 from ci_sessions.checkout.checkout import Checkout, locate_scripts
 from ci_sessions.checkout.locate import find_checkout
-from ci_sessions.cli.execution import Execution, build_invocation, check_run
+from ci_sessions.cli.execution import Execution, build_invocation, check_run, lock_for_run
 from ci_sessions.cli.options import OptionParser, parse_options
 from ci_sessions.cli.plan import show_plan
 from ci_sessions.cli.prepare import local_label
@@ -257,18 +257,21 @@ class _Dispatch:
         try:
             prepared = self.prepare()
             check_run(prepared, self.options)
+            lock = lock_for_run(prepared, self.options)
         except Exception as error:  # noqa: BLE001 - whatever fails here, the script can run
             return _PythonFailure.of(error)
         config = prepared.plan.job.config
         program = self.run_program(config)
         self.has_started = True
-        run = Execution(
+        execution = Execution(
             prepared=prepared,
             options=self.options,
             context=self.context,
             invocation=build_invocation(program, prepared.plan.job, self.options),
             route=self.route_record(route),
-        ).run()
+        )
+        with lock:
+            run = execution.run()
         if run.outcome is Outcome.RUNNER_ERROR and not run.has_run_tests:
             return _PythonFailure(Fallback.BUG_IN_RUN, run.note)
         return run.exit_code or 0

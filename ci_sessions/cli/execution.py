@@ -22,6 +22,7 @@ from ci_sessions.job.variables import (
 )
 from ci_sessions.log import logger
 from ci_sessions.plan.placeholders import literal
+from ci_sessions.records.checkout_lock import WAIT, lock_checkout
 from ci_sessions.records.folder import records_folder
 from ci_sessions.records.record import RunRecord
 from ci_sessions.records.route import Runner
@@ -36,6 +37,7 @@ from ci_sessions.text import count, for_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import ExitStack
 
     from ci_sessions.cli.options import Context
     from ci_sessions.cli.prepare import PreparedJob
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     from ci_sessions.records.route import RouteRecord
     from ci_sessions.records.store import Journal
 
-__all__ = ["Execution", "build_invocation", "check_run"]
+__all__ = ["Execution", "build_invocation", "check_run", "lock_for_run"]
 
 
 def check_run(prepared: PreparedJob, options: RunOptions) -> None:
@@ -67,6 +69,12 @@ def check_run(prepared: PreparedJob, options: RunOptions) -> None:
             )
     check_scripts(plan, prepared.root)
     prepared.machine.require("bash", "git", "python")
+
+
+def lock_for_run(prepared: PreparedJob, options: RunOptions) -> ExitStack:
+    """Lock the checkout for a run. Raises CheckoutInUseError if another run still uses it."""
+    config = prepared.plan.job.config
+    return lock_checkout(prepared.root, config, wait=WAIT if options.wait else 0.0)
 
 
 def build_invocation(program: tuple[str, ...], job: Job, options: RunOptions) -> Invocation:

@@ -172,11 +172,12 @@ class SelectionGroup(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class LimitGroup(Options):
-    """The limits of a run, in seconds, and the hardware check."""
+    """The limits of a run, in seconds, the hardware check, and whether to wait for other runs."""
 
     timeout: float | None = None
     step_timeout: float | None = None
     hardware_check: bool = True
+    wait: bool = True
 
     @classmethod
     def add_arguments(cls, parser: OptionParser, *, has_config: bool) -> None:
@@ -189,6 +190,12 @@ class LimitGroup(Options):
             dest="hardware_check",
             action="store_false",
             help="run even if the machine lacks devices that the job needs",
+        )
+        add(
+            "--no-wait",
+            dest="wait",
+            action="store_false",
+            help="fail if another run uses the checkout (default: wait for up to ten minutes)",
         )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ci_sessions.checkout.locate import find_checkout
-from ci_sessions.cli.execution import Execution, build_invocation, check_run
+from ci_sessions.cli.execution import Execution, build_invocation, check_run, lock_for_run
 from ci_sessions.cli.last_failed import select_last_failed
 from ci_sessions.cli.options import (
     JobGroup,
@@ -98,7 +98,8 @@ def main(argv: Sequence[str], context: Context) -> int:
     execution = Execution(
         prepared=prepared, options=options, context=context, invocation=invocation
     )
-    return execution.run().exit_code or 0
+    with lock_for_run(prepared, options):
+        return execution.run().exit_code or 0
 
 
 def run_in_environment(prepared: PreparedJob, options: RunOptions, context: Context) -> NoReturn:

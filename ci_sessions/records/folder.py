@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["FOLDER", "records_folder"]
+__all__ = ["FOLDER", "create_folder", "records_folder"]
 
 FOLDER = ".ci-sessions"
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -27,6 +27,13 @@ def records_folder(given: str | None, root: Path) -> Path:
             return Path.cwd() / FOLDER
         return Path(FOLDER)
     return folder
+
+
+def create_folder(folder: Path) -> None:
+    """Create a folder for records if necessary; git ignores it. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError), (folder / ".gitignore").open("x", encoding="utf-8") as out:
+        out.write("*\n")
 
 
 def _can_write(folder: Path) -> bool:

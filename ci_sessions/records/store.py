@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 from ci_sessions.checkout.files import append_regular, open_regular
 from ci_sessions.errors import RecordError
 from ci_sessions.log import logger
+from ci_sessions.records.folder import create_folder
 from ci_sessions.records.logs import StepLog, log_folder
 from ci_sessions.records.record import STRUCTURE, Event, Outcome, RunRecord, run_from_events
 from ci_sessions.text import Redactor
@@ -131,8 +132,8 @@ def create_journal(
     runs = folder / "runs"
     journal = Journal(runs / _file_name(started, config), redact or Redactor({}))
     try:
-        runs.mkdir(parents=True, exist_ok=True)
-        _create(folder / ".gitignore", b"*\n")
+        create_folder(folder)
+        runs.mkdir(exist_ok=True)
         number = 1
         while not _create(journal.path):  # two runs may start in the same second
             number += 1
@@ -149,15 +150,14 @@ def create_journal(
     return journal
 
 
-def _create(path: Path, data: bytes = b"") -> bool:
-    """Create a file; return False if it exists."""
+def _create(path: Path) -> bool:
+    """Create an empty file; return False if it exists."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
         handle = os.open(path, flags, 0o644)
     except FileExistsError:
         return False
-    with os.fdopen(handle, "wb") as out:
-        out.write(data)
+    os.close(handle)
     return True
 
 
