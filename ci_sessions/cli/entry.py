@@ -6,6 +6,7 @@ It prepares the streams, the log and the signal handlers, and turns every outcom
 from __future__ import annotations
 
 import os
+import select
 import sys
 import traceback
 from contextlib import suppress
@@ -59,6 +60,8 @@ def run_command(
             return _run(main, argv, context)
     except Interrupted as interrupt:  # while the output was being written
         return interrupt.exit_code
+    finally:
+        _drop_broken_streams()
 
 
 def _run(main: Main, argv: Sequence[str], context: Context) -> int:
@@ -98,6 +101,28 @@ def _open_standard_files() -> None:
         sys.stdout = _null()
     if sys.stderr is None:
         sys.stderr = _null()
+
+
+def _drop_broken_streams() -> None:
+    """Send what is left of a stream to /dev/null if nobody reads it, or the disk is full.
+
+    Otherwise Python itself fails to write it at its exit, and exits with 120 instead of the result.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # no file: a stream in memory
+            number = stream.fileno()
+            if not _is_writable(stream):
+                os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), number)
+
+
+def _is_writable(stream: TextIO) -> bool:
+    try:
+        stream.flush()
+    except OSError:
+        return False
+    poll = select.poll()
+    poll.register(stream.fileno(), 0)
+    return not any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _null() -> TextIO:

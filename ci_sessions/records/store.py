@@ -66,6 +66,7 @@ class Journal:
             line = json.dumps(self.redact.fields(event, STRUCTURE), default=str).encode() + b"\n"
             self._lines.append(line)
             if self.is_working:
+                _ignore_in_git(self.path.parent.parent)
                 append_regular(self.path, line, follow_links=False)
         except Exception as error:  # noqa: BLE001 - no record is worth a run
             self._fail(error)
@@ -120,9 +121,13 @@ def _replace(path: Path, data: bytes) -> None:
     with suppress(FileNotFoundError):
         partial.unlink()
     handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    with os.fdopen(handle, "wb") as out:
-        out.write(data)
-    partial.replace(path)
+    try:
+        with os.fdopen(handle, "wb") as out:
+            out.write(data)
+        partial.replace(path)
+    except OSError:  # the disk may be full
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def create_journal(
@@ -133,6 +138,7 @@ def create_journal(
     journal = Journal(runs / _file_name(started, config), redact or Redactor({}))
     try:
         create_folder(folder)
+        _ignore_in_git(folder)
         runs.mkdir(exist_ok=True)
         number = 1
         while not _create(journal.path):  # two runs may start in the same second
@@ -148,6 +154,14 @@ def create_journal(
         lock.acquire()
         journal._lock = lock  # noqa: SLF001 - this makes it
     return journal
+
+
+def _ignore_in_git(folder: Path) -> None:
+    """Write the folder's .gitignore if it is missing, or empty because the disk was full."""
+    path = folder / ".gitignore"
+    if folder.is_dir() and not _read_regular(path):
+        with suppress(OSError):
+            _replace(path, b"*\n")
 
 
 def _create(path: Path) -> bool:

@@ -30,8 +30,9 @@ warn() {
 limit=
 if command -v timeout >/dev/null 2>&1; then limit="timeout 300"; fi
 
+# On a full disk, Python may write half a module to __pycache__, which the next start cannot read.
 # shellcheck disable=SC2086 # NOX and limit are split on purpose
-if output=$($limit ${NOX:-nox} -s dispatch -- --probe "$@" 2>&1); then
+if output=$(PYTHONDONTWRITEBYTECODE=1 $limit ${NOX:-nox} -s dispatch -- --probe "$@" 2>&1); then
     exec ${NOX:-nox} -s dispatch -- "$@"
 fi
 
@@ -114,7 +115,7 @@ shard=$(number "${SHARD_NUMBER:-}") shards=$(number "${NUM_TEST_SHARDS:-}")
     id=$now/$(part "$label").$(part "$name").${shard}of$shards/$$
     file=$records/runs/$(date -u +%Y-%m-%dT%H-%M-%S)-$$-not-started.jsonl
     mkdir -p "$records/runs"
-    [ -e "$records/.gitignore" ] || echo '*' >"$records/.gitignore"
+    [ -s "$records/.gitignore" ] || { rm -f "$records/.gitignore"; echo '*' >"$records/.gitignore"; }
     {
         printf '{"event": "run started", "format": 1, "id": "%s", "job": {"id": "%s", ' \
             "$id" "$(part "$label").$(part "$name").${shard}of$shards"

@@ -12,7 +12,7 @@ import sys
 import time
 
 import pytest
-from faults.conftest import wait_for
+from faults.conftest import git, wait_for
 
 from ci_sessions.records import store
 from ci_sessions.records.query import read_summaries
@@ -115,6 +115,36 @@ def test_a_short_write_does_not_join_two_events(tmp_path):
     journal.append({"event": "run ended", "n": 3})
     journal.close()  # there is room again: all that happened is written
     assert len(list(store.read_events(journal.path))) == 3
+
+
+def test_a_record_that_cannot_be_mended_leaves_no_part_of_it(tmp_path):
+    """A test has deleted the record, and the disk is full."""
+    journal = store.create_journal(tmp_path, "2026-01-01T00:00:00", "x")
+    journal.append({"event": "run started", "pad": "y" * 1000})
+    journal.path.unlink()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+        journal.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert not journal.is_working
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+@pytest.mark.parametrize("spoil", ["unlink()", "write_text('')"])
+def test_records_are_ignored_by_git_whatever_a_test_or_a_full_disk_left(tree, spoil):
+    """CI reports any new file in the checkout as a failure."""
+    tree.dispatch()
+    tree.tests(f"import pathlib; pathlib.Path('.ci-sessions/.gitignore').{spoil}")
+    git(tree.root, "commit", "-qam", "tests")
+    assert tree.dispatch(flag="1", CI="true").returncode == 0
+    (tree.root / ".ci-sessions" / ".gitignore").write_text("")
+    tree.tests("")
+    git(tree.root, "commit", "-qam", "tests")
+    assert tree.dispatch(flag="1", CI="true").returncode == 0
 
 
 VANDAL = {

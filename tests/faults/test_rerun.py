@@ -47,6 +47,17 @@ def test_without_mktemp_a_red_test_stays_red(tree, caller, tmp_path):
     assert tree.ran == ["python"]
 
 
+def test_the_probe_leaves_no_part_of_a_module_on_a_full_disk(tree, caller, tmp_path):
+    """Python ignores that it could write only a part of a compiled module, and fails to read it."""
+    tree.script("exit 7")
+    real = f'ulimit -S -f 1; exec {sys.executable} -m nox "$@"'
+    (tree.root / "noxfile.py").write_text("import ci_sessions.sessions\n" + "x = 1\n" * 200)
+    env = {"PYTHONDONTWRITEBYTECODE": None, "PYTHONPYCACHEPREFIX": str(tmp_path / "cache")}
+    done = caller(nox=real, **env)
+    assert done.returncode == 1, done.stderr
+    assert tree.ran == ["script"], done.stderr
+
+
 @pytest.mark.parametrize("shell", ["sh", "bash", "dash"])
 @pytest.mark.parametrize(
     "nox", [pytest.param("exit 127", id="missing"), pytest.param("kill -9 $$", id="killed")]

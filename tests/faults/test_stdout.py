@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from faults.conftest import is_alive, wait_for
+from faults.conftest import DISPATCH_SH, is_alive, wait_for
 
 
 def start(tree, *args, stdout, flag="1", **more):
@@ -37,6 +37,23 @@ def test_the_result_is_that_of_the_tests(tree, flag, code, reader):
     assert (tree.root / "code").read_text().strip() == str(code)
     (record,) = tree.records()
     assert record["outcome"] == ("failed" if code else "passed")
+
+
+@pytest.mark.parametrize("flag", ["0", "1"])
+@pytest.mark.parametrize("code", [0, 5])
+@pytest.mark.parametrize("reader", ["| head -1", "> /dev/full"])
+@pytest.mark.parametrize("runner", ["module", "sh"])
+def test_both_streams_may_lose_their_reader(tree, flag, code, reader, runner):
+    """Python exits with 120 if it cannot write what is left in a stream."""
+    tree.tests("print('x' * 300_000); sys.exit(int(os.environ['CODE']))")
+    tree.script("head -c 300000 /dev/zero | tr '\\0' x; exit $CODE")
+    module = f"{sys.executable} -m ci_sessions dispatch"
+    command = module if runner == "module" else f"sh {DISPATCH_SH}"
+    line = f"{{ {command}; echo $? > code; }} 2>&1 {reader}"
+    env = {"NOX": f"{sys.executable} -m nox", "PYTHONUNBUFFERED": None}
+    tree.call("bash", "-c", line, flag=flag, CODE=str(code), **env)
+    expected = code if runner == "module" else bool(code)
+    assert (tree.root / "code").read_text().strip() == str(int(expected))
 
 
 def test_a_stalled_reader_stops_neither_the_time_limit_nor_the_record(tree):
