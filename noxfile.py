@@ -80,6 +80,13 @@ def mutants(session: nox.Session) -> None:
 
 
 @nox.session(reuse_venv=True, default=False)
+def soak(session: nox.Session) -> None:
+    """Run random jobs with random faults for some minutes; -- --minutes 10 --seed 1."""
+    install(session)
+    session.run("python", "tests/soak/soak.py", *session.posargs)
+
+
+@nox.session(reuse_venv=True, default=False)
 def e2e(session: nox.Session) -> None:
     """Run jobs on a real PyTorch 1.13.1 from Debian 12's packages; needs apt and root."""
     install(session, "test")
