@@ -8,21 +8,23 @@ result that depends on them: a condition is false only if it is false for every 
 from __future__ import annotations
 
 import json
+import operator as operators
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from ci_sessions.errors import InputError
-from ci_sessions.text import shown
 
 __all__ = ["UNKNOWN", "evaluate", "fill_template"]
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<string>'(?:[^']|'')*')|(?P<number>-?[0-9]{1,15}(?:\.[0-9]{1,15})?)|(?P<name>[A-Za-z_][\w.*-]*)"
+    r"\s*(?:(?P<string>'(?:[^']|'')*')|(?P<number>-?\d+(?:\.\d+)?)|(?P<name>[A-Za-z_][\w.*-]*)"
     r"|\.(?P<member>[A-Za-z_][\w-]*)|(?P<operator>\|\||&&|==|!=|<=|>=|[!<>()\[\],]))"
 )
 _MAX_LENGTH = 20_000  # characters of an expression
-_MAX_RESULT = 1_000_000  # characters of a string
+_MAX_RESULT = 1_000_000  # characters of a string: nested calls, and inputs in inputs, multiply it
+_MAX_DIGITS = 300  # of an integer; GitHub's numbers are floating-point numbers
+_ORDER = {"<": operators.lt, "<=": operators.le, ">": operators.gt, ">=": operators.ge}
 _LITERALS = {"true": True, "false": False, "null": None}
 _KNOWN_CONTEXTS = ("inputs", "matrix")
 
@@ -43,11 +45,11 @@ UNKNOWN = _Unknown()
 def evaluate(text: str, context: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JSON value
     """Return the value of an expression, or ``UNKNOWN``. Raises InputError on a syntax error."""
     if len(text) > _MAX_LENGTH:
-        raise InputError(f"the workflow expression {shown(text)} is too long.")
+        raise InputError(f"the workflow expression {text[:80]!r}… is too long.")
     try:
         return _Parser(text, context).parse()
     except RecursionError as error:
-        raise InputError(f"the workflow expression {shown(text)} is nested too deeply.") from error
+        raise InputError(f"the workflow expression {text[:80]!r}… is nested too deeply.") from error
 
 
 def fill_template(text: Any, context: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any YAML value
@@ -58,38 +60,52 @@ def fill_template(text: Any, context: Mapping[str, Any]) -> Any:  # noqa: ANN401
     if single.startswith("${{") and single.find("}}") == len(single) - 2:
         value = evaluate(single[3:-2], context)
         return None if value is UNKNOWN else value
-    parts, end, length = [], 0, len(text)
+    parts: list[str] = []
+    end = size = 0
     while (start := text.find("${{", end)) >= 0 and (close := text.find("}}", start)) >= 0:
         parts += [text[end:start], _to_string(evaluate(text[start + 3 : close], context))]
+        size += len(parts[-2]) + len(parts[-1])
+        _check_size(size)
         end = close + 2
-        length += len(parts[-1])
-        if length > _MAX_RESULT:
-            raise InputError(
-                f"the value of {shown(text)} is longer than {_MAX_RESULT:,} characters."
-            )
     return "".join([*parts, text[end:]])
 
 
+def _check_size(size: int) -> None:
+    if size > _MAX_RESULT:
+        raise InputError(
+            f"a workflow expression's value is longer than {_MAX_RESULT:,} characters."
+        )
+
+
 def _to_string(value: object) -> str:
+    """Return a value as a string. Raises InputError for one that JSON does not have."""
     if value is None or value is UNKNOWN:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return _to_json(value) if isinstance(value, dict | list) else str(value)
+    try:
+        return json.dumps(value) if isinstance(value, dict | list) else str(value)
+    except (TypeError, ValueError) as error:  # a date in a list, or thousands of digits
+        raise InputError(f"a value in a workflow expression is not JSON: {error}.") from error
 
 
-def _to_json(value: object) -> str:
-    """Return a value as JSON; dates, and other values that only YAML has, become strings."""
-    return json.dumps(value, default=str, skipkeys=True)
+def _format(template: object, *values: object) -> str:
+    """Replace ``{0}``, ``{1}`` and so on by the values. Raises IndexError if one is missing."""
+    texts = [_to_string(value) for value in values]
+    pieces = re.split(r"\{([0-9]+)\}", _to_string(template))
+    pieces[1::2] = [texts[int(number)] for number in pieces[1::2]]
+    _check_size(sum(map(len, pieces)))
+    return "".join(pieces)
 
 
-def _format(text: object, *values: object) -> str:
-    """Replace ``{0}`` by the first value, and so on."""
-    parts = re.split(r"\{([0-9]{1,3})\}", _to_string(text))
-    parts[1::2] = [_to_string(values[int(number)]) for number in parts[1::2]]
-    if sum(map(len, parts)) > _MAX_RESULT:
-        raise InputError(f"the result of format() is longer than {_MAX_RESULT:,} characters.")
-    return "".join(parts)
+def _compare(value: object, operator: str, other: object) -> object:
+    """Compare two values. Only numbers are ordered here, so the order of others is UNKNOWN."""
+    if operator in ("==", "!="):
+        is_equal = _to_string(value).lower() == _to_string(other).lower()
+        return is_equal is (operator == "==")
+    if not isinstance(value, (int, float)) or not isinstance(other, (int, float)):
+        return UNKNOWN
+    return _ORDER[operator](value, other)
 
 
 def _contains(where: Any, what: Any) -> bool:  # noqa: ANN401 - any JSON value
@@ -102,7 +118,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "contains": _contains,
     "startsWith": lambda text, part: _to_string(text).lower().startswith(_to_string(part).lower()),
     "endsWith": lambda text, part: _to_string(text).lower().endswith(_to_string(part).lower()),
-    "toJSON": _to_json,
+    "toJSON": json.dumps,
     "fromJSON": json.loads,
     "format": _format,
 }
@@ -128,7 +144,7 @@ class _Parser:
         return tokens
 
     def error(self) -> InputError:
-        return InputError(f"the workflow expression {shown(self.text)} cannot be parsed.")
+        return InputError(f"the workflow expression {self.text!r} cannot be parsed.")
 
     def parse(self) -> Any:  # noqa: ANN401 - any JSON value
         value = self.parse_or()
@@ -164,8 +180,7 @@ class _Parser:
             if value is UNKNOWN or other is UNKNOWN:
                 value = UNKNOWN
                 continue
-            is_equal = _to_string(value).lower() == _to_string(other).lower()
-            value = {"==": is_equal, "!=": not is_equal}.get(operator)
+            value = _compare(value, operator, other)
         return value
 
     def parse_unary(self) -> Any:  # noqa: ANN401 - any JSON value
@@ -184,7 +199,7 @@ class _Parser:
         if kind == "string":
             return word[1:-1].replace("''", "'")
         if kind == "number":
-            return float(word) if "." in word else int(word)
+            return float(word) if "." in word or len(word) > _MAX_DIGITS else int(word)
         if kind != "name":
             raise self.error()
         value = self.parse_call(word) if self.accept("(") else self.look_up(word)
@@ -203,8 +218,8 @@ class _Parser:
             else:
                 return value
             if value is not UNKNOWN:
-                is_known = isinstance(value, Mapping) and isinstance(key, str)
-                value = value.get(key) if is_known else None
+                is_key = isinstance(value, Mapping) and isinstance(key, Hashable)
+                value = value.get(key) if is_key else None
 
     def look_up(self, path: str) -> Any:  # noqa: ANN401 - any JSON value
         if path in _LITERALS:
@@ -226,6 +241,8 @@ class _Parser:
         if function is None or UNKNOWN in arguments:
             return UNKNOWN
         try:
-            return function(*arguments)
+            value = function(*arguments)
         except (TypeError, ValueError, IndexError):
             return UNKNOWN
+        _check_size(len(value) if isinstance(value, str) else 0)
+        return value

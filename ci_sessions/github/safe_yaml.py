@@ -16,6 +16,8 @@ __all__ = ["parse_yaml"]
 _MAX_NESTING = 100  # levels; GitHub's own workflows have about 10
 _MAX_VALUES = 500_000  # with each use of an alias counted
 _MAX_CHARACTERS = 20_000_000  # likewise
+# Besides its own errors, what PyYAML raises for "!!int ''", "!!bool x" and "!!timestamp x".
+_ERRORS = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 _MAX_NUMBER = 1 << 64
 _TOO_LARGE = (
     f"has more than {_MAX_VALUES:,} values, or {_MAX_CHARACTERS:,} characters, with each use of "
@@ -43,7 +45,7 @@ def parse_yaml(text: str, what: str) -> Any:  # noqa: ANN401 - any YAML value
         _check_size(data)
     except _TooLargeError as error:
         raise InputError(f"{what} {error}") from error
-    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
+    except (yaml.YAMLError, *_ERRORS) as error:
         raise InputError(f"{what} is not valid YAML: {error}") from error
     return data
 
@@ -99,6 +101,6 @@ def _check_size(data: object) -> None:
         elif isinstance(value, str):
             characters += len(value)
         elif isinstance(value, int) and abs(value) > _MAX_NUMBER:
-            raise _TooLargeError("contains a number with more than 19 digits.")
+            raise _TooLargeError("is not valid YAML: a number has more than 19 digits.")
         if values > _MAX_VALUES or len(stack) > _MAX_VALUES or characters > _MAX_CHARACTERS:
             raise _TooLargeError(_TOO_LARGE)
