@@ -18,12 +18,12 @@ from ci_sessions.plan.shell import ShellWriter
 from ci_sessions.plan.step import Kind, Program, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from ci_sessions.catalogue.table import Row
     from ci_sessions.checkout.checkout import Checkout
 
-__all__ = ["Change", "Explanation", "ShardCoverage", "explain", "shard_coverage"]
+__all__ = ["Change", "Explanation", "ShardCoverage", "Variants", "explain", "shard_coverage"]
 
 _OTHER_BUILDS = (
     ("a CPU build", "linux-jammy-py3.10-gcc11"),
@@ -36,18 +36,23 @@ _OTHER_BUILDS = (
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What another shard or build would change: added and removed test commands, variables."""
+    """What another shard or build would change: added and removed test commands, exports.
 
-    what: str
+    An export is ``+ NAME=value``, ``- NAME=value`` or ``~ NAME=value → other value``.
+    """
+
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
-    flags: tuple[str, ...] = ()
+    exports: tuple[str, ...] = ()
     error: str = ""
 
-    @property
-    def has_effect(self) -> bool:
-        """Return whether anything changes."""
-        return bool(self.added or self.removed or self.flags or self.error)
+
+@dataclass(frozen=True, slots=True)
+class Variants:
+    """Variants of a job, such as ``shard 2 of 3``, and what is different in each of them."""
+
+    names: tuple[str, ...]
+    change: Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +63,21 @@ class Explanation:
     row: Row
     earlier: tuple[Row, ...]
     later: tuple[Row, ...]
-    changes: tuple[Change, ...]
+    variants: tuple[Variants, ...]
 
 
 def explain(job: Job, checkout: Checkout) -> Explanation:
-    """Explain why a job runs what it runs, and how its variants differ."""
+    """Explain why a job runs what it runs, and how its variants differ from it."""
     matched = find_row(job)
     index = TABLE.index(matched)
     later = tuple(row for row in TABLE[index + 1 : -1] if row.match.accepts(job))
     plan = plan_job(job, checkout)
-    changes = (_change(plan, what, other, checkout) for what, other in _variants(job))
-    return Explanation(
-        plan, matched, TABLE[:index], later, tuple(item for item in changes if item.has_effect)
-    )
+    names: dict[Change, list[str]] = {}
+    for what, other in _variants(job):
+        names.setdefault(_change(plan, other, checkout), []).append(what)
+    names.pop(Change(), None)
+    variants = tuple(Variants(tuple(what), change) for change, what in names.items())
+    return Explanation(plan, matched, TABLE[:index], later, variants)
 
 
 def _variants(job: Job) -> Iterator[tuple[str, Job]]:
@@ -85,21 +92,32 @@ def _variants(job: Job) -> Iterator[tuple[str, Job]]:
             yield what, dataclasses.replace(job, build=build)
 
 
-def _change(plan: Plan, what: str, other: Job, checkout: Checkout) -> Change:
+def _change(plan: Plan, other: Job, checkout: Checkout) -> Change:
     try:
         changed = plan_job(other, checkout)
     except CiSessionsError as error:
-        return Change(what, error=str(error.args[0]))
+        return Change(error=str(error.args[0]))
     before, after = Counter(_test_commands(plan)), Counter(_test_commands(changed))
-    flags = [
-        name if value is not None else f"no {name}"
-        for name, value in changed.env.items()
-        if plan.env.get(name) != value or name not in plan.env
-    ]
-    flags += [f"no {name}" for name in plan.env if name not in changed.env]
     return Change(
-        what, tuple((after - before).elements()), tuple((before - after).elements()), tuple(flags)
+        tuple((after - before).elements()),
+        tuple((before - after).elements()),
+        tuple(_exports(plan.env, changed.env)),
     )
+
+
+def _exports(before: Mapping[str, str | None], after: Mapping[str, str | None]) -> Iterator[str]:
+    """Yield the exports that differ; a variable that a job removes has the value ``(unset)``."""
+    old, new = (
+        {name: "(unset)" if value is None else value for name, value in env.items()}
+        for env in (before, after)
+    )
+    for name in dict.fromkeys([*old, *new]):
+        if name not in new:
+            yield f"- {name}={old[name]}"
+        elif name not in old:
+            yield f"+ {name}={new[name]}"
+        elif old[name] != new[name]:
+            yield f"~ {name}={old[name]} → {new[name]}"
 
 
 def _test_commands(plan: Plan) -> Iterator[str]:

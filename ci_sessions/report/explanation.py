@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from ci_sessions.report.plan import describe_suites
@@ -9,13 +10,13 @@ from ci_sessions.report.plan import describe_suites
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ci_sessions.catalogue.explain import Change, Explanation
+    from ci_sessions.catalogue.explain import Explanation, Variants
     from ci_sessions.catalogue.table import Row
 
 __all__ = ["describe_explanation"]
 
-_MAX_COMMANDS = 4  # per change and sign
-_MAX_WIDTH = 110
+_MAX_COMMANDS = 10  # per change and sign
+_MAX_WIDTH = 100
 
 
 def describe_explanation(explanation: Explanation) -> str:
@@ -29,12 +30,13 @@ def describe_explanation(explanation: Explanation) -> str:
         "",
         "earlier rows that did not match:",
         *_conditions(explanation.earlier),
+        "",
         "later rows that also match:",
         *_conditions(explanation.later),
     ]
-    if explanation.changes:
+    if explanation.variants:
         lines += ["", "changes with another shard or build:"]
-        lines += [line for change in explanation.changes for line in _change(change)]
+        lines += [line for variants in explanation.variants for line in _variants(variants)]
     return "\n".join(lines)
 
 
@@ -42,14 +44,30 @@ def _conditions(rows: Iterable[Row]) -> list[str]:
     return [f"  {row.match.text}" for row in rows] or ["  none"]
 
 
-def _change(change: Change) -> Iterator[str]:
-    yield f"  {change.what}"
+def _variants(variants: Variants) -> Iterator[str]:
+    change = variants.change
+    yield f"  {', '.join(variants.names)}"
     if change.error:
-        yield f"    error: {change.error}"
-    for sign, commands in (("+", change.added), ("-", change.removed)):
+        yield from _wrapped("error:", change.error)
+    for sign, commands in (("-", change.removed), ("+", change.added)):
         for line in commands[:_MAX_COMMANDS]:
-            yield f"    {sign} {line if len(line) <= _MAX_WIDTH else line[:_MAX_WIDTH] + '…'}"
+            yield from _wrapped(sign, line)
         if len(commands) > _MAX_COMMANDS:
             yield f"    {sign} … and {len(commands) - _MAX_COMMANDS} more"
-    if change.flags:
-        yield f"    flags: {', '.join(change.flags)}"
+    if change.exports:
+        yield "    exports"
+    for line in change.exports:
+        yield from _wrapped("  " + line[0], line[2:])
+
+
+def _wrapped(label: str, text: str) -> list[str]:
+    """Return a text in as many lines as it needs: what differs may be at its end."""
+    first = f"    {label} "
+    return textwrap.wrap(
+        text,
+        _MAX_WIDTH,
+        initial_indent=first,
+        subsequent_indent=" " * (len(first) + 2),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from conftest import make_job, make_plan
 
-from ci_sessions.catalogue.explain import explain, shard_coverage
+from ci_sessions.catalogue.explain import Change, Variants, explain, shard_coverage
 from ci_sessions.catalogue.planner import plan_job
 from ci_sessions.catalogue.scheduled import scheduled_matrices, to_github_matrix, workflow_matrices
 from ci_sessions.catalogue.table import config_facts, config_problem, find_row
@@ -29,12 +29,13 @@ def test_an_explanation_lists_earlier_and_later_rows():
 
 def test_an_explanation_shows_changes_for_other_builds_and_shards():
     found = explain(make_job("distributed", CUDA, "2/3"), RECORDED)
-    changes = {change.what: change for change in found.changes}
+    changes = {name: item.change for item in found.variants for name in item.names}
     assert len(changes["shard 1 of 3"].added) == 9
     assert changes["a CPU build"].removed == (
         "python test/run_test.py --distributed-tests --multigpu-filter multigpu --shard N M --verbose",
     )
-    assert "no PYTORCH_TESTING_DEVICE_ONLY_FOR" in changes["a CPU build"].flags
+    assert "- PYTORCH_TESTING_DEVICE_ONLY_FOR=cuda" in changes["a CPU build"].exports
+    assert {"~ VALGRIND=ON → OFF", "+ HIP_PLATFORM=(unset)"} <= set(changes["a ROCm build"].exports)
     assert "shard 3 of 3" not in changes, "it runs the same commands, on its own part"
 
 
@@ -43,8 +44,30 @@ def test_an_explanation_as_text():
     assert re.search(r"^row \d+ of \d+: config is docs_test \(docs\)$", text, re.MULTILINE)
     assert "\nlater rows that also match:\n  none\n" in text
     assert "error: NUM_TEST_SHARDS is 3, but docs_test cannot be sharded" in text
-    text = describe_explanation(explain(make_job("default", CUDA, "1/5"), RECORDED))
-    assert "    - … and " in text
+
+
+def test_variants_with_the_same_changes_are_one_entry():
+    found = explain(make_job("distributed", CUDA, "1/3"), RECORDED)
+    assert found.variants[0].names == ("shard 2 of 3", "shard 3 of 3")
+    text = describe_explanation(found)
+    assert "\n  shard 2 of 3, shard 3 of 3\n    - python test/run_test.py" in text
+    assert "\n    exports\n      - TORCH_CUDA_ARCH_LIST=" in text
+
+
+def test_a_long_command_is_wrapped_and_not_cut():
+    found = explain(make_job("inductor_cpp_wrapper", CUDA, "1/2"), RECORDED)
+    (command,) = found.variants[0].change.removed
+    text = describe_explanation(found)
+    assert len(command) > 100
+    assert command not in text
+    assert command in " ".join(text.split())
+
+
+def test_many_commands_are_counted():
+    change = Change(added=tuple(f"command {number}" for number in range(13)))
+    found = explain(make_job("docs_test"), RECORDED)
+    text = describe_explanation(replace(found, variants=(Variants(("x",), change),)))
+    assert text.endswith("    + command 9\n    + … and 3 more")
 
 
 def test_all_scheduled_configurations_are_known_and_planned():
