@@ -66,7 +66,10 @@ def _define_ci() -> None:
     @nox.session(venv_backend="none", default=False)
     @nox.parametrize("config", list(_parameters()))
     def ci(session: nox.Session, config: str) -> None:
-        """Run one configuration in Python; its tests are its tags."""
+        """Run one configuration with its added tests, which CI (dispatch) runs only with --added.
+
+        Added tests are those that test.sh does not have. The names of all tests are tags.
+        """
         _check_not_whole_list(session)
         _run(session, "run", f"ci(config={config!r})", config)
 

@@ -160,7 +160,8 @@ class SelectionGroup(Options):
         add(
             "--added",
             action=argparse.BooleanOptionalAction,
-            help="with or without the tests that test.sh does not have",
+            help="with or without the tests that test.sh does not have (default: with, but "
+            "dispatch leaves them out)",
         )
         add("--no-install", dest="install", action="store_false", help="skip install steps")
 
