@@ -3,6 +3,7 @@
 Only the output of the command goes to standard output, and the exit code is that of the first
 process that failed.
 """
+# PYTHON_ARGCOMPLETE_OK
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from ci_sessions.cli.entry import run_command
 from ci_sessions.cli.program import module_program
 from ci_sessions.cli.verbs import COMMANDS, load_command
 from ci_sessions.errors import InputError
+from ci_sessions.job.environment import process_environment
 from ci_sessions.plan.shell import quote_all
 from ci_sessions.text import for_log, shown
 
@@ -27,6 +29,10 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
+    if "_ARGCOMPLETE" in process_environment().variables:  # the shell asks how words can go on
+        from ci_sessions.cli.completion import complete  # noqa: PLC0415 - only for that
+
+        complete()
     command, *rest = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     if command in ("--help", "-h", "help"):
         print(_usage())
