@@ -144,9 +144,7 @@ def package_imports():
     return {(GROUPS.get(a, a), GROUPS.get(b, b)) for a, b in edges}
 
 
-GROUPS = dict.fromkeys(("errors", "log", "clock", "text", "toml"), "base") | {
-    "__main__": "sessions"
-}
+GROUPS = dict.fromkeys(("errors", "log", "clock", "text"), "base") | {"__main__": "sessions"}
 
 
 def drawn_edges():

@@ -3,6 +3,7 @@ from __future__ import annotations
 import builtins
 import datetime as dt
 import logging
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -227,7 +228,7 @@ def job_with(**values):
 @example(job_with(env={"SHARD_NUMBER": [dt.date(2026, 1, 1)]}))
 def test_any_structure_has_jobs_or_is_an_input_error(files):
     try:
-        jobs = merge_jobs(_Reader(files, SCRIPT).jobs())
+        jobs = merge_jobs(reader(files).jobs())
     except InputError:
         return
     for job in jobs:
@@ -251,10 +252,15 @@ def test_a_value_that_yaml_cannot_construct_is_an_error(tmp_path, text):
         assert "is not valid YAML" in str(error)
 
 
+def reader(files):
+    """Return a reader that has read these workflows."""
+    return _Reader(dict.fromkeys(files, Path()), SCRIPT, _files=files)
+
+
 @pytest.mark.parametrize("text", ["[!!int '']", "{a: !!bool x}", "{a: !!timestamp x}"])
 def test_a_matrix_that_yaml_cannot_construct_is_left_out(caplog, text):
     job = {"strategy": {"matrix": {"a": text}}, "steps": [{"run": SCRIPT}]}
-    assert list(_Reader({"a.yml": {"jobs": {"a": job}}}, SCRIPT).jobs()) == []
+    assert list(reader({"a.yml": {"jobs": {"a": job}}}).jobs()) == []
     assert "a matrix is not valid YAML" in caplog.text
 
 

@@ -234,7 +234,7 @@ def test_a_folder_that_cannot_be_created_is_a_warning(tmp_path, caplog):
     assert messages(caplog) == [
         (
             f"this run has no record: cannot create {tmp_path / 'file'}: "
-            f"[Errno 20] Not a directory: '{tmp_path / 'file' / 'runs'}'"
+            f"[Errno 17] File exists: '{tmp_path / 'file'}'"
         )
     ]
 
