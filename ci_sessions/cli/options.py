@@ -264,12 +264,9 @@ def parse_options(kind: type[O], argv: Sequence[str], context: Context) -> O:
         if issubclass(group, Options) and "add_arguments" in vars(group):
             group.add_arguments(parser, has_config=has_config)
     parsed = vars(parser.parse_args(list(argv)))
+    _check_given(parsed)
     if issubclass(kind, JobGroup):
         parsed["config"] = _one_config(context.config, parsed)
-    for name, value in parsed.items():
-        if value in ("", [], [[]]):  # argparse before Python 3.13 reads --config=-- as a list
-            given = "empty" if value == "" else "'--'"
-            raise InputError(f"{name.replace('_', '-')} is {given}: give a value, or leave it out.")
     parsed = {name: tuple(v) if isinstance(v, list) else v for name, v in parsed.items()}
     for name in ("timeout", "step_timeout"):
         if parsed.get(name):
@@ -278,6 +275,18 @@ def parse_options(kind: type[O], argv: Sequence[str], context: Context) -> O:
         raise InputError("--step selects a step of one test: add one --test NAME.")
     defaults = {item.name: item.default for item in dataclasses.fields(kind)}
     return kind(**{name: defaults[name] if v is None else v for name, v in parsed.items()})
+
+
+def _check_given(parsed: dict[str, Any]) -> None:
+    """Raise InputError for an option without a value, or with ``--`` for one.
+
+    Before Python 3.13 argparse reads ``--config=--`` as an empty list.
+    """
+    for name, value in parsed.items():
+        if value in ("", "--", [], [[]]):
+            option = name.removesuffix("_option").replace("_", "-")
+            given = "empty" if value == "" else "'--'"
+            raise InputError(f"{option} is {given}: give a value, or leave it out.")
 
 
 def _one_config(given: str | None, parsed: dict[str, Any]) -> str | None:

@@ -53,7 +53,7 @@ from ci_sessions.report.parity import (
     parity_markdown,
     parity_to_json,
 )
-from ci_sessions.text import for_json, shown
+from ci_sessions.text import for_json, for_log, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -142,7 +142,8 @@ def main(argv: Sequence[str], context: Context) -> int:
         text = parity_markdown(result, options.show)
         print(context.redact(text), end="", file=context.out)
     else:
-        print(context.redact(describe_parity(result, options.show)), file=context.out)
+        text = describe_parity(result, options.show)
+        print(for_log(context.redact(text)), file=context.out)
     return result.exit_code
 
 

@@ -19,7 +19,7 @@ from ci_sessions.errors import CheckoutError, InputError
 from ci_sessions.github.expressions import UNKNOWN, evaluate, fill_template
 from ci_sessions.github.safe_yaml import parse_yaml
 from ci_sessions.job import variables as v
-from ci_sessions.job.job_json import merge_jobs
+from ci_sessions.job.job_json import job_variables, merge_jobs
 from ci_sessions.log import logger
 from ci_sessions.text import shown
 
@@ -294,7 +294,10 @@ def _defaults(workflow: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _job(step: Mapping[str, Any], context: Mapping[str, Any], top: str) -> dict[str, Any]:
-    """Return the job that a step runs, from the variables in its ``env`` and its exports."""
+    """Return the job that a step runs, from the variables in its ``env`` and its exports.
+
+    Raises InputError if a value cannot be a variable.
+    """
     run = str(step["run"])
     env = _fill_templates(_mapping(step.get("env"), "env"), context)
     env.update((name, value) for name, value in _EXPORT.findall(run) if name in _JOB_NAMES)
@@ -310,7 +313,9 @@ def _job(step: Mapping[str, Any], context: Mapping[str, Any], top: str) -> dict[
         "runner": str((context.get("matrix") or {}).get("runner") or ""),
         "workflows": [top],
     }
-    return {**job, "env": inputs} if inputs else job
+    job |= {"env": inputs} if inputs else {}
+    job_variables(job)
+    return job
 
 
 def _number(value: object) -> object:

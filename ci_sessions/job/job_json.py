@@ -14,6 +14,7 @@ from ci_sessions.errors import InputError
 from ci_sessions.job import variables as v
 from ci_sessions.job.environment import Environment
 from ci_sessions.job.job import Job, accept_any_config, read_job
+from ci_sessions.text import for_log, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -86,11 +87,11 @@ def _to_string(key: str, value: object) -> str:
 
 
 def describe_job_json(data: Mapping[str, Any]) -> str:
-    """Return a job's name in reports: configuration, label, shard, further variables."""
+    """Return a job's name in reports, on one line: configuration, label, shard, variables."""
     extra = " ".join(f"{name}={value}" for name, value in (data.get("env") or {}).items())
     shard = f"shard {data.get('shard', 1)} of {data.get('num_shards', 1)}"
     text = f"{data.get('config', '')}, {data.get('build_environment', '')}, {shard}"
-    return f"{text}, {extra}" if extra else text
+    return for_log(f"{text}, {extra}" if extra else text).replace("\n", "\\n")
 
 
 def parse_jobs(text: str, source: str) -> list[Any]:
@@ -100,7 +101,7 @@ def parse_jobs(text: str, source: str) -> list[Any]:
     ``source``, if there are no jobs.
     """
     text = text.removeprefix("\ufeff")
-    jobs = _parse_document(text)
+    jobs = _parse_document(text, source)
     if jobs is None:
         lines = enumerate(text.split("\n"), 1)
         jobs = [_parse_line(line, f"{source}, line {n}") for n, line in lines if line.strip()]
@@ -110,10 +111,14 @@ def parse_jobs(text: str, source: str) -> list[Any]:
     return [job["job"] if isinstance(job, dict) and "job" in job else job for job in jobs]
 
 
-def _parse_document(text: str) -> list[Any] | None:
+def _parse_document(text: str, source: str) -> list[Any] | None:
     """Parse a text that is a single JSON value; None if it consists of lines."""
     try:
-        data = json.loads(text)
+        data = _load(text)
+    except _RejectedError as error:
+        if _consists_of_lines(text):
+            return None
+        raise InputError(f"{source} is not JSON: {error}.") from error
     except (ValueError, RecursionError):
         return None
     if isinstance(data, dict):
@@ -121,11 +126,41 @@ def _parse_document(text: str) -> list[Any] | None:
     return data if isinstance(data, list) else [data]
 
 
+def _consists_of_lines(text: str) -> bool:
+    try:
+        json.loads(text.strip().partition("\n")[0])
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 def _parse_line(line: str, source: str) -> Any:  # noqa: ANN401 - any JSON value
     try:
-        return json.loads(line)
+        return _load(line)
     except (ValueError, RecursionError) as error:
         return InputError(f"{source} is not JSON: {error}.")
+
+
+class _RejectedError(ValueError):
+    """A text is JSON for Python, but its meaning is unclear."""
+
+
+def _load(text: str) -> Any:  # noqa: ANN401 - any JSON value
+    """Parse JSON. Raises ValueError also for what only Python accepts: NaN, and repeated keys."""
+    return json.loads(text, object_pairs_hook=_object, parse_constant=_reject_constant)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _RejectedError(f"the key {shown(name)} appears twice")
+        found[name] = value
+    return found
+
+
+def _reject_constant(name: str) -> None:
+    raise _RejectedError(f"{name} is not a number in JSON")
 
 
 def merge_jobs(jobs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
