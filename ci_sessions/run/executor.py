@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["Executor", "Limits"]
 
 RUNNER_ERROR_CODE = 70  # the exit code if the runner itself fails
+_GIT_TIMEOUT = 60.0  # seconds for the state of the checkout before the run
 _CLEANUP_TIMEOUT = 600.0  # seconds for a cleanup step, which the job's time limit does not affect
 # After these, a step may have changed what an ``always`` step restores; test.sh's own commands
 # change nothing when they fail.
@@ -185,8 +186,13 @@ class _Run:
         line = "git rev-parse --git-dir"
         if not self.executor.on_ci:
             line = ShellWriter().line(machine.fill_step(check))
+        time_left = self.command_time()
         output = process.capture(
-            line, cwd=machine.root, env=machine.variables, signals=self.signals
+            line,
+            cwd=machine.root,
+            env=machine.variables,
+            timeout=_GIT_TIMEOUT if time_left is None else min(_GIT_TIMEOUT, time_left),
+            signals=self.signals,
         )
         if output.code:
             return None

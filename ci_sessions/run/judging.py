@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from ci_sessions.plan.step import Expect
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["judge_step", "needs_output"]
 
 _UNTRACKED_THIRD_PARTY = "?? third_party"
+_STATUS_LINE = re.compile(r"[ MTADRCU?!m]{2} ")  # of ``git status --porcelain``
 
 
 def needs_output(policy: Policy) -> bool:
@@ -89,8 +91,9 @@ def _check_clean(
         return Outcome.SKIPPED, f"not checked, because git failed: {reason}"
     if code:
         return Outcome.FAILED, f"git worked before the tests, but failed now:\n{output.rstrip()}"
-    lines = [line for line in output.splitlines() if line not in (dirty_before or ())]
-    dirty = [line for line in lines if _UNTRACKED_THIRD_PARTY not in line]
+    changes = [line for line in output.splitlines() if _STATUS_LINE.match(line)]  # no warnings
+    new = [line for line in changes if line not in (dirty_before or ())]
+    dirty = [line for line in new if _UNTRACKED_THIRD_PARTY not in line]
     if dirty:
         return Outcome.FAILED, "\n".join(["the checkout was left dirty:", *dirty])
     return Outcome.PASSED, ""
