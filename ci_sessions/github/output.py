@@ -39,6 +39,8 @@ def step_summary(run: RunRecord, repeat: Mapping[str, Sequence[str]]) -> str:
         if run.route.fallback:
             error = for_markdown(run.route.error)
             lines += ["", f"⚠️ Python could not run it: `{run.route.fallback}` {error}"]
+        if run.route.shadow:
+            lines += ["", f"Plan and script compared: {for_markdown(run.route.shadow.describe())}"]
         lines.append("")
     lines += ["| test | result | time | share | cases |", "| --- | --- | ---: | ---: | ---: |"]
     lines += [_row(run, name) for name in dict.fromkeys(step.test for step in run.steps)]

@@ -37,8 +37,9 @@ def describe_run(run: RunRecord, repeat: Mapping[str, Sequence[str]], record: st
         lines += ["", f"the runner failed: {run.note}"]
     if run.outcome is Outcome.NO_TEST:
         lines += ["", "no test ran, so the run failed: --dry-run shows why each test is skipped."]
+    lines += [""] if repeat else []
     for what, commands in repeat.items():
-        lines += ["", f"Repeat {what}:", *(f"  {command}" for command in commands)]
+        lines += [f"Repeat {what}:", *(f"  {command}" for command in commands)]
     return "\n".join([*lines, "", f"record: {record}", ""])
 
 
@@ -50,13 +51,16 @@ def color_verdict(text: str) -> str:
 
 
 def _route(run: RunRecord) -> list[str]:
-    """Return a line about the route, if the gate was asked."""
+    """Return lines about the route and the shadow comparison, if the gate was asked."""
     route = run.route
     if route is None:
         return []
     detail = f", {route.detail}" if route.detail else ""
     fallback = f" (Python could not run it: {route.fallback})" if route.fallback else ""
-    return [f"route: {run.runner}: {route.reason}{detail}{fallback}"]
+    lines = [f"route: {run.runner}: {route.reason}{detail}{fallback}"]
+    if route.shadow is not None:
+        lines.append(f"shadow: plan and script compared: {route.shadow.describe()}")
+    return lines
 
 
 def _test_lines(steps: list[StepRecord]) -> list[str]:

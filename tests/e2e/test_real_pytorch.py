@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 
 import pytest
+from integration.conftest import suggested
 
 from ci_sessions.records.store import read_runs
 
@@ -48,6 +50,30 @@ def test_the_legacy_jit_fails_without_libraries_that_debian_omits(run):
     assert len(missing) == 34
     assert "--test test_jit_legacy --step 1" in end
     assert len(end.splitlines()) <= 30
+
+
+def test_without_reports_a_red_job_names_its_errors_and_one_case_of_it_repeats(run, pytorch):
+    done, record = run(
+        *("jit_legacy", "--test", "test_jit_legacy"),
+        *("--build-environment", "linux-jammy-py3.10-gcc11"),
+        CI="",
+    )
+    end = done.stdout[done.stdout.index("\nFAILED  jit_legacy") :]
+    print(end)
+    (step,) = record.failed_steps
+    assert step.cases.source == "the output"
+    assert (step.cases.total, step.cases.errors, step.cases.skipped) == (2693, 35, 199)
+    assert all(case.message and case.test_file == "test_jit_legacy" for case in step.cases.failed)
+    (line, *_) = suggested(done.stdout)["one case of each message"]
+    began = time.monotonic()
+    again = subprocess.run(
+        line, shell=True, cwd="/", capture_output=True, text=True, check=False,
+        env={**os.environ, "PATH": pytorch.path, "CI": ""},
+    )  # fmt: skip
+    print(again.stdout[-2000:])
+    assert again.returncode == 1
+    assert "Ran 1 test in" in again.stdout
+    assert time.monotonic() - began < 60
 
 
 def test_a_python_job_passes(run):

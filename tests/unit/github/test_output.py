@@ -4,6 +4,9 @@ from unit.report.test_run import attempt, run, step
 
 from ci_sessions.github.output import annotate, step_summary
 from ci_sessions.records.record import Case, Cases, Outcome
+from ci_sessions.records.route import Shadow
+from ci_sessions.records.verdict import JobVerdict
+from ci_sessions.report.run import describe_run
 
 FAILED = Cases(total=10, errors=1, failed=(Case("jit.T.test_a", "error", "a < b | `c`\nd"),))
 
@@ -67,3 +70,11 @@ def test_the_signal_that_ended_a_step_is_named():
     killed = step(outcome=Outcome.FAILED, code=139)
     assert annotate(run(killed))[0].endswith("::python x: exit 139 (SIGSEGV)")
     assert "failed, exit 139 (SIGSEGV)" in step_summary(run(killed), {})
+
+
+def test_the_verdict_of_the_shadow_is_shown():
+    shadow = Shadow(verdict=JobVerdict.DIFFERENT, detail="test.sh:7: argv")
+    routed = run(step(), route=attempt("shadow", runner="shell", shadow=shadow))
+    assert "Plan and script compared: different: test.sh:7: argv" in step_summary(routed, {})
+    text = describe_run(routed, {}, "r")
+    assert "shadow: plan and script compared: different: test.sh:7: argv" in text
