@@ -106,12 +106,16 @@ def test_a_hostile_line_does_not_outlive_the_limit_of_its_step(tree):
 
 
 def test_other_runs_do_not_claim_the_cases(tree):
-    """Two runs in one checkout at once: neither takes the other's reports for its own."""
+    """A run in Python and one of the script, which do not wait for each other.
+
+    Neither takes the other's reports for its own.
+    """
     report = f"open('test/test-reports/' + os.environ['N'] + '.xml', 'w').write({GOOD!r})"
     tree.tests(REPORTS + report + "\ntime.sleep(4); sys.exit(0)")
+    tree.script("python3 test/run_test.py")
     first = tree.start(flag="1", N="1")
     time.sleep(2)
-    second = tree.start(flag="1", N="2")
+    second = tree.start(flag="0", N="2")
     outputs = [process.communicate(timeout=60)[0] for process in (first, second)]
     assert [process.returncode for process in (first, second)] == [0, 0]
     assert any("another run is active here" in output for output in outputs)
