@@ -195,8 +195,8 @@ _QUOTINGS: tuple[Callable[[str], str], ...] = (
     lambda text: json.dumps(text)[1:-1],
     lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
     lambda text: repr(text)[1:-1],
-    urllib.parse.quote,
-    lambda text: urllib.parse.quote(text, safe=""),
+    lambda text: urllib.parse.quote(text, errors="surrogateescape"),  # any bytes
+    lambda text: urllib.parse.quote(text, safe="", errors="surrogateescape"),
     html.escape,
     for_annotation,
 )

@@ -27,7 +27,7 @@ def dispatch(request, tree):
 
 BYTE = os.fsdecode(b"a\xff")
 ENVIRONMENTS = [
-    {"SHA1": BYTE}, {"TESTS_TO_INCLUDE": BYTE}, {"TEST_CONFIG": BYTE}, {"BUILD_ENVIRONMENT": BYTE},
+    {"SHA1": BYTE}, {"MY_TOKEN": BYTE * 4}, {"TESTS_TO_INCLUDE": BYTE}, {"TEST_CONFIG": BYTE}, {"BUILD_ENVIRONMENT": BYTE},
     {"TEST_CONFIG": "x" * 300}, {"TEST_CONFIG": "../../x/" * 30}, {"TEST_CONFIG": ""}, {"TEST_CONFIG": None},
     {"BUILD_ENVIRONMENT": "²"}, {"BUILD_ENVIRONMENT": "py" + "9" * 5000}, {"SHARD_NUMBER": "²"},
     {"SHARD_NUMBER": "7", "NUM_TEST_SHARDS": "5"}, {"NUM_TEST_SHARDS": "9" * 5000}, {"CONTINUE_THROUGH_ERROR": "maybe"},
