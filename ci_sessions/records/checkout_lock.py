@@ -17,7 +17,7 @@ from ci_sessions import clock
 from ci_sessions.checkout.files import open_regular
 from ci_sessions.errors import CheckoutInUseError
 from ci_sessions.log import logger
-from ci_sessions.records.folder import FOLDER, create_folder
+from ci_sessions.records.folder import create_folder, records_folder
 from ci_sessions.text import duration, rough_duration
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def lock_checkout(root: Path, config: str, *, wait: float = WAIT) -> ExitStack:
     still uses the checkout then. If it cannot be locked at all, for example because it is
     read-only, that is a warning.
     """
-    folder = root / FOLDER
+    folder = records_folder(None, root)
     path, about = folder / "checkout.lock", folder / "checkout.json"
     try:
         create_folder(folder)

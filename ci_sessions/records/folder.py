@@ -10,19 +10,20 @@ __all__ = ["FOLDER", "create_folder", "records_folder"]
 
 FOLDER = ".ci-sessions"
 _PACKAGE = Path(__file__).resolve().parents[1]
+_OWN = (_PACKAGE, _PACKAGE.parent / "examples")  # installed, and in a clone
 
 
 def records_folder(given: str | None, root: Path) -> Path:
     """Return the given folder, or ``.ci-sessions`` in the root of the checkout.
 
-    For a checkout that cannot be written to, and for the sample checkout in an installed package,
-    which an upgrade removes, it is ``.ci-sessions`` in the current folder, as a relative path if
+    For a checkout that cannot be written to, and for this project's own sample checkout, which is
+    part of its package, it is ``.ci-sessions`` in the current folder, as a relative path if
     that folder no longer exists.
     """
     if given is not None:
         return Path(given)
     folder = root / FOLDER
-    if root.is_relative_to(_PACKAGE) or not _can_write(folder):
+    if any(root.is_relative_to(own) for own in _OWN) or not _can_write(folder):
         with suppress(OSError):
             return Path.cwd() / FOLDER
         return Path(FOLDER)

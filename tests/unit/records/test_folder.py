@@ -18,7 +18,7 @@ def test_a_given_folder_wins(tmp_path):
 
 
 def test_a_checkout_in_the_package_keeps_no_records(tmp_path, monkeypatch):
-    monkeypatch.setattr(folder, "_PACKAGE", tmp_path / "site-packages" / "ci_sessions")
+    monkeypatch.setattr(folder, "_OWN", (tmp_path / "site-packages" / "ci_sessions",))
     monkeypatch.chdir(tmp_path)
     root = tmp_path / "site-packages" / "ci_sessions" / "resources" / "checkout"
     root.mkdir(parents=True)
