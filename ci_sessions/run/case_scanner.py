@@ -12,6 +12,7 @@ __all__ = ["MAX_FAILED", "CaseScanner", "find_frame"]
 MAX_FAILED = 500  # failed cases in a record
 _MAX_LINE = 4000  # characters of a line of output that are scanned
 _MAX_DETAIL = 2000  # lines after the name of a failed case in which its message is expected
+_MAX_LINES = 500_000  # lines that may be about cases, so that reading takes seconds at most
 _MAX_NUMBER = 9  # digits
 
 _UNITTEST = re.compile(r"(ERROR|FAIL): (?:test )?(\S+) \((\S+)\)")
@@ -64,6 +65,7 @@ class CaseScanner:
         self._counts = {"total": 0, "failures": 0, "errors": 0, "skipped": 0}
         self._rest = ""
         self._test_file = ""
+        self._lines_left = _MAX_LINES
 
     def feed(self, text: str) -> None:
         """Process a piece of output."""
@@ -71,7 +73,7 @@ class CaseScanner:
         while (end := text.find("\n", start)) >= 0:
             line = self._rest + text[start : min(end, start + _MAX_LINE)]
             if self._detail is not None or line.startswith(_STARTS):
-                self._line(line[:_MAX_LINE].rstrip("\r"))
+                self._read(line[:_MAX_LINE].rstrip("\r"))
             self._rest, start = "", end + 1
         if len(self._rest) < _MAX_LINE:
             self._rest += text[start : start + _MAX_LINE]
@@ -91,6 +93,13 @@ class CaseScanner:
             failed=failed,
             source="the output",
         )
+
+    def _read(self, line: str) -> None:
+        self._lines_left -= 1
+        if self._lines_left > 0:
+            self._line(line)
+        else:
+            self._detail = None
 
     def _line(self, line: str) -> None:
         if not line.startswith(_STARTS):

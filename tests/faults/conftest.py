@@ -101,6 +101,8 @@ class Tree:
             if not path.is_file():
                 continue  # a test put a folder there
             events = [json.loads(line) for line in path.read_text().splitlines()]
+            if not events:
+                continue  # its run has just started
             ended = [event for event in events if event["event"] == "run ended"]
             found.append({**events[0], **(ended[-1] if ended else {"outcome": "aborted"})})
         return sorted(found, key=lambda record: record["started"])

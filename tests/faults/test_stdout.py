@@ -105,9 +105,10 @@ def test_an_output_that_does_not_block_gets_everything(tree):
     code = (
         "import os, subprocess, sys; read, write = os.pipe(); os.set_blocking(write, False)\n"
         "child = subprocess.Popen([sys.executable, '-m', 'ci_sessions', 'dispatch'], stdout=write)\n"
-        "os.close(write); import time; time.sleep(3); n = 0\n"
-        "while piece := os.read(read, 65536): n += piece.count(b'x' * 1000)\n"
-        "sys.exit(0 if (child.wait(), n) == (0, 3000) else 1)"
+        "os.close(write); import time; time.sleep(3); text = b''\n"
+        "while piece := os.read(read, 65536): text += piece\n"
+        "found = child.wait(), text.count(b'x' * 1000)\n"
+        "sys.exit(0 if found == (0, 3000) else str(found))"
     )
     done = tree.call(sys.executable, "-c", code, flag="1")
     assert done.returncode == 0, done.stderr
