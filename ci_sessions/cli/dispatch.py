@@ -64,6 +64,9 @@ class DispatchOptions(RunOptions):
         """Raise InputError for options that the script cannot honour."""
         for is_given, option in (
             (self.test, "--test"),
+            (self.file, "--file"),
+            (self.case, "--case"),
+            (self.setup, "--setup"),
             (self.added is not None, "--added"),
             (not self.install, "--no-install"),
             (self.step_timeout, "--step-timeout"),
@@ -238,7 +241,7 @@ class _Dispatch:
             detail=route.detail,
             phase=route.phase,
             commit=environment[v.SHA1] or environment[v.GITHUB_SHA],
-            is_partial=bool(self.options.test),
+            is_partial=self.options.is_partial,
         )
 
     def fallback_record(self, route: Route, failure: _PythonFailure) -> RouteRecord:

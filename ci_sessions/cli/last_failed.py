@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ci_sessions.cli.run import RunOptions
+    from ci_sessions.cli.run import RepeatOptions
     from ci_sessions.job.environment import Environment
     from ci_sessions.records.record import RunRecord
 
 __all__ = ["select_last_failed"]
 
 
-def select_last_failed(options: RunOptions, folder: Path, environment: Environment) -> RunOptions:
+def select_last_failed(
+    options: RepeatOptions, folder: Path, environment: Environment
+) -> RepeatOptions:
     """Return options for the first failed step of the newest run, with its failed cases.
 
     The run is the newest one that matches the configuration, label and shard, as far as these are
@@ -73,7 +75,7 @@ def _last_written(path: Path) -> int:
         return 0
 
 
-def _matches(run: RunRecord, options: RunOptions, config: str | None) -> bool:
+def _matches(run: RunRecord, options: RepeatOptions, config: str | None) -> bool:
     job = run.job
     shard = f"{job.get('shard')}/{job.get('num_shards')}"
     return (

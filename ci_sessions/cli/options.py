@@ -166,6 +166,11 @@ class SelectionGroup(Options):
         add("--no-install", dest="install", action="store_false", help="skip install steps")
 
     @property
+    def is_partial(self) -> bool:
+        """Whether only a part of the job's tests is selected."""
+        return bool(self.test) or self.is_one_step
+
+    @property
     def is_one_step(self) -> bool:
         """Whether a single step is selected."""
         return self.step is not None or bool(self.file or self.case)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,36 +32,20 @@ if TYPE_CHECKING:
     from ci_sessions.cli.options import Context
     from ci_sessions.job.environment import Environment
 
-__all__ = ["RunOptions", "main"]
+__all__ = ["RepeatOptions", "RunOptions", "main"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions(RecordGroup, LimitGroup, SelectionGroup, JobGroup):
-    """The options of ``run``."""
+    """The options of a run, with ``run`` and with ``dispatch``."""
 
     dry_run: bool = False
     json: bool = False
     shell: bool = False
-    last_failed: bool = False
-    shell_in: bool = False
-    exec: tuple[str, ...] = ()
 
     @classmethod
     def add_arguments(cls, parser: OptionParser, *, has_config: bool) -> None:
         """Add the options of a dry run."""
-        add = parser.add_argument_group("repeat").add_argument
-        add(
-            "--last-failed",
-            action="store_true",
-            help="only the cases that failed in the newest run, in its first failed step",
-        )
-        add("--shell-in", action="store_true", help="open a shell in the job's environment")
-        add(
-            "--exec",
-            nargs=argparse.REMAINDER,
-            metavar="COMMAND",
-            help="run a command in the job's environment; must be the last option",
-        )
         group = parser.add_argument_group("dry run")
         help_text = "show what would run, without running it"
         group.add_argument("--dry-run", action="store_true", help=help_text)
@@ -79,9 +64,35 @@ class RunOptions(RecordGroup, LimitGroup, SelectionGroup, JobGroup):
         return prepare_job(job, self.checkout, self, environment, with_added=with_added)
 
 
+@dataclass(frozen=True, kw_only=True)
+class RepeatOptions(RunOptions):
+    """The options of ``run``: those of a run, and what is only for a person at a terminal."""
+
+    last_failed: bool = False
+    shell_in: bool = False
+    exec: tuple[str, ...] = ()
+
+    @classmethod
+    def add_arguments(cls, parser: OptionParser, *, has_config: bool) -> None:
+        """Add the options that repeat a part of a job, or something else in its environment."""
+        add = parser.add_argument_group("repeat").add_argument
+        add(
+            "--last-failed",
+            action="store_true",
+            help="only the cases that failed in the newest run, in its first failed step",
+        )
+        add("--shell-in", action="store_true", help="open a shell in the job's environment")
+        add(
+            "--exec",
+            nargs=argparse.REMAINDER,
+            metavar="COMMAND",
+            help="run a command in the job's environment; must be the last option",
+        )
+
+
 def main(argv: Sequence[str], context: Context) -> int:
     """Run a job; return the exit code of the first process that failed."""
-    options = parse_options(RunOptions, argv, context)
+    options = parse_options(RepeatOptions, argv, context)
     if options.last_failed:
         folder = records_folder(options.records, find_checkout(options.checkout))
         options = select_last_failed(options, folder, context.environment)
@@ -102,7 +113,7 @@ def main(argv: Sequence[str], context: Context) -> int:
         return execution.run().exit_code or 0
 
 
-def run_in_environment(prepared: PreparedJob, options: RunOptions, context: Context) -> NoReturn:
+def run_in_environment(prepared: PreparedJob, options: RepeatOptions, context: Context) -> NoReturn:
     """Replace this process by a command or a shell, in the environment and folder of the job.
 
     If one step is selected, these are the step's. What the job's set-up exports is missing.
@@ -115,6 +126,7 @@ def run_in_environment(prepared: PreparedJob, options: RunOptions, context: Cont
     logger.info("%s in %s, in the environment of %s", argv[0], folder, plan.describe_job())
     context.out.drain()
     try:
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and so would the command
         os.chdir(folder)
         os.execvpe(argv[0], argv, env)  # noqa: S606 - argv, never a shell string
     except OSError as error:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["FOLDER", "create_folder", "records_folder"]
+__all__ = ["FOLDER", "create_folder", "ignore_in_git", "records_folder"]
 
 FOLDER = ".ci-sessions"
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -33,7 +34,18 @@ def records_folder(given: str | None, root: Path) -> Path:
 def create_folder(folder: Path) -> None:
     """Create a folder for records if necessary; git ignores it. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError), (folder / ".gitignore").open("x", encoding="utf-8") as out:
+    ignore_in_git(folder)
+
+
+def ignore_in_git(folder: Path) -> None:
+    """Write the folder's .gitignore if a test removed it, or if it is empty: the disk was full."""
+    path = folder / ".gitignore"
+    with suppress(OSError):
+        found = path.lstat()
+        if stat.S_ISREG(found.st_mode) and found.st_size:
+            return
+        path.unlink()
+    with suppress(OSError), path.open("x", encoding="utf-8") as out:
         out.write("*\n")
 
 

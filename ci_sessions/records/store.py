@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from ci_sessions.checkout.files import append_regular, open_regular
 from ci_sessions.errors import RecordError
 from ci_sessions.log import logger
-from ci_sessions.records.folder import create_folder
+from ci_sessions.records.folder import create_folder, ignore_in_git
 from ci_sessions.records.logs import StepLog, log_folder
 from ci_sessions.records.record import STRUCTURE, Event, Outcome, RunRecord, run_from_events
 from ci_sessions.text import Redactor
@@ -66,7 +66,7 @@ class Journal:
             line = json.dumps(self.redact.fields(event, STRUCTURE), default=str).encode() + b"\n"
             self._lines.append(line)
             if self.is_working:
-                _ignore_in_git(self.path.parent.parent)
+                ignore_in_git(self.path.parent.parent)
                 append_regular(self.path, line, follow_links=False)
         except Exception as error:  # noqa: BLE001 - no record is worth a run
             self._fail(error)
@@ -138,7 +138,6 @@ def create_journal(
     journal = Journal(runs / _file_name(started, config), redact or Redactor({}))
     try:
         create_folder(folder)
-        _ignore_in_git(folder)
         runs.mkdir(exist_ok=True)
         number = 1
         while not _create(journal.path):  # two runs may start in the same second
@@ -156,14 +155,6 @@ def create_journal(
     return journal
 
 
-def _ignore_in_git(folder: Path) -> None:
-    """Write the folder's .gitignore if it is missing, or empty because the disk was full."""
-    path = folder / ".gitignore"
-    if folder.is_dir() and not _read_regular(path):
-        with suppress(OSError):
-            _replace(path, b"*\n")
-
-
 def _create(path: Path) -> bool:
     """Create an empty file; return False if it exists."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -177,8 +168,12 @@ def _create(path: Path) -> bool:
 
 def _file_name(started: str, config: str, number: int = 1) -> str:
     time = re.sub(r"[:.]", "-", started[:19])
-    name = re.sub(r"[^A-Za-z0-9_-]", "-", config)[:_LONGEST_NAME]
+    name = _name_in_file(config)
     return f"{time}-{name}{f'-{number}' if number > 1 else ''}.jsonl"
+
+
+def _name_in_file(config: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]", "-", config)[:_LONGEST_NAME]
 
 
 # --- active runs
@@ -265,7 +260,7 @@ def read_runs(folder: Path) -> list[RunRecord]:
 
 def usual_times(folder: Path, config: str, job_id: str) -> dict[str, float]:
     """Return how long each step took when it last passed in the newest runs of a job (seconds)."""
-    name = re.sub(r"[^A-Za-z0-9_-]", "-", config)[:_LONGEST_NAME]
+    name = _name_in_file(config)
     found: dict[str, float] = {}
     for path in sorted((folder / "runs").glob(f"*-{name}*.jsonl"))[-_NEWEST:]:
         run = _try_read(path)

@@ -207,6 +207,31 @@ def test_a_command_runs_in_the_environment_of_the_job(checkout):
     assert not (checkout / ".ci-sessions").exists()
 
 
+def test_a_command_dies_of_a_closed_pipe_as_usual(checkout):
+    line = "yes | head -1; echo ${PIPESTATUS[0]}"
+    done = ci("run", "jit_legacy", "--exec", "bash", "-c", line, cwd=checkout, check=0)
+    assert done.stdout == "y\n141\n"
+
+
+@pytest.mark.parametrize(
+    "option", [("--case", "test_gloo"), ("--file", "distributed/test_c10d_gloo")]
+)
+def test_a_part_that_dispatch_ran_is_no_evidence(checkout, option):
+    job = {"TEST_CONFIG": "crossref", "BUILD_ENVIRONMENT": CPU}
+    ci("dispatch", *option, cwd=checkout, env={**job, "USE_PYTHON_TEST_RUNNER": "1"})
+    (run,) = read_runs(checkout / ".ci-sessions")
+    assert run.route.is_partial
+    env = {**job, "USE_PYTHON_TEST_RUNNER": "0"}
+    done = ci("dispatch", *option, cwd=checkout, env=env, check=2)
+    assert f"{option[0]} works only for a job that runs in Python" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--last-failed", "--shell-in", "--exec=true"])
+def test_dispatch_runs_the_job_of_ci_only(checkout, option):
+    done = ci("dispatch", "jit_legacy", *option.split("="), cwd=checkout, check=2)
+    assert "unrecognized arguments" in done.stderr
+
+
 def test_a_shell_in_the_environment_of_the_job(checkout):
     done = subprocess.run(
         [sys.executable, "-m", "ci_sessions", "run", "jit_legacy", "--shell-in"],

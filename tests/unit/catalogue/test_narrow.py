@@ -44,6 +44,7 @@ def test_a_file_replaces_the_selection_and_the_shard():
         (["m.T.test_a"], "T and test_a"),
         (["test/test_y.py::T::test_a[1-x]"], "T and test_a[1-x]"),
         (["test_y.py::test_a"], "test_a"),
+        (["test_y.py::T::test_a[a b]"], "T and test_a"),
         (["m.T.setUpClass"], "T"),
         (["m.T.test_a", "m.U.test_b"], "(T and test_a) or (U and test_b)"),
     ],
