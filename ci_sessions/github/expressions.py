@@ -8,6 +8,7 @@ result that depends on them: a condition is false only if it is false for every 
 from __future__ import annotations
 
 import json
+import math
 import operator as operators
 import re
 from collections.abc import Callable, Hashable, Mapping
@@ -199,7 +200,10 @@ class _Parser:
         if kind == "string":
             return word[1:-1].replace("''", "'")
         if kind == "number":
-            return float(word) if "." in word or len(word) > _MAX_DIGITS else int(word)
+            value = float(word) if "." in word or len(word) > _MAX_DIGITS else int(word)
+            if math.isinf(value):
+                raise self.error()
+            return value
         if kind != "name":
             raise self.error()
         value = self.parse_call(word) if self.accept("(") else self.look_up(word)
