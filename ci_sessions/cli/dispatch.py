@@ -121,7 +121,8 @@ def _main(argv: Sequence[str], context: Context) -> int:
     except CiSessionsError:
         raise
     except Exception as error:  # a bug in this package must not keep the script from running
-        if dispatch.has_started or dispatch.is_shown or context.environment[v.NO_SHELL_FALLBACK]:
+        is_forbidden = options.is_partial or context.environment[v.NO_SHELL_FALLBACK]
+        if dispatch.has_started or dispatch.is_shown or is_forbidden:
             raise
         return dispatch.run_script_after(error)
 
@@ -151,23 +152,23 @@ class _Dispatch:
         logger.info("%s: %s", self.job.config or f"no {v.TEST_CONFIG.name}", route.describe())
         if self.options.is_dry_run:
             return self.show(route)
-        if failure is not None:
-            return self.run_script(route, self.fallback_record(route, failure))
-        if route.runner is Runner.SHELL:
+        if failure is None and route.runner is Runner.SHELL:
             self.options.check_for_shell(route)
             return self.run_script(route, self.route_record(route))
-        result = self.run_python(route)
-        if isinstance(result, int):
-            return result
+        result = failure or self.run_python(route)
+        return result if isinstance(result, int) else self.fall_back(route, result)
+
+    def fall_back(self, route: Route, failure: _PythonFailure) -> int:
+        """Run the script instead, unless that is forbidden or would run more than what is asked."""
+        what = f"Python could not run the job, and there is no fallback: {failure.message}"
+        if self.options.is_partial:
+            raise InputError(f"{what} (The script would run the whole job.)")
         if not route.may_fall_back:
             is_native = route.reason is Reason.NATIVE
-            reason = "it exists only here" if is_native else f"{v.NO_SHELL_FALLBACK.name}=1"
-            raise InternalError(
-                f"Python could not run the job, and there is no fallback ({reason}): "
-                f"{result.message}"
-            )
-        logger.warning("falling back to the shell: %s: %s", result.code, result.message)
-        return self.run_script(route, self.fallback_record(route, result))
+            reason = "It exists only here." if is_native else f"{v.NO_SHELL_FALLBACK.name}=1."
+            raise InternalError(f"{what} ({reason})")
+        logger.warning("falling back to the shell: %s: %s", failure.code, failure.message)
+        return self.run_script(route, self.fallback_record(route, failure))
 
     @property
     def given(self) -> JobOptions:
@@ -191,7 +192,6 @@ class _Dispatch:
         except InputError as error:
             if no_fallback:
                 raise
-            logger.warning("falling back to the shell: %s", error)
             return self.fallback_route(), _PythonFailure.of(error)
         return route, None
 

@@ -129,6 +129,26 @@ def test_a_job_that_python_cannot_plan_falls_back_to_the_shell(tree, config, env
     assert f"falling back to the shell: {reason}" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "env", "reason"),
+    [
+        (["--test", "nope"], {}, "--test is 'nope'"),
+        (["--test", "test_jit_legacy", "--case", "a b"], {}, "--case"),
+        (["--test", "test_jit_legacy"], {"SHARD_NUMBER": "0"}, "SHARD_NUMBER is 0"),
+        (["--test", "test_jit_legacy", "--step", "99"], {}, "--step"),
+        (["--test", "x"], {"USE_PYTHON_TEST_RUNNER": "rollout"}, "broken.toml"),
+    ],
+)
+def test_a_part_of_a_job_never_falls_back_to_the_whole_script(tree, options, env, reason):
+    if "rollout" in env.values():
+        (tree / "broken.toml").write_text("[")
+        options = [*options, "--rollout", tree / "broken.toml"]
+    done = dispatch(tree, "jit_legacy", *options, check=2, **{"USE_PYTHON_TEST_RUNNER": "1"} | env)
+    assert ran(tree) == []
+    assert reason in done.stderr
+    assert "The script would run the whole job" in done.stderr
+
+
 def test_an_unknown_configuration_is_recorded_as_such(tree):
     dispatch(tree, "jit_legcy", check=0, USE_PYTHON_TEST_RUNNER="1")
     assert "did you mean jit_legacy" in last(tree).route.error
