@@ -13,7 +13,7 @@ from ci_sessions.text import Redactor, for_log
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["configure_logging", "logger"]
+__all__ = ["configure_logging", "log_details", "logger"]
 
 logger = logging.getLogger("ci_sessions")
 
@@ -21,7 +21,6 @@ logger = logging.getLogger("ci_sessions")
 def configure_logging(
     redact: Callable[[str], str] | None = None,
     *,
-    verbose: bool = False,
     stream: TextIO | None = None,
 ) -> None:
     """Log to ``stream`` (standard error by default), in colour on a terminal, with ``redact``."""
@@ -42,5 +41,10 @@ def configure_logging(
 
     handler.addFilter(clean)
     logger.handlers[:] = [handler]
-    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
+    logger.setLevel(logging.INFO)
     logger.propagate = False
+
+
+def log_details() -> None:
+    """Log from now on what otherwise only matters when looking for a cause."""
+    logger.setLevel(logging.DEBUG)

@@ -20,7 +20,7 @@ from ci_sessions.job.variables import (
     GITHUB_STEP_SUMMARY,
     NO_COLOR,
 )
-from ci_sessions.log import logger
+from ci_sessions.log import log_details, logger
 from ci_sessions.plan.placeholders import literal
 from ci_sessions.records.checkout_lock import WAIT, lock_checkout
 from ci_sessions.records.folder import records_folder
@@ -123,6 +123,8 @@ class Execution:
     def prepare(self) -> tuple[Executor, RunRecord]:
         """Create the journal and the screen, and a record without results; start nothing."""
         plan, environment = self.prepared.plan, self.context.environment
+        if self.options.verbose:
+            log_details()
         if self.prepared.checkout.is_sample:
             logger.info(
                 "using the sample checkout %s: --checkout selects another one", self.prepared.root

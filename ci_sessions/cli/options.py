@@ -210,14 +210,21 @@ class RecordGroup(Options):
     """The storage of records, and what the screen shows of a run."""
 
     quiet: bool = False
+    verbose: bool = False
     records: str | None = None
     keep_days: int | None = None
 
     @classmethod
     def add_arguments(cls, parser: OptionParser, *, has_config: bool) -> None:
         """Add the options for records."""
-        add = parser.add_argument_group("output").add_argument
-        add(
+        output = parser.add_argument_group("output").add_mutually_exclusive_group()
+        output.add_argument(
+            "-v",
+            "--verbose",
+            action="store_true",
+            help="log what each step gets: folder, changed variables, conditions, answers",
+        )
+        output.add_argument(
             "-q",
             "--quiet",
             action="store_true",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from colorlog.escape_codes import escape_codes
 
 from ci_sessions.records.record import Outcome
-from ci_sessions.text import duration, exit_status, for_annotation, for_log
+from ci_sessions.text import duration, exit_status, for_annotation, for_log, rough_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -101,7 +101,7 @@ class ConsoleScreen:
         self._at_line_start = text.endswith("\n")
 
     def tick(self, elapsed: float, doing: Callable[[], str]) -> None:
-        """Update the status line on a terminal: time, usual time, the last test that was seen."""
+        """Update the status line on a terminal: time, about how much is left, the last test."""
         if self.on_ci or not self.out.isatty() or not self.is_ready:
             return
         width = shutil.get_terminal_size().columns - 1
@@ -118,8 +118,11 @@ class ConsoleScreen:
 
     def _time(self, elapsed: float) -> str:
         usual = self.usual_times.get(self._step_id)
-        about = f" of about {duration(usual)}" if usual else ""
-        return duration(int(elapsed)) + about
+        if not usual:
+            return duration(int(elapsed))
+        left = usual - elapsed
+        usually = f"about {rough_duration(left)} left" if left > 0 else f"usually {duration(usual)}"
+        return f"{duration(int(elapsed))}, {usually}"
 
     def _column(self) -> int:
         """Return the column of the cursor, from 0, after the output so far."""

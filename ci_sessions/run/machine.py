@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from ci_sessions.checkout.files import read_regular
 from ci_sessions.errors import CheckoutError, InternalError, MissingToolError
+from ci_sessions.log import logger
 from ci_sessions.plan.placeholders import Kind, Piece, names_in, parse, render, substitute
-from ci_sessions.plan.shell import bash_argv
+from ci_sessions.plan.shell import bash_argv, quote
 from ci_sessions.run import process
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class Machine:
                 raise InternalError(
                     f"no answer to {name!r}: exit code {output.code} from: {question.line}"
                 )
+            logger.debug("the answer to %s is %r", name, output.text)
             self._cache[key] = output.text
         return self._cache[key]
 
@@ -105,7 +107,9 @@ class Machine:
         """Return whether a condition is met. The result is cached only if it is fixed."""
         key = f"if:{condition.name}"
         if not condition.is_fixed or key not in self._cache:
-            self._cache[key] = "" if self._run_shell(condition.line).code else "yes"
+            code = self._run_shell(condition.line).code
+            logger.debug("%s: %s", condition.description, "no" if code else "yes")
+            self._cache[key] = "" if code else "yes"
         return bool(self._cache[key])
 
     def _run_shell(self, line: str) -> process.ShellOutput:
@@ -222,6 +226,14 @@ class Machine:
                 if text or not is_template or not self._is_optional(value):
                     merged[name] = text
         return merged
+
+    def describe_environment(self, step: Step, env: Mapping[str, str]) -> str:
+        """Return a step's folder, and how its environment differs from the caller's."""
+        old = self.variables
+        changed = sorted(name for name in {*old, *env} if old.get(name) != env.get(name))
+        words = [f"{name}={quote(env[name])}" if name in env else f"-u {name}" for name in changed]
+        folder = self.root / self.render(step.cwd)
+        return f"in {folder}, with {' '.join(words) or 'no changed variable'}"
 
     def _is_optional(self, template: str) -> bool:
         names = names_in(template, Kind.QUESTION)

@@ -205,6 +205,7 @@ class StepRunner:
             argv = self.machine.argv(step, env_file=env_file)
             current = replace(record, started=clock.timestamp(), outcome=Outcome.ABORTED)
             self._announce(current)
+            logger.debug("%s", self.machine.describe_environment(step, env))
             log = self.journal.open_log(record.id)
             current = replace(current, log=str(log.path or ""))
             before = self._find_reports(step)

@@ -293,6 +293,17 @@ def test_a_step_that_times_out_says_what_was_running(checkout, is_in_log):
     assert "       test_jit_legacy.py::T::test_a PASSED" in end
 
 
+def test_a_verbose_run_says_what_each_step_gets(red):
+    env = {"MY_TOKEN": "not-for-logs", "PATH": f"{os.environ['PATH']}:/not-for-logs"}
+    done = ci("run", "jit_legacy", "-v", cwd=red, check=1, env=env)
+    assert f"ci > in {red}, with " in done.stderr
+    assert "the workspace is the jenkins user's, and sudo works: no" in done.stderr
+    assert "not-for-logs" not in done.stderr
+    assert ":/***" in done.stderr
+    assert "ci > in " not in ci("run", "jit_legacy", cwd=red, check=1).stderr
+    assert "not allowed with" in ci("run", "jit_legacy", "-q", "-v", cwd=red, check=2).stderr
+
+
 def test_a_quiet_run_keeps_the_output_in_the_log(red):
     done = ci("run", "jit_legacy", "--quiet", cwd=red, check=1)
     assert "RAN" not in done.stdout
