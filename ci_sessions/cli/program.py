@@ -11,6 +11,9 @@ from ci_sessions.job.variables import CI
 
 __all__ = ["module_program", "nox_program"]
 
+_LAUNCHERS = ("UV", "POETRY_ACTIVE", "PIPENV_ACTIVE", "HATCH_ENV_ACTIVE", "PIXI_IN_SHELL")
+"""Variables that ``uv run``, ``uvx`` and their like set for the programs that they start."""
+
 
 def module_program(name: str) -> tuple[str, ...]:
     """Return the command line of ``ci-sessions`` or ``python -m ci_sessions``, by its file's name.
@@ -35,10 +38,14 @@ def _python() -> tuple[str, ...]:
 def _is_ours(name: str) -> bool:
     """Return whether PATH finds a program of this environment.
 
-    In a CI job it does not matter: its commands are repeated on other machines.
+    In a CI job it does not matter: its commands are repeated on other machines. Tools that run a
+    program in an environment of their own put that on PATH too, but only for the program.
     """
-    if process_environment()[CI]:
+    environment = process_environment()
+    if environment[CI]:
         return True
+    if any(environment.get(name) for name in _LAUNCHERS):
+        return False
     found = shutil.which(name)
     return found is not None and Path(found).parent == Path(sys.executable).parent
 

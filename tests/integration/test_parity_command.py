@@ -40,6 +40,21 @@ def test_every_configuration_of_the_sample_is_equal(checkout):
     assert found["cached"] == 10
 
 
+def test_processes_share_the_cache_without_a_lock(checkout, tmp_path):
+    """Recordings are replaced as a whole, so nobody waits, and nobody reads a part of one."""
+    env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "ci_sessions", "parity", "--json"]
+    started = [
+        subprocess.Popen(command, cwd=checkout, env=env, stdout=subprocess.PIPE) for _ in range(3)
+    ]
+    found = [json.loads(process.communicate(timeout=120)[0]) for process in started]
+    assert [one["totals"]["equal"] for one in found] == [10] * 3
+    again = json.loads(ci("parity", "--json", cwd=checkout, env=env, check=0).stdout)
+    assert (again["totals"]["equal"], again["cached"]) == (10, 10)
+    assert len(list(tmp_path.rglob("*.json.gz"))) == 10
+    assert not list(tmp_path.rglob("*.partial"))
+
+
 def test_a_line_added_to_the_script_is_found_at_its_line(checkout):
     edit(checkout, "test_jit_fuser_legacy --verbose", "test_jit_fuser_legacy --verbose --new")
     done = ci("parity", "jit_legacy", cwd=checkout, check=1)

@@ -139,6 +139,21 @@ def test_a_program_that_is_not_on_the_path(red):
     check_commands(done, red, PATH=path)
 
 
+@pytest.mark.parametrize("program", ["ci-sessions", "python -m ci_sessions", "nox"])
+def test_a_program_that_is_on_path_only_while_it_runs(red, program):
+    """As under ``uvx`` and ``uv run``, which set UV."""
+    bin_folder = str(Path(sys.executable).parent)
+    command = f"{program} -s \"ci(config='jit_legacy')\"" if program == "nox" else program
+    line = command if program == "nox" else f"{program} run jit_legacy"
+    done = paste(line, red, UV="/usr/bin/uv", PATH=f"{bin_folder}:{os.environ['PATH']}")
+    assert done.returncode == 1, done.stderr
+    without = os.environ["PATH"].split(os.pathsep)
+    path = os.pathsep.join(folder for folder in without if folder != bin_folder)
+    (red.parent / "bin").mkdir()
+    (red.parent / "bin" / "python").symlink_to(sys.executable)  # for the plain command
+    check_commands(done, red, PATH=f"{red.parent / 'bin'}:{path}")
+
+
 def test_a_part_of_the_plan(red):
     done = ci("run", "jit_legacy", "--test", "test_jit_legacy", cwd=red, check=1)
     check_commands(done, red)
