@@ -84,6 +84,7 @@ class Redactor:
     def __init__(self, environment: Mapping[str, str], names: Container[str] = ()) -> None:
         self._names = names
         self._secrets: list[str] = []
+        self._shortest: tuple[str, ...] = ()
         self._pattern: re.Pattern[str] | None = None
         self.learn(environment)
 
@@ -101,13 +102,20 @@ class Redactor:
         self._secrets = sorted({*self._secrets, *found}, key=len, reverse=True)
         words = map(re.escape, self._secrets)
         self._pattern = re.compile("|".join(words)) if self._secrets else None
+        shorter: list[str] = []  # without spellings that contain others: one of them is in any text
+        for secret in reversed(self._secrets):
+            if not any(one in secret for one in shorter):
+                shorter.append(secret)
+        self._shortest = tuple(shorter)
 
     def _is_secret(self, name: str) -> bool:
         return name in self._names or is_secret_name(name)
 
     def __call__(self, text: str) -> str:
         """Return the text with secrets redacted."""
-        hidden = self._pattern.sub(MASK, text) if self._pattern else text
+        hidden = text
+        if self._pattern and any(secret in text for secret in self._shortest):
+            hidden = self._pattern.sub(MASK, text)
         return without_credentials(hidden) if "://" in hidden else hidden
 
     def value(self, name: str, text: str) -> str:
@@ -116,12 +124,14 @@ class Redactor:
 
     def split_safely(self, text: str) -> tuple[str, str]:
         """Split off the end of the text if it may be the beginning of a secret."""
-        longest = max(map(len, self._secrets), default=1)
-        for length in range(min(len(text), longest - 1), 0, -1):
-            end = text[-length:]
-            if any(secret.startswith(end) for secret in self._secrets):
-                return text[:-length], end
-        return text, ""
+        cut = len(text)
+        for secret in self._secrets:
+            start = max(0, len(text) - len(secret) + 1)
+            while (start := text.find(secret[0], start, cut)) >= 0:
+                if secret.startswith(text[start:]):
+                    cut = start
+                start += 1
+        return text[:cut], text[cut:]
 
     def fields(self, data: Any, structure: Container[str] = ()) -> Any:  # noqa: ANN401 - any JSON value
         """Redact every string in a JSON value, except for values of the keys in ``structure``.

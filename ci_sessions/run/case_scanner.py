@@ -27,6 +27,7 @@ _TEST_FILE = re.compile(
     r"(?:Running|PRINTING LOG FILE of) ([\w./-]{1,300})(?: [0-9]+/[0-9]+)? [.(]"
 )
 _STARTS = ("Running ", "PRINTING LOG", "ERROR", "FAIL", "OK (", "Ran ", "____", "=====")
+_ABOUT_CASES = re.compile(f"\n(?:{'|'.join(map(re.escape, _STARTS))})")
 _INSTALLED = ("/lib/python", "site-packages/", "dist-packages/", "torch/testing/")
 
 
@@ -69,14 +70,24 @@ class CaseScanner:
 
     def feed(self, text: str) -> None:
         """Process a piece of output."""
-        start = 0
-        while (end := text.find("\n", start)) >= 0:
-            line = self._rest + text[start : min(end, start + _MAX_LINE)]
-            if self._detail is not None or line.startswith(_STARTS):
-                self._read(line[:_MAX_LINE].rstrip("\r"))
-            self._rest, start = "", end + 1
-        if len(self._rest) < _MAX_LINE:
-            self._rest += text[start : start + _MAX_LINE]
+        complete, newline, rest = text.rpartition("\n")
+        if newline:
+            self._read_lines(f"\n{self._rest}{complete}\n")
+            self._rest = rest[:_MAX_LINE]
+        elif len(self._rest) < _MAX_LINE:
+            self._rest += rest[:_MAX_LINE]
+
+    def _read_lines(self, text: str) -> None:
+        """Read the lines that are about cases. Nearly all others are skipped by one search."""
+        end = 0  # the line feed before the next line
+        while end + 1 < len(text):
+            if self._detail is None:
+                match = _ABOUT_CASES.search(text, end)
+                if match is None:
+                    return
+                end = match.start()
+            start, end = end + 1, text.index("\n", end + 1)
+            self._read(text[start : min(end, start + _MAX_LINE)].rstrip("\r"))
 
     def cases(self) -> Cases | None:
         """Return the cases that were found, or None."""

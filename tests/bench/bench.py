@@ -9,7 +9,10 @@ from __future__ import annotations
 import io
 import json
 import lzma
+import os
 import resource
+import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,6 +32,7 @@ from ci_sessions.records.query import read_summaries
 TRACES = Path(__file__).parents[1] / "parity" / "traces.jsonl.xz"
 RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
 ROUNDS = 3
+LINES = 500_000  # of 100 bytes
 STEPS = 6  # steps of a run, each with two events that a summary skips
 
 
@@ -86,6 +90,28 @@ def summarise(folder):
     return [judge(found.get(name, Evidence(name)), rollout) for name in rollout.configurations]
 
 
+def pass_output(folder):
+    """Return the seconds that a job takes that prints LINES lines, and those of a plain pipe."""
+    root = folder / "checkout"
+    shutil.copytree(sample_checkout(), root)
+    code = (
+        f"import sys\nfor n in range({LINES} // 100): sys.stdout.write(('x' * 99 + '\\n') * 100)\n"
+    )
+    (root / "test" / "run_test.py").write_text(code)
+    run = [sys.executable, "-m", "ci_sessions", "run", "jit_legacy", "--test", "test_jit_legacy"]
+    env = {**os.environ, "CI": ""}
+
+    def run_job():
+        null = subprocess.DEVNULL
+        subprocess.run(run, cwd=root, env=env, stdout=null, stderr=null, check=True)
+
+    def pipe():
+        line = f"{shlex.quote(sys.executable)} test/run_test.py | cat > {folder}/copy"
+        subprocess.run(["bash", "-c", line], cwd=root, env=env, check=True)
+
+    return best(run_job), best(pipe)
+
+
 def main():
     """Print each result: seconds, and the ratio to its baseline."""
     with lzma.open(TRACES, "rt") as text:
@@ -110,6 +136,11 @@ def main():
         took = best(lambda: summarise(folder))
     print(
         f"summarise {RUNS:,} runs    {took:7.2f} s   {took / read:6.1f} x reading the {size / 1e6:,.0f} MB"
+    )
+    with tempfile.TemporaryDirectory() as name:
+        took, piped = pass_output(Path(name))
+    print(
+        f"run, with {LINES // 10_000} MB of output  {took:7.2f} s   {took / piped:6.1f} x a pipe into a file"
     )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"peak memory                {peak:7.0f} MiB")

@@ -13,7 +13,7 @@ from faults.github import commands_in
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci_sessions.log import configure_logging, logger
+from ci_sessions.log import configure_logging, log_details, logger
 from ci_sessions.plan.shell import quote
 from ci_sessions.text import (
     Redactor,
@@ -121,6 +121,9 @@ def test_half_a_secret_at_the_end_of_a_piece_is_held_back():
     assert redact.split_safely("say hunt") == ("say ", "hunt")
     assert redact.split_safely("say hello") == ("say hello", "")
     assert Redactor({}).split_safely("hunt") == ("hunt", "")
+    both = Redactor({"A_TOKEN": "terror", "B_TOKEN": "hunter22", "C_TOKEN": "errors"})
+    assert both.split_safely("say terhunt") == ("say ter", "hunt")
+    assert both.split_safely("say hunter") == ("say ", "hunter"), "the longest end"
 
 
 def test_nothing_secret_leaves_text_alone():
@@ -130,8 +133,11 @@ def test_nothing_secret_leaves_text_alone():
 def test_the_log_goes_to_the_given_stream():
     stream = io.StringIO()
     try:
-        configure_logging(stream=stream, verbose=True)
+        configure_logging(stream=stream)
+        logger.debug("a detail")
+        log_details()
         logger.debug("hello %s", "there")
+        assert stream.getvalue().count("\n") == 1
         assert "hello there" in stream.getvalue()
         configure_logging(stream=stream)
         assert logger.level == logging.INFO
