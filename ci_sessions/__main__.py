@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "_ARGCOMPLETE" in process_environment().variables:  # the shell asks how words can go on
         from ci_sessions.cli.completion import complete  # noqa: PLC0415 - only for that
 
-        complete()
+        complete(lambda name: run_command(name, load_command(name), [], program=("ci-sessions",)))
     command, *rest = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     if command in ("--help", "-h", "help"):
         print(_usage())

@@ -275,6 +275,10 @@ def parse_options(kind: type[O], argv: Sequence[str], context: Context) -> O:
     for group in reversed(kind.__mro__):
         if issubclass(group, Options) and "add_arguments" in vars(group):
             group.add_arguments(parser, has_config=has_config)
+    if "_ARGCOMPLETE" in context.environment.variables:
+        from ci_sessions.cli.completion import complete_options  # noqa: PLC0415 - only for that
+
+        complete_options(parser)
     parsed = vars(parser.parse_args(list(argv)))
     _check_given(parsed)
     if issubclass(kind, JobGroup):

@@ -35,11 +35,16 @@ def complete(line, tmp_path):
         ("ci-sessions pl", ["plan"]),
         ("ci-sessions plan jit", ["jit_legacy"]),
         ("ci-sessions history --config jit", ["jit_legacy"]),
-        ("ci-sessions parity ", []),
+        ("ci-sessions parity jit", ["jit_legacy"]),
+        ("ci-sessions run --case x --shell", ["--shell", "--shell-in"]),
+        ("ci-sessions dispatch --shell", ["--shell"]),
+        ("ci-sessions run jit_legacy --sh", ["--shell", "--shard", "--shell-in"]),
+        ("ci-sessions rollout --ap", ["--apply"]),
+        ("ci-sessions nope --", []),
     ],
 )
 def test_words_are_completed(tmp_path, line, words):
-    assert complete(line, tmp_path) == words
+    assert sorted(complete(line, tmp_path)) == sorted(words)
 
 
 def test_all_listed_configurations_are_completed(tmp_path):
@@ -52,6 +57,8 @@ def test_without_argcomplete_the_command_runs(tmp_path):
     (tmp_path / "argcomplete.py").write_text("raise ImportError\n")
     env = {"_ARGCOMPLETE": "1", "PYTHONPATH": str(tmp_path)}
     assert "usage:" in ci("--help", cwd=tmp_path, env=env, check=0).stdout
+    env |= {"COMP_LINE": "ci-sessions run jit_legacy ", "COMP_POINT": "27"}
+    assert "usage:" in ci("--help", cwd=tmp_path, env=env, check=0).stdout, "no job is started"
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
