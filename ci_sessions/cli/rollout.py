@@ -1,31 +1,40 @@
-"""``rollout``: evidence and a verdict for each configuration; ``--apply`` changes the shares."""
+"""``rollout``: evidence and a verdict for each configuration; options change the shares."""
 
 from __future__ import annotations
 
-import json
+import argparse
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ci_sessions import clock
-from ci_sessions.checkout.files import reason_of
 from ci_sessions.cli.options import OptionParser, Options, parse_options
 from ci_sessions.cli.record_files import record_files
-from ci_sessions.errors import InputError, RolloutError
-from ci_sessions.gate.evidence import Action, Evidence, collect_evidence, judge, relevant_runs
-from ci_sessions.gate.rollout import read_rollout, with_share
+from ci_sessions.cli.rollout_commands import RolloutCommands
+from ci_sessions.cli.rollout_file import apply_verdicts, open_phase
+from ci_sessions.errors import InputError
+from ci_sessions.gate.evidence import Evidence, collect_evidence, relevant_runs
+from ci_sessions.gate.forecast import forecast, measure_pace
+from ci_sessions.gate.pairs import find_pairs
+from ci_sessions.gate.rollout import read_rollout
+from ci_sessions.gate.verdict import Action, judge
+from ci_sessions.records.details import read_details
 from ci_sessions.records.query import read_summaries
-from ci_sessions.report.rollout import describe_rollout, rollout_to_json
+from ci_sessions.report.rollout import describe_rollout
+from ci_sessions.report.rollout_json import plan_to_json, rollout_to_json
+from ci_sessions.report.rollout_plan import describe_plan
+from ci_sessions.text import count, for_json, for_log, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ci_sessions.cli.options import Context
-    from ci_sessions.cli.stdout import Stdout
-    from ci_sessions.gate.evidence import Verdict
     from ci_sessions.gate.rollout import Rollout
+    from ci_sessions.records.query import Summary
 
 __all__ = ["main"]
+
+_MAX_PAIRS = 500  # of a configuration: the newest ones are read again, for their cases
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +44,11 @@ class RolloutOptions(Options):
     rollout: str | None = None
     records: str | None = None
     json: bool = False
+    plan: bool = False
+    runs_per_day: float | None = None
+    pairs_per_day: float | None = None
     apply: bool = False
+    open: str | None = None
 
     @classmethod
     def add_arguments(cls, parser: OptionParser, *, has_config: bool) -> None:
@@ -49,51 +62,98 @@ class RolloutOptions(Options):
             "checkout that contains the current folder)",
         )
         add("--json", action="store_true", help="print JSON")
-        add("--apply", action="store_true", help="change each share by one step if it is due")
+        add("--plan", action="store_true", help="print the runs and days that each step takes")
+        for what in ("runs", "pairs"):
+            text = f"{what} of each configuration a day, for --plan (default: as in the records)"
+            add(f"--{what}-per-day", type=_rate, metavar="N", help=text)
+        change = parser.add_mutually_exclusive_group()
+        change.add_argument(
+            "--apply", action="store_true", help="change each share by one step if it is due"
+        )
+        change.add_argument("--open", metavar="PHASE", help="open a phase, if it is due")
+
+
+def _rate(text: str) -> float:
+    """Parse a number of runs a day."""
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text):
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not a number from 0 to 999,999")
+    return float(text)
 
 
 def main(argv: Sequence[str], context: Context) -> int:
-    """Print the evidence and a verdict for each configuration; with ``--apply``, change the file.
+    """Print the evidence and a verdict for each configuration, or change the rollout file.
 
     The exit code is 1 if a rollback is due and was not applied, otherwise 0.
     """
     options = parse_options(RolloutOptions, argv, context)
     path = Path(options.rollout) if options.rollout else None
     rollout = read_rollout(path)
-    found = collect_evidence(relevant_runs(read_summaries(record_files(options.records)), rollout))
-    evidence = {name: found.get(name, Evidence(name)) for name in rollout.configurations}
+    if options.open is not None:
+        open_phase(rollout, options.open, path, context.out)
+        return 0
+    runs = _read_runs(options.records)
+    evidence = _evidence(runs, rollout)
+    if options.plan:
+        _print_plan(rollout, evidence, runs, options, context)
+        return 0
     verdicts = {name: judge(item, rollout) for name, item in evidence.items()}
+    type_next = RolloutCommands(
+        program=context.program, rollout=options.rollout, records=options.records
+    )
+    commands = {
+        name: type_next.after(verdict, evidence[name], rollout.configurations[name])
+        for name, verdict in verdicts.items()
+    }
     if options.json:
-        data = rollout_to_json(rollout, evidence, verdicts)
-        print(json.dumps(data, indent=1), file=context.out)
+        data = rollout_to_json(rollout, evidence, verdicts, commands)
+        print(for_json(context.redact.fields(data), indent=1), file=context.out)
     else:
-        print(describe_rollout(rollout, evidence, verdicts), file=context.out)
+        text = describe_rollout(rollout, evidence, verdicts, commands)
+        print(for_log(context.redact(text)), file=context.out)
     if options.apply:
-        return _apply(rollout, verdicts, path, context.out)
+        apply_verdicts(rollout, verdicts, path, context.out)
+        return 0
     return int(any(item.action is Action.ROLL_BACK for item in verdicts.values()))
 
 
-def _apply(
-    rollout: Rollout, verdicts: Mapping[str, Verdict], path: Path | None, out: Stdout
-) -> int:
-    """Write the new shares to the rollout file, and print each change."""
-    if path is None:
-        raise InputError(
-            "--apply does not change the bundled file: pass your own with --rollout FILE."
-        )
-    changed = False
-    for config, verdict in verdicts.items():
-        share = rollout.configurations[config].share
-        if verdict.share != share:
-            text = with_share(rollout, config, verdict.share, clock.timestamp())
-            rollout = replace(rollout, source=text)
-            print(f"applied: {config} {share} % → {verdict.share} % in {path}", file=out)
-            changed = True
-    if changed:
-        try:
-            path.write_text(rollout.source, encoding="utf-8")
-        except OSError as error:
-            raise RolloutError(f"{path} cannot be written: {reason_of(error)}.") from error
+def _read_runs(source: str | None) -> list[Summary]:
+    """Return all runs in the records. Raises InputError if the given place has none."""
+    files = record_files(source)
+    runs = list(read_summaries(files))
+    if source is not None and not runs:
+        what = f"no run in {count(len(files), 'file')}" if files else "no file of records there"
+        raise InputError(f"--records is {shown(source)}: {what}.")
+    return runs
+
+
+def _evidence(runs: Sequence[Summary], rollout: Rollout) -> dict[str, Evidence]:
+    """Return the evidence for each configuration; runs of pairs are read again in full."""
+    relevant = list(relevant_runs(runs, rollout))
+    members: dict[str, list[Summary]] = {name: [] for name in rollout.configurations}
+    for run in relevant:
+        if run.config in members:
+            members[run.config].append(run)
+    pairs = [pair for found in members.values() for pair in find_pairs(found)[-_MAX_PAIRS:]]
+    details = read_details(run for pair in pairs for run in pair.runs)
+    found = collect_evidence(relevant, details, rollout.acknowledged)
+    return {name: found.get(name, Evidence(name)) for name in rollout.configurations}
+
+
+def _print_plan(
+    rollout: Rollout,
+    evidence: Mapping[str, Evidence],
+    runs: Sequence[Summary],
+    options: RolloutOptions,
+    context: Context,
+) -> None:
+    """Print the forecast. A rate that is given replaces the one in the records."""
+    given = {"runs": options.runs_per_day, "pairs": options.pairs_per_day}
+    changes = {name: value for name, value in given.items() if value is not None}
+    paces = {name: measure_pace(run for run in runs if run.config == name) for name in evidence}
+    if changes:
+        paces = {name: replace(pace, **changes, days=0.0) for name, pace in paces.items()}
+    plans = {name: forecast(item, rollout, paces[name]) for name, item in evidence.items()}
+    if options.json:
+        print(for_json(plan_to_json(paces, plans), indent=1), file=context.out)
     else:
-        print("applied: nothing to change", file=out)
-    return 0
+        print(for_log(context.redact(describe_plan(rollout, paces, plans))), file=context.out)

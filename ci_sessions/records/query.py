@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["Summary", "read_summaries"]
+__all__ = ["Summary", "event_of", "lines_of", "read_summaries"]
 
 _NAMES = (b'"run started"', b'"run ended"')
 _STEP, _PASSED = b'"step ended"', b'"outcome": "passed"'
@@ -88,9 +88,9 @@ def _runs(path: Path, unreadable: list[str]) -> Iterator[_Events]:
     """Give the events of each run of a file."""
     open_runs: dict[str, _Events] = {}
     latest: _Events | None = None  # events of steps do not name their run
-    for line in _lines(path, unreadable):
+    for line in lines_of(path, unreadable):
         if any(name in line for name in _NAMES):
-            event = _event(line)
+            event = event_of(line)
             if event is None or event.get("format", FORMAT) != FORMAT:
                 unreadable.append(str(path))
             elif event.get("event") == "run started":
@@ -109,14 +109,17 @@ def _runs(path: Path, unreadable: list[str]) -> Iterator[_Events]:
 
 def _failed_test(line: bytes) -> str:
     """Return the name of the test if its step failed, or an empty text."""
-    event = _event(line) or {}
+    event = event_of(line) or {}
     outcome, test = event.get("outcome"), event.get("test")
     is_failure = isinstance(outcome, str) and outcome in _FAILURES
     return test if is_failure and isinstance(test, str) and test not in NOT_TESTS else ""
 
 
-def _lines(path: Path, unreadable: list[str]) -> Iterator[bytes]:
-    """Give the lines of a regular file; of one that is very long, its beginning only."""
+def lines_of(path: Path, unreadable: list[str]) -> Iterator[bytes]:
+    """Give the lines of a regular file; of one that is very long, its beginning only.
+
+    A file that cannot be read has no lines; its path is appended to ``unreadable``.
+    """
     try:
         file = open_regular(path)
     except OSError as error:
@@ -133,7 +136,8 @@ def _lines(path: Path, unreadable: list[str]) -> Iterator[bytes]:
             unreadable.append(f"{path} ({error.strerror})")
 
 
-def _event(line: bytes) -> dict[str, Any] | None:
+def event_of(line: bytes) -> dict[str, Any] | None:
+    """Return the event in a line, or None if the line is not one."""
     try:
         event = json.loads(line)
     except (ValueError, RecursionError):

@@ -22,8 +22,9 @@ from pathlib import Path
 from ci_sessions.catalogue.table import listed_configs
 from ci_sessions.checkout.locate import sample_checkout
 from ci_sessions.cli.plan import plan_jobs
-from ci_sessions.gate.evidence import Evidence, collect_evidence, judge
+from ci_sessions.gate.evidence import Evidence, collect_evidence
 from ci_sessions.gate.rollout import read_rollout
+from ci_sessions.gate.verdict import judge
 from ci_sessions.parity.pool import trace_jobs
 from ci_sessions.parity.profile import read_profile
 from ci_sessions.parity.staging import read_stage

@@ -473,3 +473,43 @@ def test_a_writer_that_is_killed_loses_at_most_its_last_line(tmp_path):
     numbers = [event["n"] for event in read_events(tmp_path / "runs" / "one.jsonl")]
     assert numbers == list(range(len(numbers)))
     assert len(numbers) >= last_number
+
+
+def test_the_commands_that_rollout_suggests_work_where_they_are_printed(tree):
+    """A shadow comparison is asked for, then what differs in it, then a pair."""
+
+    def suggested_commands(*args):
+        done = ci("rollout", *args, "--json", cwd=tree)
+        return json.loads(done.stdout)["jit_legacy"]["next"]
+
+    def typed(line):
+        env = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        }
+        return subprocess.run(["bash", "-c", line], cwd=tree, env=env, capture_output=True, text=True, check=False)  # fmt: skip
+
+    (line,) = suggested_commands()
+    assert "USE_PYTHON_TEST_RUNNER=shadow TEST_CONFIG=jit_legacy" in line
+    assert typed(line).returncode == 0
+    assert last(tree).route.shadow is not None
+    (line,) = suggested_commands()  # the script of this checkout is not the plan
+    assert line.endswith("parity jit_legacy")
+    assert "different" in typed(line).stdout
+    done = ci("rollout", "--json", cwd=tree)
+    (run,) = json.loads(done.stdout)["jit_legacy"]["failed_shadows"]
+    text = (ROOT / "ci_sessions" / "resources" / "rollout.toml").read_text()
+    text = text.replace('"medium", open = false', '"medium", open = true')
+    text = text.replace('jit_legacy = { phase = "2B", share = 0', 'jit_legacy = { phase = "2B", share = 5')  # fmt: skip
+    text += f'[[acknowledged]]\nconfig = "jit_legacy"\nrun = "{run}"\nreason = "a test"\n'
+    (tree / "r.toml").write_text(text)
+    (line, *_) = suggested_commands("--rollout", "r.toml", "--records", ".ci-sessions")
+    assert "USE_PYTHON_TEST_RUNNER=0" in line
+    shell, python = suggested_commands("--rollout", "r.toml")
+    for line in (shell, python):
+        done = typed(line)
+        assert done.returncode == 0, done.stderr
+    assert (last(tree).runner, last(tree).route.reason) == ("python", "flag-on")
+    data = json.loads(ci("rollout", "--rollout", "r.toml", "--json", cwd=tree).stdout)
+    assert data["jit_legacy"]["pairs"] == 1
