@@ -1,4 +1,4 @@
-"""The jobs that PyTorch's workflows schedule, and their format as a GitHub job matrix.
+"""The jobs that PyTorch's workflows schedule, as recorded for tests and for the sample checkout.
 
 ``resources/jobs.jsonl`` has one line per matrix: a configuration of a build on a runner, its
 shards, and the workflows that schedule it (release 2.13, September 2026).
@@ -6,19 +6,15 @@ shards, and the workflows that schedule it (release 2.13, September 2026).
 
 from __future__ import annotations
 
-import difflib
 import json
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from ci_sessions.errors import InputError
-from ci_sessions.text import shown
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
-__all__ = ["JobMatrix", "scheduled_matrices", "to_github_matrix", "workflow_matrices"]
+__all__ = ["JobMatrix", "scheduled_jobs", "scheduled_matrices"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,23 +52,9 @@ def _matrix(row: dict[str, Any]) -> JobMatrix:
     return JobMatrix(**row)
 
 
-def workflow_matrices(name: str) -> list[JobMatrix]:
-    """Return the matrices of a workflow: ``pull.yml`` or ``pull``. Raises InputError if none."""
+def scheduled_jobs() -> list[dict[str, Any]]:
+    """Return all scheduled jobs as JSON objects, each with the workflows that schedule it."""
     matrices = scheduled_matrices()
-    file = name if name.endswith(".yml") else f"{name}.yml"
-    found = [matrix for matrix in matrices if file in matrix.workflows]
-    if not found:
-        known = sorted({workflow for matrix in matrices for workflow in matrix.workflows})
-        close = difflib.get_close_matches(file, known, n=3)
-        hint = f"choose from {', '.join(known)}."
-        if close:
-            hint = f"did you mean {' or '.join(close)}?"
-        raise InputError(
-            f"--workflow is {shown(name)}, but no workflow of that name runs tests: {hint}"
-        )
-    return found
-
-
-def to_github_matrix(matrices: Iterable[JobMatrix]) -> dict[str, list[dict[str, Any]]]:
-    """Return the value for ``strategy.matrix``, to be passed through ``fromJSON``."""
-    return {"include": [job for matrix in matrices for job in matrix.jobs()]}
+    return [
+        {**job, "workflows": list(matrix.workflows)} for matrix in matrices for job in matrix.jobs()
+    ]

@@ -40,12 +40,16 @@ _INPUT_NAMES = tuple(one.name for one in v.VARIABLES if one.is_part_of_job)
 _EXPORT = re.compile(r"^\s*export (\w+)=['\"]?([\w.-]*)['\"]?\s*$", re.MULTILINE)
 _GITHUB = {"repository_owner": "pytorch", "repository": "pytorch/pytorch"}
 _NO_VALUE = (None, "", False)
+_LOCAL = ("./", "$/")  # references to a workflow of the same repository, old and new
 
 
-def read_workflows(root: Path, script: str, only: str | None = None) -> list[dict[str, Any]]:
+def read_workflows(
+    root: Path, script: str, only: str | None = None, *, per_runner: bool = False
+) -> list[dict[str, Any]]:
     """Return each distinct job that the checkout's workflows run ``script`` for, as JSON objects.
 
-    ``only`` is the name of a workflow: then others that cannot be read are left out.
+    ``only`` is the name of a workflow: then others that cannot be read are left out. With
+    ``per_runner``, jobs that differ only in their runner are distinct.
 
     Raises CheckoutError if there are no workflows or one cannot be read, and MissingToolError
     without a YAML library. Jobs that are computed at run time are left out, with a warning.
@@ -58,7 +62,7 @@ def read_workflows(root: Path, script: str, only: str | None = None) -> list[dic
             "configuration."
         )
     reader = _Reader({path.name: path for path in files}, script, only)
-    return merge_jobs(reader.jobs())
+    return merge_jobs(reader.jobs(), per_runner=per_runner)
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -130,14 +134,14 @@ class _Reader:
             context = {**jobs.context(), "matrix": entry}
             if "uses" in job:
                 called = str(job["uses"]).rpartition("/")[2].partition("@")[0]
-                if str(job["uses"]).startswith("./") and called in self.paths:
+                if str(job["uses"]).startswith(_LOCAL) and called in self.paths:
                     given = _fill_templates(_mapping(job.get("with"), "with"), context)
                     inputs = {**_defaults(self.file(called)), **given}
                     yield from self.workflow(called, inputs, top, depth + 1)
                 continue
             for step in _sequence(job.get("steps"), "steps"):
                 if isinstance(step, dict) and self.script in str(step.get("run", "")):
-                    yield _job(step, context, top)
+                    yield _job(step, job, context, top)
 
     def check_limits(self) -> None:
         """Count a matrix entry. Raises CheckoutError if there are too many jobs to read."""
@@ -293,29 +297,41 @@ def _defaults(workflow: Mapping[Any, Any]) -> dict[str, Any]:
     }
 
 
-def _job(step: Mapping[str, Any], context: Mapping[str, Any], top: str) -> dict[str, Any]:
-    """Return the job that a step runs, from the variables in its ``env`` and its exports.
+def _job(
+    step: Mapping[str, Any], job: Mapping[str, Any], context: Mapping[str, Any], top: str
+) -> dict[str, Any]:
+    """Return the job that a step runs, from its and its job's ``env``, and from its exports.
 
     Raises InputError if a value cannot be a variable.
     """
     run = str(step["run"])
-    env = _fill_templates(_mapping(step.get("env"), "env"), context)
+    given = {**_mapping(job.get("env"), "env"), **_mapping(step.get("env"), "env")}
+    env = _fill_templates(given, context)
     env.update((name, value) for name, value in _EXPORT.findall(run) if name in _JOB_NAMES)
     if f"-e {v.GITHUB_ACTIONS.name}" in run:
         env[v.GITHUB_ACTIONS.name] = "true"
     unset = (*_NO_VALUE, "0", 0)
     inputs = {name: str(env[name]) for name in _INPUT_NAMES if env.get(name) not in unset}
-    job = {
+    found = {
         "build_environment": str(env.get(v.BUILD_ENVIRONMENT.name) or ""),
         "config": str(env.get(v.TEST_CONFIG.name) or ""),
         "shard": _number(env.get(v.SHARD_NUMBER.name)),
         "num_shards": _number(env.get(v.NUM_TEST_SHARDS.name)),
-        "runner": str((context.get("matrix") or {}).get("runner") or ""),
+        "runner": _runner(job, context),
         "workflows": [top],
     }
-    job |= {"env": inputs} if inputs else {}
-    job_variables(job)
-    return job
+    found |= {"env": inputs} if inputs else {}
+    job_variables(found)
+    return found
+
+
+def _runner(job: Mapping[str, Any], context: Mapping[str, Any]) -> str | list[str]:
+    """Return the label of the job's runner, or its labels; empty if it is none of both."""
+    entry = context.get("matrix") or {}
+    label = entry.get("runner") or fill_template(job.get("runs-on"), context)
+    if isinstance(label, list) and all(isinstance(one, str) for one in label):
+        return label
+    return label if isinstance(label, str) else ""
 
 
 def _number(value: object) -> object:

@@ -163,11 +163,17 @@ def _reject_constant(name: str) -> None:
     raise _RejectedError(f"{name} is not a number in JSON")
 
 
-def merge_jobs(jobs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return each distinct job once, with all workflows that schedule it."""
+def merge_jobs(
+    jobs: Iterable[Mapping[str, Any]], *, per_runner: bool = False
+) -> list[dict[str, Any]]:
+    """Return each distinct job once, with all workflows that schedule it.
+
+    Plans do not depend on the runner, so only ``per_runner`` makes jobs that differ in it distinct.
+    """
+    ignored = ("workflows",) if per_runner else ("runner", "workflows")
     merged: dict[str, dict[str, Any]] = {}
     for job in jobs:
-        key = {name: value for name, value in job.items() if name not in ("runner", "workflows")}
+        key = {name: value for name, value in job.items() if name not in ignored}
         one = merged.setdefault(json.dumps(key, sort_keys=True), {**job, "workflows": []})
         one["workflows"] += [w for w in job.get("workflows", ()) if w not in one["workflows"]]
     return list(merged.values())

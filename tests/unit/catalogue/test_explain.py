@@ -1,18 +1,15 @@
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
 
-import pytest
 from conftest import make_job, make_plan
 
 from ci_sessions.catalogue.explain import Change, Variants, explain, shard_coverage
 from ci_sessions.catalogue.planner import plan_job
-from ci_sessions.catalogue.scheduled import scheduled_matrices, to_github_matrix, workflow_matrices
+from ci_sessions.catalogue.scheduled import scheduled_matrices
 from ci_sessions.catalogue.table import config_facts, config_problem, find_row
 from ci_sessions.checkout.checkout import RECORDED
-from ci_sessions.errors import InputError
 from ci_sessions.job.job_json import job_from_json
 from ci_sessions.plan.plan import Test, TestKind
 from ci_sessions.report.explanation import describe_explanation
@@ -76,25 +73,6 @@ def test_all_scheduled_configurations_are_known_and_planned():
         for job in matrix.jobs():
             plan = plan_job(job_from_json(job, config_facts), RECORDED)
             assert plan.has_tests or plan.notices, job
-
-
-def test_a_matrix_for_github():
-    found = to_github_matrix(workflow_matrices("test-h100"))
-    assert found == {
-        "include": [
-            {
-                "build_environment": "linux-jammy-cuda13.0-py3.10-gcc11-sm90", "config": "smoke", "shard": 1,
-                "num_shards": 1, "runner": "linux.aws.h100",
-            }
-        ]
-    }  # fmt: skip
-    assert len(json.dumps(to_github_matrix(scheduled_matrices()))) > 1000
-    with pytest.raises(
-        InputError, match=r"'pul', but no workflow of that name runs tests: did you mean pull.yml"
-    ):
-        workflow_matrices("pul")
-    with pytest.raises(InputError, match=r"choose from .*trunk.yml"):
-        workflow_matrices("zzzzzz")
 
 
 RUN_TWICE = {

@@ -153,6 +153,33 @@ def test_a_matrix_of_axes_and_a_script_called_at_once(tree, caplog):
     assert "own.yml: job computed of own.yml is left out: its matrix" in caplog.text
 
 
+@pytest.mark.parametrize("local", ["./", "$/"])
+def test_a_local_reference_is_followed_in_its_old_and_its_new_form(tree, local):
+    text = PULL.replace("uses: ./", f"uses: {local}")
+    jobs = read_workflows(tree(pull=text, **{"_linux-test": TEST}), SCRIPT)
+    assert short(jobs) == short(read_workflows(tree(pull=PULL, **{"_linux-test": TEST}), SCRIPT))
+    assert jobs
+
+
+def test_a_jobs_own_variables_count_and_its_steps_come_first(tree):
+    text = """
+on: push
+jobs:
+  test:
+    runs-on: big
+    env: {TEST_CONFIG: mine, BUILD_ENVIRONMENT: of-the-job}
+    steps:
+      - env: {BUILD_ENVIRONMENT: of-the-step}
+        run: .ci/pytorch/test.sh
+"""
+    (job,) = read_workflows(tree(own=text), SCRIPT)
+    assert (job["config"], job["build_environment"], job["runner"]) == (
+        "mine",
+        "of-the-step",
+        "big",
+    )
+
+
 def test_only_the_checkouts_own_script_counts(tree):
     assert read_workflows(tree(own=OWN), ".jenkins/pytorch/test.sh") == []
 
