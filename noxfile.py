@@ -92,8 +92,8 @@ def soak(session: nox.Session) -> None:
 
 @nox.session(reuse_venv=True, default=False)
 def e2e(session: nox.Session) -> None:
-    """Run jobs on a real PyTorch 1.13.1 from Debian 12's packages; needs apt and root."""
-    install(session, "test")
+    """Run the workflows with act, and jobs on a real PyTorch 1.13.1 from Debian 12's packages."""
+    install(session, "test", "e2e")
     session.run("pytest", "tests/e2e", "-rA", "--show-capture=stdout", *session.posargs)
 
 

@@ -100,6 +100,9 @@ def run(session: nox.Session, error: BaseException) -> None:
         session.log(_harmless(f"would run {choice.script}: {problem}"))
         return
     session.warn(_harmless(f"{problem}; falling back to the shell"))
+    if env.get("GITHUB_ACTIONS") == "true":
+        what = f"ci_sessions cannot be imported; running {choice.script} instead"
+        print(f"::warning title=ci_sessions::{what}", flush=True)  # noqa: T201 - GitHub reads it
     code = _INTERNAL
     try:
         session.run(f"./{choice.script}", external=True, env=env)

@@ -22,6 +22,7 @@ _TOKEN = re.compile(
     r"\s*(?:(?P<string>'(?:[^']|'')*')|(?P<number>-?\d+(?:\.\d+)?)|(?P<name>[A-Za-z_][\w.*-]*)"
     r"|\.(?P<member>[A-Za-z_][\w-]*)|(?P<operator>\|\||&&|==|!=|<=|>=|[!<>()\[\],]))"
 )
+_EXPRESSION = re.compile(r"(?:[^'}]|'[^']*'|\}(?!\}))*\}\}")
 _MAX_LENGTH = 20_000  # characters of an expression
 _MAX_RESULT = 1_000_000  # characters of a string: nested calls, and inputs in inputs, multiply it
 _MAX_DIGITS = 300  # of an integer; GitHub's numbers are floating-point numbers
@@ -53,22 +54,35 @@ def evaluate(text: str, context: Mapping[str, Any]) -> Any:  # noqa: ANN401 - an
         raise InputError(f"the workflow expression {text[:80]!r}… is nested too deeply.") from error
 
 
-def fill_template(text: Any, context: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any YAML value
-    """Replace each ``${{ … }}``; a string that is a single expression becomes its value."""
+def fill_template(
+    text: Any,  # noqa: ANN401 - any YAML value
+    context: Mapping[str, Any],
+    unknown: object = None,
+) -> Any:  # noqa: ANN401 - any YAML value
+    """Replace each ``${{ … }}``; a string that is a single expression becomes its value.
+
+    ``unknown`` is the value of a single expression that is ``UNKNOWN``.
+    """
     if not isinstance(text, str):
         return text
     single = text.strip()
-    if single.startswith("${{") and single.find("}}") == len(single) - 2:
+    if single.startswith("${{") and _find_end(single, 0) == len(single) - 2:
         value = evaluate(single[3:-2], context)
-        return None if value is UNKNOWN else value
+        return unknown if value is UNKNOWN else value
     parts: list[str] = []
     end = size = 0
-    while (start := text.find("${{", end)) >= 0 and (close := text.find("}}", start)) >= 0:
+    while (start := text.find("${{", end)) >= 0 and (close := _find_end(text, start)) >= 0:
         parts += [text[end:start], _to_string(evaluate(text[start + 3 : close], context))]
         size += len(parts[-2]) + len(parts[-1])
         _check_size(size)
         end = close + 2
     return "".join([*parts, text[end:]])
+
+
+def _find_end(text: str, start: int) -> int:
+    """Return where the ``}}`` is that ends the expression at ``start``; not one in its strings."""
+    match = _EXPRESSION.match(text, start)
+    return match.end() - 2 if match else text.find("}}", start)
 
 
 def _check_size(size: int) -> None:
@@ -91,10 +105,15 @@ def _to_string(value: object) -> str:
 
 
 def _format(template: object, *values: object) -> str:
-    """Replace ``{0}``, ``{1}`` and so on by the values. Raises IndexError if one is missing."""
+    """Replace ``{0}``, ``{1}`` and so on by the values, and ``{{`` and ``}}`` by a brace.
+
+    Raises IndexError if a value is missing.
+    """
     texts = [_to_string(value) for value in values]
-    pieces = re.split(r"\{([0-9]+)\}", _to_string(template))
-    pieces[1::2] = [texts[int(number)] for number in pieces[1::2]]
+    pieces = re.split(r"(\{\{|\}\}|\{[0-9]+\})", _to_string(template))
+    pieces[1::2] = [
+        piece[0] if piece in ("{{", "}}") else texts[int(piece[1:-1])] for piece in pieces[1::2]
+    ]
     _check_size(sum(map(len, pieces)))
     return "".join(pieces)
 

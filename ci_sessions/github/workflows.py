@@ -135,7 +135,7 @@ class _Reader:
             if "uses" in job:
                 called = str(job["uses"]).rpartition("/")[2].partition("@")[0]
                 if str(job["uses"]).startswith(_LOCAL) and called in self.paths:
-                    given = _fill_templates(_mapping(job.get("with"), "with"), context)
+                    given = _fill_templates(_mapping(job.get("with"), "with"), context, UNKNOWN)
                     inputs = {**_defaults(self.file(called)), **given}
                     yield from self.workflow(called, inputs, top, depth + 1)
                 continue
@@ -244,6 +244,8 @@ def _resolve_matrix(text: str, jobs: _Jobs) -> dict[str, Any]:
     A filter job between the input and the matrix (``needs.filter.outputs.test-matrix``) only
     removes entries that labels of a pull request exclude, so the input is used in its place.
     """
+    if any(jobs.inputs.get(name) is UNKNOWN for name in re.findall(r"\binputs\.([\w-]+)", text)):
+        raise InputError(f"its matrix {shown(text)} is known only at run time.")
     value = _parse_yaml(
         fill_template(re.sub(r"\b[fF]romJSON\(([^()]*)\)", r"\1", text), jobs.context())
     )
@@ -261,15 +263,17 @@ def _parse_yaml(value: Any) -> Any:  # noqa: ANN401 - any YAML value
     return parse_yaml(value, "a matrix")
 
 
-def _fill_templates(values: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
+def _fill_templates(
+    values: Mapping[str, Any], context: Mapping[str, Any], unknown: object = None
+) -> dict[str, Any]:
     """Fill in the templates of a mapping, and of the values that they refer to."""
     filled = {}
     for key, value in values.items():
-        found = fill_template(value, context)
+        found = fill_template(value, context, unknown)
         for _ in range(_MAX_DEPTH):
             if not isinstance(found, str) or "${{" not in found:
                 break
-            found = fill_template(found, context)
+            found = fill_template(found, context, unknown)
         filled[key] = found
     return filled
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from e2e.act import Act, table
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "ci-sessions-e2e"
 PACKAGES = ("python3-torch", "libtorch-test", "python3-venv")
@@ -23,6 +24,22 @@ NEEDS = (
     "pytest-flakefinder", "unittest-xml-reporting",
 )  # fmt: skip
 SYSTEM_PYTHON = "/usr/bin/python3"
+
+
+@pytest.fixture
+def act(request, tmp_path):
+    """act, in a repository with the sample checkout and a copy of the package; or skip."""
+    return Act.with_sample(tmp_path, request.node.name.removeprefix("test_"))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print what act said about each workflow that it ran."""
+    if rows := table():
+        terminalreporter.section("workflows run by act")
+        terminalreporter.line("| case | act's exit code | jobs | artifacts | errors / warnings |")
+        terminalreporter.line("| --- | --- | --- | --- | --- |")
+        for row in rows:
+            terminalreporter.line(row)
 
 
 class RealPyTorch(NamedTuple):

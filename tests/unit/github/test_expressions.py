@@ -34,6 +34,7 @@ CONTEXT = {
         ("contains(fromJSON(inputs.list), 'c')", False),
         ("toJSON(fromJSON('{\"a\": []}').a) != '[]'", False),
         ("format('{0}-{1}', 'a', inputs.n)", "a-3"),
+        ("format('{{{0}}} }}{{ {{0}}', 'a')", "{a} }{ {0}"),
         ("'it''s'", "it's"),
         ("true && null", None),
         ("1.5", 1.5),
@@ -139,3 +140,10 @@ def test_templates_that_multiply_themselves_are_an_input_error():
 )
 def test_numbers_are_ordered(text, value):
     assert evaluate(text, CONTEXT) is value
+
+
+def test_braces_in_a_string_do_not_end_an_expression():
+    context = {"inputs": {"x": "q"}}
+    text = """${{ format('{{"a":{{"b":{0}}}}}', toJSON(inputs.x)) }}"""
+    assert fill_template(text, context) == '{"a":{"b":"q"}}'
+    assert fill_template("1 ${{ 'x}}y' }} 2 ${{ inputs.x }}}", context) == "1 x}}y 2 q}"

@@ -180,6 +180,16 @@ jobs:
     )
 
 
+def test_the_reusable_workflow_of_this_project_is_read_like_any_other(tree, caplog):
+    root = Path(__file__).resolve().parents[3]
+    examples = {path.stem: path.read_text() for path in (root / "examples/workflows").iterdir()}
+    reusable = (root / ".github/workflows/ci-sessions.yml").read_text()
+    jobs = read_workflows(tree(**examples, **{"ci-sessions": reusable}), SCRIPT)
+    assert {job["config"] for job in jobs} == {"smoke", "docs_test", "jit_legacy", "distributed"}
+    assert all(job["build_environment"] and job["runner"] == "ubuntu-latest" for job in jobs)
+    assert "matrix.yml: job test of ci-sessions.yml is left out: its matrix" in caplog.text
+
+
 def test_only_the_checkouts_own_script_counts(tree):
     assert read_workflows(tree(own=OWN), ".jenkins/pytorch/test.sh") == []
 
