@@ -227,7 +227,7 @@ class Act:
             "--concurrent-jobs", "1", *self.stand_ins(), *options,
         ]  # fmt: skip
         env = {
-            "PATH": f"{self.folder / 'bin'}:/usr/bin:/bin", "HOME": str(self.folder), "LANG": "C.UTF-8",
+            "PATH": f"{self.folder / 'bin'}:/usr/bin:/bin", "HOME": str(self.folder), "TMPDIR": str(self.folder), "LANG": "C.UTF-8",
             "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.wheels), "PIP_CONFIG_FILE": "/dev/null",
             "PIP_DISABLE_PIP_VERSION_CHECK": "1", "ARTIFACTS": str(artifacts), **self.env,
         }  # fmt: skip
