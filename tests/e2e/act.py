@@ -255,9 +255,9 @@ class Act:
         return report
 
     def let_act_read(self) -> Path:
-        """Make steps end a moment after their last line, which act 0.2.89 otherwise may lose."""
+        """Let failing steps end after their last line was read; act 0.2.89 may lose it otherwise."""
         path = self.folder / "step.bash"
-        path.write_text("case $0 in */act/workflow/*) trap 'sleep 0.3' EXIT ;; esac\n")
+        path.write_text("case $0 in */act/workflow/*) trap '[ $? = 0 ] || sleep 2' EXIT ;; esac\n")
         return path
 
     def stand_ins(self) -> list[str]:
