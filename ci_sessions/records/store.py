@@ -72,8 +72,10 @@ class Journal:
             self._fail(error)
 
     def open_log(self, step_id: str) -> StepLog:
-        """Create the log of a step."""
-        return StepLog(log_folder(self.path), step_id)
+        """Create the log of a step, and the folder if a test removed it."""
+        log = StepLog(log_folder(self.path), step_id)
+        ignore_in_git(self.path.parent.parent)
+        return log
 
     def close(self) -> None:
         """Rewrite the file if it is not what was recorded, and release the lock."""
@@ -83,6 +85,7 @@ class Journal:
                 if self.path.is_dir() and not self.path.is_symlink():
                     self.path = self.path.with_name(f"{self.path.stem}-restored.jsonl")
                 _replace(self.path, data)
+                ignore_in_git(self.path.parent.parent)
                 logger.warning("the record of this run was changed: rewrote %s", self.path)
         except OSError as error:
             self._fail(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 
 import pytest
@@ -80,3 +81,19 @@ def test_rollout_reads_the_records_of_the_checkout_around(tree):
     command = ("env", "-C", str(tree.root / "test"), sys.executable, "-m", "ci_sessions")
     done = tree.call(*command, "rollout", "--json")
     assert json.loads(done.stdout)["jit_legacy"]["python"] == 1
+
+
+@pytest.mark.parametrize("what", ["", "/.gitignore", "/logs", "/runs"])
+def test_a_folder_that_a_test_deletes_is_no_change_of_the_checkout_either(tree, what):
+    """The record and the logs of later steps create it again."""
+    (tree.root / ".gitignore").write_text("/ran\n")
+    git = ("git", "-c", "user.email=a@b", "-c", "user.name=a")
+    for args in (("add", "-A", "-f"), ("commit", "-qm", "all")):
+        subprocess.run([*git, *args], cwd=tree.root, check=True)
+    tree.tests(f"os.system('rm -rf .ci-sessions{what}')")
+    subprocess.run([*git, "commit", "-qam", "test"], cwd=tree.root, check=True)
+    done = tree.call(sys.executable, "-m", "ci_sessions", "run", "python", TEST_CONFIG="python")
+    assert done.returncode == 0, done.stdout
+    assert "git status --porcelain" in done.stdout
+    (record,) = tree.records()
+    assert record["outcome"] == "passed"
