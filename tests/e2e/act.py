@@ -34,6 +34,15 @@ runs: {using: composite, steps: [{shell: bash, run: "true"}]}
 inputs: {python-version: {required: true}}
 runs: {using: composite, steps: [{shell: bash, run: "python3 --version"}]}
 """,
+    "actions/download-artifact": """
+inputs: {pattern: {required: true}, path: {required: true}}
+runs:
+  using: composite
+  steps:
+    - shell: bash
+      env: {PATTERN: "${{ inputs.pattern }}", FOLDER: "${{ inputs.path }}"}
+      run: mkdir -p "$FOLDER" && cp -r "$ARTIFACTS"/$PATTERN "$FOLDER"
+""",
     # Like the original, it refuses some names, and a second artifact with the name of another.
     "actions/upload-artifact": """
 inputs:

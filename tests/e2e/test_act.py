@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -108,6 +109,24 @@ def test_rollout_with_the_settings_of_the_package(act):
     report = act.run(act.caller(**DOCS, **{"use-python-test-runner": "rollout"}))
     assert (report.code, report.results) == (0, ["success"])
     assert only_record(report)["route"]["reason"] == "phase-closed"
+
+
+def test_pairs_of_a_night(act):
+    """Each job by both runners, then what the records of both say, with the checkout's settings."""
+    for path in sorted((ROOT / ".github" / "workflows").glob("ci-sessions*.yml")):
+        act.workflow(path)
+    inputs = {**DOCS, "rollout-file": open_rollout(act)}
+    lines = "".join(f"      {name}: {json.dumps(value)}\n" for name, value in inputs.items())
+    act.write(
+        ".github/workflows/caller.yml",
+        "name: caller\non: workflow_dispatch\npermissions: {contents: read}\njobs:\n"
+        f"  call:\n    uses: ./.github/workflows/ci-sessions-pairs.yml\n    with:\n{lines}",
+    )
+    report = act.run("caller.yml")
+    assert (report.code, set(report.results)) == (0, {"success"})
+    assert sorted(record["runner"] for record in report.records) == ["python", "shell"]
+    assert re.search(r"docs_test +100 % +1 / 1 ", report.output)
+    assert "pairs   1, 0 differ" in report.output
 
 
 def test_nox_missing_under_the_line_that_ci_calls(act):

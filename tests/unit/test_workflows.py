@@ -16,10 +16,12 @@ def test_pairs_run_each_job_by_both_runners_and_keep_both_records():
     assert pair["uses"] == "$/.github/workflows/ci-sessions.yml"
     steps = yaml.safe_load((WORKFLOWS / "ci-sessions.yml").read_text())["jobs"]["test"]["steps"]
     (upload,) = (step for step in steps if "upload-artifact" in step.get("uses", ""))
-    # An artifact's name is unique in a run, so the two would collide without the flag.
-    assert "${{ inputs.use-python-test-runner }}" in upload["with"]["name"]
+    # An artifact's name is unique in a run; this one has a random part.
+    assert upload["with"]["name"] == "${{ steps.install.outputs.artifact }}"
+    (install,) = (step for step in steps if step.get("id") == "install")
+    assert 'echo "artifact=ci-sessions-$name-$GITHUB_RUN_ATTEMPT-$random"' in install["run"]
     (download,) = (one for one in jobs["verdict"]["steps"] if "download" in one.get("uses", ""))
-    assert upload["with"]["name"].startswith(download["with"]["pattern"].rstrip("*"))
+    assert download["with"]["pattern"] == "ci-sessions-*"
 
 
 def test_pairs_are_scheduled():
