@@ -44,9 +44,11 @@ MIN_SHADOWS = 20  # before a configuration's first job runs in Python
 MIN_PAIRS = 10  # with fewer, a median says little
 MIN_RUNS = 20  # with fewer, a single failure proves little
 _Z_99 = 2.5758293035489004  # 99 %, two-sided
+_Z_999 = 3.2905267314919255  # 99.9 %, two-sided
 # A higher red rate is not significant in few runs, such as 12 % against 4 % in 93. So a step waits
 # until it is known that no more than this many of the runs are red only in Python; half as many, if
-# the rate is higher with 95 % confidence.
+# the rate is higher with 95 % confidence. The confidence is 99.9 %, because somebody looks at the
+# records every day: of a hundred days, one is lucky.
 _MAX_MORE_RED = 0.08
 _LONGEST_LIST = 3
 
@@ -189,10 +191,11 @@ def later_needs(evidence: Evidence, rollout: Rollout) -> list[Finding]:
     has_jobs = not evidence.jobs or bool(evidence.jobs_below(entry.share, rollout))
     found = _missing_runs(evidence, rollout, NextStep.WAIT if has_jobs else NextStep.PAIR)
     ours, theirs = evidence.python_red_rate, evidence.shell_red_rate
-    excess = difference(ours, theirs)
-    most = _MAX_MORE_RED / 2 if excess.low > 0 else _MAX_MORE_RED
+    most = _MAX_MORE_RED / 2 if difference(ours, theirs).low > 0 else _MAX_MORE_RED
+    excess = difference(ours, theirs, _Z_999)
     is_significant = difference(ours, theirs, _Z_99).low > 0  # that is an objection
-    if _can_compare(ours, theirs) and excess.high >= most and not is_significant:
+    is_in_doubt = ours.hits > 0 and excess.high >= most and not is_significant
+    if _can_compare(ours, theirs) and is_in_doubt:
         text = f"may be more often red, more runs will tell: {_red_rates(ours, theirs)}"
         found.append(Finding(text, NextStep.WAIT, tuple(evidence.python_red)))
     if entry.compare:
@@ -204,10 +207,13 @@ def moves_no_job(evidence: Evidence, rollout: Rollout) -> bool:
     """Return whether no job would run in Python at the next share, as far as the records know.
 
     A configuration with few jobs may have none with a small bucket. To wait for runs in Python
-    would be in vain, and a step that moves nothing risks nothing. Its jobs are known after 20 runs.
+    would be in vain, and a step that moves nothing risks nothing. Its jobs are known after 20 runs,
+    if each of them was seen more than once: while some were seen once, others were not seen yet.
     """
     share = rollout.next_share(evidence.config)
     if share is None or evidence.runs < MIN_RUNS or evidence.jobs_below(share, rollout):
+        return False
+    if min(evidence.jobs.values()) == 1:
         return False
     return not any(run.reason == Reason.SPLIT_IN for run in evidence.python)
 

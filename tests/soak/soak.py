@@ -647,8 +647,8 @@ def check_records(at):
 
 def may_lack_record(run):
     """Whether nobody can keep the record: no space, no folder, or nobody to mend what a test does."""
-    is_script_alone = not run.has_nox and run.has("record:")
-    return run.has("records:") or run.limit is not None or run.is_hung or is_script_alone
+    is_unmended = run.has("record:") and (not run.has_nox or run.has("SIGKILL"))
+    return run.has("records:") or run.limit is not None or run.is_hung or is_unmended
 
 
 def record_problem(run, events):

@@ -616,7 +616,9 @@ def test_a_red_rate_in_doubt_waits_for_more_runs():
     assert held.reason == (
         "may be more often red, more runs will tell: Python 6.0 % of 100 runs, shell 3.8 % of 1,040"
     )
-    assert at_share(5, red(4, 40, ours=60)).action == "promote"
+    assert at_share(5, red(4, 40, ours=60)).action == "hold"
+    assert at_share(5, red(12, 40, ours=300)).action == "promote"
+    assert at_share(5, red(0, 40, ours=60)).action == "promote", "nothing is red: no doubt"
 
 
 def test_red_rates_are_not_compared_without_enough_runs():
@@ -637,6 +639,9 @@ def test_a_step_that_moves_no_job_waits_for_no_runs_in_python():
     found = at_share(5, runs)
     assert (found.action, len(found.runs)) == ("promote", 20)
     assert at_share(5, runs[:19]).action == "hold", "its jobs are not known yet"
+    new = next(f"new-{n}" for n in range(1000) if STATE.bucket(f"new-{n}") == 42)
+    once = [*runs, run(20, "shell", job=new, commit="c20")]
+    assert at_share(5, once).action == "hold", "others may not have run yet"
     held = at_share(25, runs)
     assert held.next is NextStep.PAIR
     assert "no job of it runs in Python at 25 %, so only made on purpose" in held.reason
