@@ -118,11 +118,12 @@ class ConsoleScreen:
 
     def _time(self, elapsed: float) -> str:
         usual = self.usual_times.get(self._step_id)
+        whole = duration(int(elapsed)).replace(".0 s", " s")
         if not usual:
-            return duration(int(elapsed))
-        left = usual - elapsed
+            return whole
+        left = round(usual - elapsed)
         usually = f"about {rough_duration(left)} left" if left > 0 else f"usually {duration(usual)}"
-        return f"{duration(int(elapsed))}, {usually}"
+        return f"{whole}, {usually}"
 
     def _column(self) -> int:
         """Return the column of the cursor, from 0, after the output so far."""
