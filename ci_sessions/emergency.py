@@ -86,13 +86,17 @@ def run(session: nox.Session, error: BaseException) -> None:
     env, records = _job_environment(session.posargs)
     choice = _choose(env)
     if choice is None:
-        session.warn(f"{USE_PYTHON_TEST_RUNNER} is not one of 1, 0, rollout, shadow.")
+        text = f"{USE_PYTHON_TEST_RUNNER} is not one of 1, 0, rollout, shadow"
+        session.warn(f"{text}.")
+        _annotate(env, "error", text)
         raise SystemExit(_BAD_INPUT)
     if _is_native(env):
         session.warn(_harmless(f"{problem}; the script does not know {env.get(TEST_CONFIG)!r}"))
+        _annotate(env, "error", "ci_sessions cannot be imported, and the script lacks this job")
         raise SystemExit(_BAD_INPUT)
     if env.get(NO_SHELL_FALLBACK) == "1" and choice.intended == "python":
         session.warn(_harmless(problem))
+        _annotate(env, "error", f"ci_sessions cannot be imported, and {NO_SHELL_FALLBACK} is 1")
         raise SystemExit(_INTERNAL)
     if "--probe" in session.posargs:
         return
@@ -100,9 +104,8 @@ def run(session: nox.Session, error: BaseException) -> None:
         session.log(_harmless(f"would run {choice.script}: {problem}"))
         return
     session.warn(_harmless(f"{problem}; falling back to the shell"))
-    if env.get("GITHUB_ACTIONS") == "true":
-        what = f"ci_sessions cannot be imported; running {choice.script} instead"
-        print(f"::warning title=ci_sessions::{what}", flush=True)  # noqa: T201 - GitHub reads it
+    text = f"ci_sessions cannot be imported; running {choice.script} instead"
+    _annotate(env, "warning", text)
     code = _INTERNAL
     try:
         session.run(f"./{choice.script}", external=True, env=env)
@@ -112,6 +115,12 @@ def run(session: nox.Session, error: BaseException) -> None:
         raise
     finally:
         _record(_records_folder(records, start), env, choice, (str(error), trace), code)
+
+
+def _annotate(env: dict[str, str], level: str, text: str) -> None:
+    """Show a text on GitHub's page of the run; it must be one line, and not from elsewhere."""
+    if env.get("GITHUB_ACTIONS") == "true":
+        print(f"::{level} title=ci_sessions::{text}", flush=True)  # noqa: T201 - GitHub reads it
 
 
 def _harmless(text: str) -> str:

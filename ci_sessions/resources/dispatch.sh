@@ -27,6 +27,14 @@ warn() {
     fi
 }
 
+fail() { # CODE TEXT
+    if [ "${GITHUB_ACTIONS:-}" = true ]; then
+        echo "::error title=ci_sessions::$2"
+    fi
+    echo "error: $2" >&2
+    exit "$1"
+}
+
 limit=
 if command -v timeout >/dev/null 2>&1; then limit="timeout 300"; fi
 
@@ -64,16 +72,14 @@ case $flag in
     rollout) reason=undecided intended=python fallback=not-started ;;
     shadow) reason=shadow ;;
     *)
-        echo "error: USE_PYTHON_TEST_RUNNER is not one of 1, 0, rollout, shadow." >&2
-        exit 2
+        fail 2 "USE_PYTHON_TEST_RUNNER is not one of 1, 0, rollout, shadow"
         ;;
 esac
 case $native in
     *"
 ${config:-none}
 "*)
-        echo "error: dispatch cannot start, and the script does not know this TEST_CONFIG." >&2
-        exit 2
+        fail 2 "dispatch cannot start, and the script does not know this TEST_CONFIG"
         ;;
 esac
 
@@ -90,8 +96,7 @@ case $script in
 esac
 
 if [ "${NO_SHELL_FALLBACK:-}" = 1 ] && [ "$intended" = python ]; then
-    echo "error: dispatch cannot start, and NO_SHELL_FALLBACK is 1." >&2
-    exit 70
+    fail 70 "dispatch cannot start, and NO_SHELL_FALLBACK is 1"
 fi
 warn "nox -s dispatch cannot start; running $script instead"
 

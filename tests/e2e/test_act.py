@@ -179,6 +179,8 @@ def test_package_broken_and_no_fallback(act):
     act.write("ci_sessions/cli/verbs.py", "this is not Python\n")
     report = act.run(act.caller(**DOCS, **ON, **{"no-shell-fallback": "1"}))
     assert (report.code, report.results) == (1, ["failure"])
+    text = "dispatch cannot start, and NO_SHELL_FALLBACK is 1"
+    assert ("ci_sessions", text) in report.annotations("error")
 
 
 def test_no_session_dispatch(act):
