@@ -356,6 +356,7 @@ def test_a_shadow_is_shown():
 def test_the_clean_runs_needed_are_the_fewest_that_are_enough(hits, total, limit):
     more = Rate(hits, total).clean_runs_needed(limit)
     assert wilson(hits, total + more).high < limit <= wilson(hits, total + more - 1).high
+    assert type(more) is int
 
 
 def test_no_runs_are_needed_for_a_limit_that_is_met_and_none_are_enough_for_0():
@@ -373,6 +374,8 @@ def test_the_interval_of_a_difference_is_newcombes():
     """Expected values are of Newcombe's example, 56 of 70 and 48 of 80 (method 10)."""
     found = difference(Rate(56, 70), Rate(48, 80))
     assert (round(found.low, 4), round(found.high, 4)) == (0.0524, 0.3339)
+    found = difference(Rate(56, 70), Rate(48, 80), 2.5758293035489004)
+    assert (round(found.low, 4), round(found.high, 4)) == (0.0054, 0.3718), "99 %"
 
 
 def test_the_sign_test_needs_6_of_6():
@@ -381,6 +384,8 @@ def test_the_sign_test_needs_6_of_6():
     assert is_one_sided(0, 6)
     assert not is_one_sided(6, 1)
     assert is_one_sided(9, 1)
+    assert is_one_sided(8, 1), "by chance, 10 of 512 are like this on either side: 3.9 %"
+    assert not is_one_sided(7, 1)
 
 
 def test_the_upper_limit_is_1_if_every_run_is_a_hit():

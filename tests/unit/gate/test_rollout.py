@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from ci_sessions.errors import RolloutError
 from ci_sessions.gate.rollout import (
     BUCKETS,
+    Acknowledged,
     Configuration,
     _iso,
     bucket_of,
     read_rollout,
+    with_open_phase,
     with_share,
 )
 
@@ -170,7 +172,8 @@ def test_a_value_out_of_range_is_reported(tmp_path, old, new, problem):
 
 
 @pytest.mark.parametrize(
-    "steps", ["[0, 50, 25, 100]", "[5, 50, 100]", "[0, 50]", "[]", "[0, 0, 100]"]
+    "steps",
+    ["[0, 50, 25, 100]", "[5, 50, 100]", "[0, 50]", "[]", "[0, 0, 100]", "[0, 50.5, 100]", "100"],
 )
 def test_steps_rise_from_0_to_100(tmp_path, steps):
     old = next(line for line in read_rollout().source.splitlines() if line.startswith("steps"))
@@ -201,3 +204,119 @@ def test_the_z_of_a_time_is_replaced_for_python_3_10():
         _iso("2026-11-24T13:59:48Z") == _iso("2026-11-24T13:59:48z") == "2026-11-24T13:59:48+00:00"
     )
     assert _iso("Z2026") == "Z2026"
+
+
+# --- phases
+
+
+PHASES = replace(
+    STATE,
+    phases=("1", "2A", "2B"),
+    configurations={
+        "a": Configuration("1", 99),
+        "b": Configuration("2A", 0),
+        "c": Configuration("1", 100),
+        "d": Configuration("2B", 5),
+        "e": Configuration("gone", 0),
+        "f": Configuration("1", 1),
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("phase", "unfinished"),
+    [
+        ("1", []),
+        ("2A", ["a (99 %)", "f (1 %)"]),
+        ("2B", ["a (99 %)", "b (0 %)", "f (1 %)"]),
+        ("gone", []),
+    ],
+)
+def test_the_configurations_of_earlier_phases_below_100_percent_are_unfinished(phase, unfinished):
+    assert PHASES.unfinished_before(phase) == unfinished
+
+
+def test_a_phase_is_opened_in_the_text():
+    text = 'salt = "false"\n1 = { open = true }\n2A = { risk = "x", open =  false } # false\n2B = { open = false }\n'
+    opened = with_open_phase(replace(STATE, source=text), "2A")
+    assert opened == (
+        'salt = "false"\n1 = { open = true }\n2A = { risk = "x", open =  true } # false\n2B = { open = false }\n'
+    )
+
+
+def test_the_bundled_file_with_an_open_phase_can_be_read(tmp_path):
+    path = tmp_path / "rollout.toml"
+    bundled = read_rollout()
+    path.write_text(with_open_phase(bundled, "2A"))
+    opened = read_rollout(path)
+    assert bundled.open_phases == {"1"}
+    assert opened.open_phases == {"1", "2A"}
+    assert replace(opened, open_phases=bundled.open_phases, source=bundled.source) == bundled
+
+
+@pytest.mark.parametrize(
+    ("phase", "text", "number"),
+    [
+        ("2A", "2A = { open = true }\n", 0),
+        ("2A", "12A = { open = false }\n2AB = { open = false }\n", 0),
+        ("2A", "2A = { open = falsely }\n", 0),
+        ("2.", "2A = { open = false }\n", 0),
+        ("2A", "2A = { open = false }\n2A = { open = false }\n", 2),
+    ],
+)
+def test_a_phase_without_one_line_is_to_be_opened_by_hand(phase, text, number):
+    with pytest.raises(RolloutError) as caught:
+        with_open_phase(replace(STATE, source=text), phase)
+    (problem,) = caught.value.problems
+    assert problem == (
+        f"the rollout file must have one line `{phase} = {{ … open = false }}`, but has {number}: "
+        "edit it by hand."
+    )
+
+
+# --- what is acknowledged
+
+
+def with_acknowledged(tmp_path, *lines):
+    """Write the bundled file with this [[acknowledged]] entry; return its path."""
+    path = tmp_path / "rollout.toml"
+    path.write_text("\n".join([read_rollout().source, "[[acknowledged]]", *lines, ""]))
+    return path
+
+
+def test_a_case_or_a_run_is_acknowledged(tmp_path):
+    path = with_acknowledged(
+        tmp_path,
+        *("config = 'smoke'", "case = 'a.b'", "reason = 'slow'"),
+        *("[[acknowledged]]", "config = 'timm'", "run = 'r1'", "reason = 'network'"),
+    )
+    assert read_rollout(path).acknowledged == (
+        Acknowledged(config="smoke", reason="slow", case="a.b", run=""),
+        Acknowledged(config="timm", reason="network", case="", run="r1"),
+    )
+    assert read_rollout().acknowledged == ()
+
+
+CHOICES = ", ".join(read_rollout().configurations)
+CONFIG, CASE, RUN, REASON = "config = 'smoke'", "case = 'a.b'", "run = 'r1'", "reason = 'slow'"
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ([CONFIG, REASON], "case is None: it must be the name of a test case, unless run is the ID of a run instead."),
+        ([CONFIG, CASE, RUN, REASON], "case is 'a.b': it must be the name of a test case, unless run is the ID of a run instead."),
+        ([CONFIG, "case = ''", REASON], "case is '': it must be a non-empty string."),
+        ([CONFIG, "run = 7", REASON], "run is 7: it must be a non-empty string."),
+        ([CONFIG, CASE], "reason is None: it must be a non-empty string."),
+        ([CONFIG, CASE, "reason = ' '"], "reason is ' ': it must be a non-empty string."),
+        ([CASE, REASON], f"config is None: choose from {CHOICES}."),
+        (["config = 'gone'", CASE, REASON], f"config is 'gone': choose from {CHOICES}."),
+        ([CONFIG, CASE, REASON, "until = 1"], "until is not a known key: choose from config, case, run, reason."),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_an_acknowledged_entry_is_reported(tmp_path, lines, problem):
+    path = with_acknowledged(tmp_path, *lines)
+    with pytest.raises(RolloutError) as caught:
+        read_rollout(path)
+    assert caught.value.problems == (f"{path}: acknowledged 1, {problem}",)

@@ -217,3 +217,22 @@ def test_a_job_without_shards_has_none(tmp_path):
     for job in ({}, {"shard": 1, "num_shards": 1}, {"shard": "1", "num_shards": [3]}):
         (run,) = read_summaries([write(tmp_path / "a.jsonl", started(job=job), ended())])
         assert run.shard == ""
+
+
+def test_a_step_before_the_first_run_is_left_out(tmp_path):
+    path = write(tmp_path / "a.jsonl", step("a", "failed"), started(), step("b", "failed"), ended())
+    (run,) = read_summaries([path])
+    assert run.failed_tests == ("b",)
+
+
+def test_only_the_end_of_a_step_is_a_failure_of_its_test(tmp_path):
+    begun = {**step("a", "failed"), "event": "step started"}
+    path = write(tmp_path / "a.jsonl", started(), begun, step("b", "timed out"), ended())
+    (run,) = read_summaries([path])
+    assert run.failed_tests == ("b",)
+
+
+def test_a_job_of_two_shards_names_its_own(tmp_path):
+    job = {"shard": 1, "num_shards": 2}
+    (run,) = read_summaries([write(tmp_path / "a.jsonl", started(job=job), ended())])
+    assert run.shard == "1/2"

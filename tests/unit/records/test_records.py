@@ -248,3 +248,21 @@ def test_the_messages_of_unreadable_records_say_why():
     )
     with pytest.raises(RecordError, match=r"a record cannot be read: TypeError\(.started is 5.\)"):
         run_from_events([{**RUN.started_event(), "started": 5}])
+
+
+def test_failed_cases_are_grouped_by_message():
+    def case(name, message):
+        return Case(name, "failure", message)
+
+    failed = (
+        *(case("a", "x"), case("b", ""), case("c", "y"), case("d", "z")),
+        *(case("e", "y"), case("f", ""), case("g", "z"), case("h", "y")),
+    )
+    assert Cases(failed=failed).groups() == [
+        (failed[2], 3),
+        (failed[3], 2),
+        (failed[0], 1),
+        (failed[1], 1),
+        (failed[5], 1),
+    ]
+    assert Cases(total=5).groups() == []

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import stat
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pytest
 from filelock import FileLock
@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records_of_runs import EVENTS, GOOD, LINES, as_lines
 
+from ci_sessions.checkout.files import open_regular
 from ci_sessions.errors import RecordError
 from ci_sessions.records import store
 from ci_sessions.text import Redactor
@@ -317,3 +318,167 @@ def test_no_lock_is_ever_waited_for(tmp_path, monkeypatch):
     assert not second.is_alone()
     first.close()
     assert settings == [{"blocking": False}] * 3
+
+
+def test_no_more_of_a_file_is_read_than_one_byte_over_the_limit(tmp_path, monkeypatch):
+    """A test may have filled the disk with it."""
+    read = []
+
+    class Counted:
+        def __init__(self, file):
+            self.file = file
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.file.close()
+
+        def read(self, size=-1):
+            data = self.file.read(size)
+            read.append(len(data))
+            return data
+
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"x" * 1000)
+    monkeypatch.setattr(store, "_LARGEST", 10)
+    monkeypatch.setattr(
+        store, "open_regular", lambda path, **more: Counted(open_regular(path, **more))
+    )
+    assert store._read_regular(path) is None
+    assert read == [11]
+
+
+def test_what_is_no_regular_file_has_no_bytes(tmp_path):
+    (tmp_path / "empty").touch()
+    os.mkfifo(tmp_path / "pipe")
+    assert store._read_regular(tmp_path / "empty") == b""
+    assert store._read_regular(tmp_path / "pipe") is None
+    assert store._read_regular(tmp_path / "gone") is None
+    assert store._read_regular(tmp_path) is None
+
+
+def test_a_file_is_not_replaced_through_a_link_that_a_test_puts_there_meanwhile(
+    tmp_path, monkeypatch
+):
+    path, other = tmp_path / "a.jsonl", tmp_path / "other"
+    other.write_text("mine")
+    unlink = Path.unlink
+
+    def unlink_and_link(self, *, missing_ok=False):
+        unlink(self, missing_ok=True)
+        self.symlink_to(other)
+
+    monkeypatch.setattr(Path, "unlink", unlink_and_link)
+    with pytest.raises(FileExistsError):
+        store._replace(path, b"data")
+    assert other.read_text() == "mine"
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_a_file_that_cannot_be_replaced_leaves_no_partial_one(tmp_path, monkeypatch, is_gone):
+    def fail(self, _target):
+        if is_gone:
+            self.unlink()
+        raise OSError(errno.EIO, "Input/output error")
+
+    path = tmp_path / "a.jsonl"
+    path.write_text("before")
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        store._replace(path, b"data")
+    assert caught.value.errno == errno.EIO
+    assert [one.name for one in tmp_path.iterdir()] == ["a.jsonl"]
+    assert path.read_text() == "before"
+
+
+def test_a_folder_that_cannot_be_listed_has_nothing_to_remove(tmp_path, journal, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    journal.close()
+    os.utime(journal.path, (0, 0))
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "glob", fail)
+        assert store.prune(tmp_path, 1, 10 * DAY) == []
+    assert store.prune(tmp_path / "gone", 1, 10 * DAY) == []
+    assert store.prune(tmp_path, 1, 10 * DAY) == [journal.path]
+
+
+def test_a_log_that_cannot_be_removed_keeps_no_other(tmp_path, journal, monkeypatch):
+    folder = tmp_path / "logs" / journal.path.stem
+    kept = tmp_path / "logs" / "another-run" / "1.log"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    folder.mkdir()
+    for number in range(5):
+        (folder / f"{number}.log").touch()
+    unlink, failed = os.unlink, []
+
+    def fail_once(path, **more):
+        if not failed and str(path).endswith(".log"):
+            failed.append(path)
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        unlink(path, **more)
+
+    journal.close()
+    os.utime(journal.path, (0, 0))
+    monkeypatch.setattr(os, "unlink", fail_once)
+    assert store.prune(tmp_path, 1, 10 * DAY) == [journal.path]
+    assert [one.name for one in folder.iterdir()] == [os.path.basename(path) for path in failed]  # noqa: PTH119
+    assert kept.exists()
+
+
+# --- usual times
+
+
+def write_run(folder, day, config="smoke", job="job", **steps):
+    """Write the record of a run in which steps passed in these seconds, or had an outcome."""
+    started = f"2026-01-{day:02}T00:00:00.000Z"
+    journal = store.create_journal(folder, started, config)
+    journal.append({**EVENT, "id": f"{started}/{job}/1", "started": started})
+    for name, value in steps.items():
+        outcome = value if isinstance(value, str) else "passed"
+        step = {"id": name, "test": name, "number": 1, "kind": "test", "command": "x"}
+        wall = 99.0 if isinstance(value, str) else value
+        journal.append({"event": "step ended", **step, "outcome": outcome, "wall": wall})
+    journal.close()
+    return journal.path
+
+
+def test_the_usual_time_of_a_step_is_that_of_its_newest_run_that_passed(tmp_path):
+    write_run(tmp_path, 1, a=1.0, b=2.0, c="failed")
+    write_run(tmp_path, 2, a=1.5, b="failed", d=4.0)
+    assert store.usual_times(tmp_path, "smoke", "job") == {"a": 1.5, "b": 2.0, "d": 4.0}
+    assert store.usual_times(tmp_path / "gone", "smoke", "job") == {}
+
+
+def test_the_usual_times_are_of_one_job_and_configuration(tmp_path):
+    write_run(tmp_path, 1, a=1.0)
+    write_run(tmp_path, 2, job="job-2", a=2.0, b=2.0)
+    write_run(tmp_path, 3, job="2-job", a=3.0)
+    write_run(tmp_path, 4, config="timm", a=4.0, c=4.0)
+    write_run(tmp_path, 5, config="a/b", a=5.0)
+    assert store.usual_times(tmp_path, "smoke", "job") == {"a": 1.0}
+    assert store.usual_times(tmp_path, "smoke", "job-2") == {"a": 2.0, "b": 2.0}
+    assert store.usual_times(tmp_path, "timm", "job") == {"a": 4.0, "c": 4.0}
+    assert store.usual_times(tmp_path, "a/b", "job") == {"a": 5.0}
+
+
+def test_the_usual_times_are_of_the_10_newest_runs(tmp_path):
+    for day in range(1, 12):
+        write_run(tmp_path, day, **{f"on_{day}": float(day)})
+    assert store.usual_times(tmp_path, "smoke", "job") == {
+        f"on_{day}": float(day) for day in range(2, 12)
+    }
+
+
+def test_a_run_that_cannot_be_read_has_no_usual_times(tmp_path, caplog):
+    write_run(tmp_path, 1, a=1.0)
+    bad = write_run(tmp_path, 2, a=2.0)
+    bad.write_text("{}\n{}\n")
+    write_run(tmp_path, 3, b=3.0)
+    assert store.usual_times(tmp_path, "smoke", "job") == {"a": 1.0, "b": 3.0}
+    (message,) = messages(caplog)
+    assert message.startswith(f"skipped {bad}: a record has no 'run started' event")
