@@ -5,28 +5,20 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ci_sessions import clock
 from ci_sessions.catalogue.planner import plan_job
-from ci_sessions.catalogue.table import config_facts, find_row, listed_configs
+from ci_sessions.catalogue.table import config_facts
 from ci_sessions.checkout.checkout import Checkout, read_checkout
 from ci_sessions.checkout.locate import find_checkout
 from ci_sessions.cli.options import JobGroup, OptionParser, integer, parse_options
-from ci_sessions.cli.prepare import local_label, read_job_file, read_known_job
-from ci_sessions.errors import CheckoutError, CiSessionsError, InputError
-from ci_sessions.gate.gate import Flag, choose
-from ci_sessions.gate.rollout import read_rollout
-from ci_sessions.github.workflows import read_workflows
-from ci_sessions.job.job_json import (
-    describe_job_json,
-    job_from_json,
-    job_to_json,
-    job_variables,
-    merge_jobs,
-)
+from ci_sessions.cli.parity_jobs import earlier_jobs, other_script, root_of, select_jobs
+from ci_sessions.errors import CiSessionsError, InputError
+from ci_sessions.job.job_json import describe_job_json, job_from_json, job_to_json, job_variables
 from ci_sessions.job.variables import TEST_CONFIG
 from ci_sessions.log import logger
 from ci_sessions.parity.accepted import read_accepted
@@ -35,16 +27,18 @@ from ci_sessions.parity.pool import Cache, trace_jobs
 from ci_sessions.parity.profile import read_profile
 from ci_sessions.parity.recording import trace_line
 from ci_sessions.parity.revision import files_at
+from ci_sessions.parity.schedule import environment_pairs, pair_jobs
 from ci_sessions.parity.staging import read_stage
 from ci_sessions.parity.verdict import (
     JobComparison,
     ParityResult,
     Side,
     check_accepted,
+    combine,
     compare_job,
     compare_versions,
+    with_inputs,
 )
-from ci_sessions.records.route import Reason, Runner
 from ci_sessions.records.verdict import JobVerdict
 from ci_sessions.report.parity import (
     STRUCTURE,
@@ -53,19 +47,20 @@ from ci_sessions.report.parity import (
     parity_markdown,
     parity_to_json,
 )
-from ci_sessions.text import for_json, for_log, shown
+from ci_sessions.text import for_json, for_log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ci_sessions.cli.options import Context
+    from ci_sessions.cli.parity_jobs import Selection
     from ci_sessions.job.environment import Environment
     from ci_sessions.job.job import Job
     from ci_sessions.parity.profile import Profile
     from ci_sessions.parity.recording import Command, Recording
+    from ci_sessions.parity.schedule import JobInEnvironments, StepEnvironment
     from ci_sessions.parity.staging import Stage
     from ci_sessions.plan.recorded import Answers
-    from ci_sessions.records.route import Route
 
 __all__ = ["compare_one", "main", "planned_commands"]
 
@@ -120,13 +115,13 @@ def main(argv: Sequence[str], context: Context) -> int:
     if options.trace and options.since is not None:
         raise InputError("--trace and --since cannot be combined: leave one of them out.")
     checkout = read_checkout(find_checkout(options.checkout), machine="x86_64")
-    jobs = _jobs(options, context.environment, checkout)
-    if not jobs:
+    selection = select_jobs(options, context.environment, checkout)
+    if not (selection.jobs or selection.faults):
         raise InputError("no jobs selected: pass --jobs FILE, or a configuration.")
     parity = _ParityRun(
         options=options,
         checkout=checkout,
-        jobs=jobs,
+        selection=selection,
         is_partial=options.is_partial(context.environment),
         profile=read_profile(Path(options.profile) if options.profile else None),
         cache=_open_cache(options, context),
@@ -152,75 +147,6 @@ def _open_cache(options: ParityOptions, context: Context) -> Cache:
     return Cache(folder, context.redact)
 
 
-def _jobs(options: ParityOptions, environment: Environment, checkout: Checkout) -> list[JobDict]:
-    """Return the selected jobs: those in a file, a single one, or all that are scheduled."""
-    if options.jobs is not None:
-        return merge_jobs(_check_jobs(read_job_file(options.jobs)))
-    if options.config is not None or environment[TEST_CONFIG]:
-        given = options.job_options(default_label=local_label())
-        return [job_to_json(read_known_job(environment, given))]
-    if checkout.is_sample:
-        label = options.build_environment or "linux-jammy-py3.10-gcc11"
-        return [
-            {"build_environment": label, "config": config, "shard": 1, "num_shards": 1}
-            for config in listed_configs()
-        ]
-    name = None
-    if options.workflow is not None:
-        name = options.workflow
-        name = name if name.endswith((".yml", ".yaml")) else f"{name}.yml"
-    jobs = read_workflows(_root(checkout), checkout.script, name)
-    if name is not None:
-        known = sorted({workflow for job in jobs for workflow in job["workflows"]})
-        jobs = [job for job in jobs if name in job["workflows"]]
-        if not jobs:
-            raise InputError(
-                f"--workflow is {shown(options.workflow)}, but no such workflow runs "
-                f"{checkout.script}: choose from {', '.join(known)}."
-            )
-    return jobs
-
-
-def _check_jobs(jobs: Sequence[Any]) -> list[JobDict]:
-    for job in jobs:
-        if isinstance(job, InputError):
-            raise job
-        job_variables(job)
-    return list(jobs)
-
-
-def _root(checkout: Checkout) -> Path:
-    if checkout.root is None:  # pragma: no cover - only the recorded checkout has no root
-        raise CheckoutError("the recorded checkout has no script to trace.")
-    return checkout.root
-
-
-def _split_by_script(
-    jobs: Sequence[JobDict], checkout: Checkout
-) -> tuple[list[JobDict], list[JobComparison]]:
-    """Separate the jobs that test.sh runs from those that CI runs with another script."""
-    own, others = [], []
-    for job in jobs:
-        route = _find_route(job, checkout)
-        if route is None or (route.script == checkout.script and route.runner is Runner.SHELL):
-            own.append(job)
-        else:
-            is_native = route.reason is Reason.NATIVE
-            reason = f"CI runs {route.script} for it"
-            if is_native:
-                reason = "the configuration exists only in ci_sessions"
-            others.append(JobComparison(job=job, verdict=JobVerdict.OTHER_SCRIPT, reason=reason))
-    return own, others
-
-
-def _find_route(data: JobDict, checkout: Checkout) -> Route | None:
-    try:
-        job = job_from_json(data)
-    except InputError:  # planning the job reports the error
-        return None
-    return choose(job, checkout, Flag.OFF, read_rollout, is_native=find_row(job).native)
-
-
 def planned_commands(
     job: Mapping[str, Any], checkout: Checkout, answers: Answers
 ) -> tuple[Command, ...] | str:
@@ -237,20 +163,37 @@ class _ParityRun:
 
     options: ParityOptions
     checkout: Checkout
-    jobs: Sequence[JobDict]
+    selection: Selection
     is_partial: bool
     profile: Profile
     cache: Cache
     start: float
 
     def stage(self, overlay: Mapping[str, bytes] | None = None) -> Stage:
-        root = _root(self.checkout)
+        root = root_of(self.checkout)
         return read_stage(root, self.checkout.script, self.profile, overlay=overlay)
 
-    def trace(self, jobs: Sequence[JobDict], stage: Stage) -> list[Recording]:
-        variables = [job_variables(job) for job in jobs]
-        workers = self.options.workers
-        return list(trace_jobs(variables, stage, self.profile, cache=self.cache, workers=workers))
+    def trace(
+        self, jobs: Sequence[tuple[JobDict, StepEnvironment]], stage: Stage
+    ) -> list[Recording]:
+        """Trace each job in an environment."""
+        found = trace_jobs(
+            [{**given.variables, **job_variables(job)} for job, given in jobs],
+            stage,
+            self.profile,
+            cache=self.cache,
+            workers=self.options.workers,
+            unknown=[given.unknown for _, given in jobs],
+        )
+        return list(found)
+
+    def split(
+        self, jobs: Sequence[JobInEnvironments]
+    ) -> tuple[list[JobInEnvironments], list[JobComparison]]:
+        """Separate the jobs that test.sh runs from those that CI runs with another script."""
+        others = {id(job): other_script(job.data, self.checkout) for job in jobs}
+        own = [job for job in jobs if others[id(job)] is None]
+        return own, [other for other in others.values() if other is not None]
 
     def plan(self, job: JobDict) -> tuple[Command, ...] | str:
         return planned_commands(job, self.checkout, self.profile.plan_answers)
@@ -259,12 +202,14 @@ class _ParityRun:
         """Compare each job's plan with the script."""
         path = self.options.accepted
         accepted = read_accepted(Path(path) if path else None)
-        own, others = _split_by_script(self.jobs, self.checkout)
-        recordings = self.trace(own, self.stage())
-        jobs = [
-            compare_job(job, recording, self.plan(job), accepted)
-            for job, recording in zip(own, recordings, strict=True)
-        ]
+        own, others = self.split(self.selection.jobs)
+        runs = [(job.data, given) for job in own for given in job.environments]
+        recordings = iter(self.trace(runs, self.stage()))
+        jobs = []
+        for job in own:
+            plan = self.plan(job.data)
+            traced = [next(recordings) for _ in job.environments]
+            jobs.append(combine([compare_job(job.data, one, plan, accepted) for one in traced]))
         problems = check_accepted(
             accepted,
             jobs,
@@ -275,7 +220,7 @@ class _ParityRun:
         )
         return ParityResult(
             script=self.checkout.script,
-            jobs=(*jobs, *others),
+            jobs=(*jobs, *others, *self.selection.faults),
             faults=problems,
             seconds=clock.monotonic() - self.start,
             cached=self.cache.hits,
@@ -283,13 +228,34 @@ class _ParityRun:
 
     def changes(self, revision: str) -> ParityResult:
         """Compare what the jobs ran at a revision with what they run now."""
-        old = files_at(_root(self.checkout), revision, self.checkout.scripts)
-        own, others = _split_by_script(self.jobs, self.checkout)
-        before, after = self.trace(own, self.stage(old)), self.trace(own, self.stage())
-        jobs = map(compare_versions, own, before, after)
+        old = files_at(root_of(self.checkout), revision, self.checkout.scripts)
+        earlier = earlier_jobs(self.selection, self.checkout, revision)
+        jobs: list[JobComparison] = []
+        runs = []  # the number of the result, the job and its environment before and now
+        for change in pair_jobs(earlier.jobs, self.selection.jobs):
+            if change.now is None:
+                gone = change.before.data if change.before else {}
+                jobs.append(JobComparison(job=gone, verdict=JobVerdict.GONE))
+            elif change.before is None:
+                jobs.append(JobComparison(job=change.now.data, verdict=JobVerdict.NEW))
+            elif other := other_script(change.now.data, self.checkout):
+                jobs.append(with_inputs(other, change.inputs))
+            else:
+                was, now = change.before.data, change.now.data
+                runs += [
+                    (change, (was, left), (now, right))
+                    for left, right in environment_pairs(change.before, change.now)
+                ]
+        before = self.trace([was for _, was, _ in runs], self.stage(old))
+        after = self.trace([now for _, _, now in runs], self.stage())
+        found: dict[int, list[JobComparison]] = defaultdict(list)
+        for (change, _, (now, _)), first, last in zip(runs, before, after, strict=True):
+            result = compare_versions(now, first, last)
+            found[id(change)].append(with_inputs(result, change.inputs))
+        jobs = [*map(combine, found.values()), *jobs]
         return ParityResult(
             script=f"{self.checkout.script} since {revision}",
-            jobs=(*jobs, *others),
+            jobs=(*jobs, *self.selection.faults),
             other=Side.EARLIER,
             seconds=clock.monotonic() - self.start,
             cached=self.cache.hits,
@@ -297,9 +263,10 @@ class _ParityRun:
 
     def show_traces(self, context: Context) -> int:
         """Print each job's recording as a line of JSON, in the format of the recorded traces."""
-        own, _ = _split_by_script(self.jobs, self.checkout)
-        code = 0
-        for job, recording in zip(own, self.trace(own, self.stage()), strict=True):
+        own, _ = self.split(self.selection.jobs)
+        runs = [(job.data, given) for job in own for given in job.environments]
+        code = int(bool(self.selection.faults))
+        for (job, _), recording in zip(runs, self.trace(runs, self.stage()), strict=True):
             if recording.fault:
                 code = 1
                 name = describe_job_json(job)
@@ -313,7 +280,7 @@ def compare_one(job: Job, checkout: Checkout) -> tuple[JobVerdict, str]:
     """Compare one job's plan with the script, for a shadow run; return the first difference too."""
     data = job_to_json(job)
     profile = read_profile()
-    stage = read_stage(_root(checkout), checkout.script, profile)
+    stage = read_stage(root_of(checkout), checkout.script, profile)
     (recording,) = trace_jobs([job_variables(data)], stage, profile, workers=1)
     plan = planned_commands(data, checkout, profile.plan_answers)
     found = compare_job(data, recording, plan, read_accepted())

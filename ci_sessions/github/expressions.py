@@ -16,7 +16,7 @@ from typing import Any
 
 from ci_sessions.errors import InputError
 
-__all__ = ["UNKNOWN", "evaluate", "fill_template"]
+__all__ = ["UNKNOWN", "evaluate", "fill_template", "is_known", "to_string", "without_marks"]
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<string>'(?:[^']|'')*')|(?P<number>-?\d+(?:\.\d+)?)|(?P<name>[A-Za-z_][\w.*-]*)"
@@ -29,6 +29,7 @@ _MAX_DIGITS = 300  # of an integer; GitHub's numbers are floating-point numbers
 _ORDER = {"<": operators.lt, "<=": operators.le, ">": operators.gt, ">=": operators.ge}
 _LITERALS = {"true": True, "false": False, "null": None}
 _KNOWN_CONTEXTS = ("inputs", "matrix")
+_MARK = "\ue000"  # stands for the unknown part of a string; a private character that YAML allows
 
 
 class _Unknown:
@@ -42,6 +43,16 @@ class _Unknown:
 
 
 UNKNOWN = _Unknown()
+
+
+def is_known(value: object) -> bool:
+    """Return whether a value, and each part of it, is known before a run."""
+    return value is not UNKNOWN and not (isinstance(value, str) and _MARK in value)
+
+
+def without_marks(text: str) -> str:
+    """Return a string with nothing in place of its unknown parts."""
+    return text.replace(_MARK, "")
 
 
 def evaluate(text: str, context: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JSON value
@@ -61,7 +72,8 @@ def fill_template(
 ) -> Any:  # noqa: ANN401 - any YAML value
     """Replace each ``${{ … }}``; a string that is a single expression becomes its value.
 
-    ``unknown`` is the value of a single expression that is ``UNKNOWN``.
+    ``unknown`` is the value of a single expression that is ``UNKNOWN``. If it is ``UNKNOWN`` too,
+    an unknown part of a longer string leaves a mark (see ``is_known``), and otherwise nothing.
     """
     if not isinstance(text, str):
         return text
@@ -72,7 +84,9 @@ def fill_template(
     parts: list[str] = []
     end = size = 0
     while (start := text.find("${{", end)) >= 0 and (close := _find_end(text, start)) >= 0:
-        parts += [text[end:start], _to_string(evaluate(text[start + 3 : close], context))]
+        value = evaluate(text[start + 3 : close], context)
+        is_marked = value is UNKNOWN and unknown is UNKNOWN
+        parts += [text[end:start], _MARK if is_marked else to_string(value)]
         size += len(parts[-2]) + len(parts[-1])
         _check_size(size)
         end = close + 2
@@ -92,8 +106,8 @@ def _check_size(size: int) -> None:
         )
 
 
-def _to_string(value: object) -> str:
-    """Return a value as a string. Raises InputError for one that JSON does not have."""
+def to_string(value: object) -> str:
+    """Return a value as GitHub writes it. Raises InputError for one that JSON does not have."""
     if value is None or value is UNKNOWN:
         return ""
     if isinstance(value, bool):
@@ -109,8 +123,8 @@ def _format(template: object, *values: object) -> str:
 
     Raises IndexError if a value is missing.
     """
-    texts = [_to_string(value) for value in values]
-    pieces = re.split(r"(\{\{|\}\}|\{[0-9]+\})", _to_string(template))
+    texts = [to_string(value) for value in values]
+    pieces = re.split(r"(\{\{|\}\}|\{[0-9]+\})", to_string(template))
     pieces[1::2] = [
         piece[0] if piece in ("{{", "}}") else texts[int(piece[1:-1])] for piece in pieces[1::2]
     ]
@@ -121,7 +135,7 @@ def _format(template: object, *values: object) -> str:
 def _compare(value: object, operator: str, other: object) -> object:
     """Compare two values. Only numbers are ordered here, so the order of others is UNKNOWN."""
     if operator in ("==", "!="):
-        is_equal = _to_string(value).lower() == _to_string(other).lower()
+        is_equal = to_string(value).lower() == to_string(other).lower()
         return is_equal is (operator == "==")
     if not isinstance(value, (int, float)) or not isinstance(other, (int, float)):
         return UNKNOWN
@@ -131,17 +145,20 @@ def _compare(value: object, operator: str, other: object) -> object:
 def _contains(where: Any, what: Any) -> bool:  # noqa: ANN401 - any JSON value
     if isinstance(where, list):
         return what in where
-    return _to_string(what).lower() in _to_string(where).lower()
+    return to_string(what).lower() in to_string(where).lower()
 
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "contains": _contains,
-    "startsWith": lambda text, part: _to_string(text).lower().startswith(_to_string(part).lower()),
-    "endsWith": lambda text, part: _to_string(text).lower().endswith(_to_string(part).lower()),
+    "startsWith": lambda text, part: to_string(text).lower().startswith(to_string(part).lower()),
+    "endsWith": lambda text, part: to_string(text).lower().endswith(to_string(part).lower()),
     "toJSON": json.dumps,
     "fromJSON": json.loads,
     "format": _format,
 }
+
+
+_PARTLY_KNOWN = ("fromJSON", "toJSON", "format")  # whose results keep the marks of arguments
 
 
 class _Parser:
@@ -197,7 +214,7 @@ class _Parser:
         value = self.parse_unary()
         while operator := self.accept("==", "!=", "<", ">", "<=", ">="):
             other = self.parse_unary()
-            if value is UNKNOWN or other is UNKNOWN:
+            if not (is_known(value) and is_known(other)):
                 value = UNKNOWN
                 continue
             value = _compare(value, operator, other)
@@ -262,6 +279,8 @@ class _Parser:
             self.accept(",")
         function = _FUNCTIONS.get(name)
         if function is None or UNKNOWN in arguments:
+            return UNKNOWN
+        if name not in _PARTLY_KNOWN and not all(map(is_known, arguments)):
             return UNKNOWN
         try:
             value = function(*arguments)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ci_sessions import clock
@@ -18,8 +18,16 @@ from ci_sessions.checkout.files import read_regular, reason_of
 from ci_sessions.errors import CheckoutError, InputError
 from ci_sessions.github.expressions import UNKNOWN, evaluate, fill_template
 from ci_sessions.github.safe_yaml import parse_yaml
-from ci_sessions.job import variables as v
-from ci_sessions.job.job_json import job_variables, merge_jobs
+from ci_sessions.github.step import (
+    GITHUB,
+    Origin,
+    fill_templates,
+    job_of_step,
+    mapping,
+    sequence,
+    triggers,
+)
+from ci_sessions.job.job_json import merge_jobs
 from ci_sessions.log import logger
 from ci_sessions.text import shown
 
@@ -27,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["read_workflows"]
+__all__ = ["Schedule", "read_schedule", "read_workflows", "workflow_files"]
 
 _MAX_DEPTH = 6  # reusable workflows that call one another; GitHub allows 4
 _MAX_FILE_SIZE = 2 << 20  # bytes
@@ -35,12 +43,22 @@ _MAX_MATRIX = 2_000  # entries of one matrix; GitHub allows 256
 _MAX_EXCLUDES = 200  # combinations that one matrix excludes
 _MAX_ENTRIES = 50_000  # entries of all matrices together
 _MAX_TIME = 20.0  # seconds
-_JOB_NAMES = tuple(one.name for one in v.JOB_VARIABLES)
-_INPUT_NAMES = tuple(one.name for one in v.VARIABLES if one.is_part_of_job)
-_EXPORT = re.compile(r"^\s*export (\w+)=['\"]?([\w.-]*)['\"]?\s*$", re.MULTILINE)
-_GITHUB = {"repository_owner": "pytorch", "repository": "pytorch/pytorch"}
 _NO_VALUE = (None, "", False)
 _LOCAL = ("./", "$/")  # references to a workflow of the same repository, old and new
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Schedule:
+    """The jobs that workflows run the script for, as JSON, and those that cannot be read.
+
+    A job's ``environments`` are those in which workflows run it: the name of the ``workflow``, its
+    ``job``, the ``variables`` that reach the script besides the job's own, and ``unknown``, the
+    names (or patterns of names) of those whose values are known only at run time. A fault has the
+    ``workflow``, its ``job`` and the ``reason``.
+    """
+
+    jobs: list[dict[str, Any]]
+    faults: list[dict[str, str]]
 
 
 def read_workflows(
@@ -52,8 +70,19 @@ def read_workflows(
     ``per_runner``, jobs that differ only in their runner are distinct.
 
     Raises CheckoutError if there are no workflows or one cannot be read, and MissingToolError
-    without a YAML library. Jobs that are computed at run time are left out, with a warning.
+    without a YAML library. Jobs that are computed at run time are left out, with a warning; those
+    whose workflow is missing, with an error.
     """
+    schedule = read_schedule(workflow_files(root), script, only, per_runner=per_runner)
+    for fault in schedule.faults:
+        logger.error("%s: job %s: %s", fault["workflow"], fault["job"], fault["reason"])
+    return [
+        {key: value for key, value in job.items() if key != "environments"} for job in schedule.jobs
+    ]
+
+
+def workflow_files(root: Path) -> dict[str, Path]:
+    """Return a checkout's workflows by file name. Raises CheckoutError if there are none."""
     folder = root / ".github" / "workflows"
     files = sorted([*folder.glob("*.yml"), *folder.glob("*.yaml")])
     if not files:
@@ -61,14 +90,31 @@ def read_workflows(
             f"{folder} contains no workflows: pass the jobs with --jobs FILE, or name one "
             "configuration."
         )
-    reader = _Reader({path.name: path for path in files}, script, only)
-    return merge_jobs(reader.jobs(), per_runner=per_runner)
+    return {path.name: path for path in files}
 
 
-def _load(path: Path) -> dict[str, Any]:
+def read_schedule(
+    files: Mapping[str, Path | bytes],
+    script: str,
+    only: str | None = None,
+    *,
+    per_runner: bool = False,
+) -> Schedule:
+    """Read the jobs of workflows, given by file name as paths or contents; see read_workflows.
+
+    With ``only``, faults and warnings are those of that workflow.
+    """
+    reader = _Reader(files, script, only)
+    jobs = merge_jobs(reader.jobs(), per_runner=per_runner)
+    return Schedule(jobs=jobs, faults=reader.faults)
+
+
+def _load(source: Path | bytes, name: str) -> dict[str, Any]:
     """Read a workflow; empty if it is no mapping. Raises CheckoutError if it cannot be read."""
+    path = name if isinstance(source, bytes) else source
     try:
-        data = parse_yaml(read_regular(path, _MAX_FILE_SIZE).decode(), str(path))
+        text = source if isinstance(source, bytes) else read_regular(source, _MAX_FILE_SIZE)
+        data = parse_yaml(text.decode(), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise CheckoutError(f"{path} cannot be read: {reason_of(error)}.") from error
     except InputError as error:
@@ -80,10 +126,11 @@ def _load(path: Path) -> dict[str, Any]:
 class _Reader:
     """All workflows of a checkout, by file name. ``end`` is in monotonic time."""
 
-    paths: Mapping[str, Path]
+    paths: Mapping[str, Path | bytes]
     script: str
     only: str | None = None
     warned: set[str] = field(default_factory=set)
+    faults: list[dict[str, str]] = field(default_factory=list)
     entries: int = 0
     end: float = field(default_factory=lambda: clock.monotonic() + _MAX_TIME)
     _files: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -91,14 +138,15 @@ class _Reader:
     def file(self, name: str) -> dict[str, Any]:
         """Return the content of a workflow, which is read once."""
         if name not in self._files:
-            self._files[name] = _load(self.paths[name])
+            self._files[name] = _load(self.paths[name], name)
         return self._files[name]
 
     def jobs(self) -> Iterator[dict[str, Any]]:
         for name in self.paths:
             try:
                 if not _is_only_called(self.file(name)):
-                    yield from self.workflow(name, {}, name, 0)
+                    origin = Origin(top=name, started=self.file(name))
+                    yield from self.workflow(name, {}, origin, 0)
             except InputError as error:
                 self.warn(f"{name} is left out: {error}")
             except CheckoutError as error:  # about this file, or one that it calls
@@ -107,41 +155,71 @@ class _Reader:
                 self.warn(f"{name} is left out: {error}")
 
     def workflow(
-        self, name: str, inputs: Mapping[str, Any], top: str, depth: int
+        self, name: str, inputs: Mapping[str, Any], origin: Origin, depth: int
     ) -> Iterator[dict[str, Any]]:
         """Yield the jobs of one workflow that is called with ``inputs``."""
-        jobs = _mapping(self.file(name).get("jobs"), "jobs")
+        jobs, top = mapping(self.file(name).get("jobs"), "jobs"), origin.top
+        called_by = f" (called by job {origin.caller} of {top})" if origin.caller else ""
         if depth > _MAX_DEPTH:
             self.warn(
                 f"{top}: the jobs of {name} are left out: more than {_MAX_DEPTH} nested workflows"
+                f"{called_by}",
+                top,
             )
             return
         for key, job in jobs.items():
             if not isinstance(job, dict):
                 continue
             siblings = _Jobs(jobs, inputs)
+            one = replace(origin, file=self.file(name), key=str(key))
             try:
                 if _may_run(job.get("if"), siblings):
-                    yield from self.job(job, siblings, top, depth)
+                    yield from self.job(job, siblings, one, depth)
             except (InputError, RecursionError) as error:
-                self.warn(f"{top}: job {key} of {name} is left out: {error}")
+                self.warn(f"{top}: job {key} of {name} is left out: {error}{called_by}", top)
 
     def job(
-        self, job: dict[str, Any], jobs: _Jobs, top: str, depth: int
+        self, job: dict[str, Any], jobs: _Jobs, origin: Origin, depth: int
     ) -> Iterator[dict[str, Any]]:
         for entry in _matrix_entries(job, jobs):
             self.check_limits()
             context = {**jobs.context(), "matrix": entry}
             if "uses" in job:
-                called = str(job["uses"]).rpartition("/")[2].partition("@")[0]
-                if str(job["uses"]).startswith(_LOCAL) and called in self.paths:
-                    given = _fill_templates(_mapping(job.get("with"), "with"), context, UNKNOWN)
-                    inputs = {**_defaults(self.file(called)), **given}
-                    yield from self.workflow(called, inputs, top, depth + 1)
+                uses = str(job["uses"])
+                called = uses.rpartition("/")[2].partition("@")[0]
+                caller = replace(origin, caller=origin.caller or origin.key)
+                if not uses.startswith(_LOCAL):
+                    continue
+                if called not in self.paths:
+                    self.report_missing(called, caller)
+                    continue
+                given = fill_templates(mapping(job.get("with"), "with"), context)
+                inputs = {**_defaults(self.file(called)), **given}
+                yield from self.workflow(called, inputs, caller, depth + 1)
                 continue
-            for step in _sequence(job.get("steps"), "steps"):
+            for step in sequence(job.get("steps"), "steps"):
                 if isinstance(step, dict) and self.script in str(step.get("run", "")):
-                    yield _job(step, job, context, top)
+                    try:
+                        yield job_of_step(step, job, origin, context)
+                    except InputError as error:
+                        self.warn_of_entry(entry, error, origin)
+
+    def warn_of_entry(self, entry: Mapping[str, Any], error: InputError, origin: Origin) -> None:
+        """Warn that one entry of a matrix is left out; the others are not affected."""
+        config = f" for {shown(entry['config'])}" if "config" in entry else ""
+        called_by = f" (called by job {origin.caller} of {origin.top})" if origin.caller else ""
+        self.warn(
+            f"{origin.top}: job {origin.key}{config} is left out: {error}{called_by}", origin.top
+        )
+
+    def report_missing(self, called: str, caller: Origin) -> None:
+        fault = {
+            "workflow": caller.top,
+            "job": caller.caller,
+            "reason": f"it calls the workflow {called}, which does not exist.",
+        }
+        if self.only in (None, caller.top) and fault not in self.faults:
+            self.faults.append(fault)
 
     def check_limits(self) -> None:
         """Count a matrix entry. Raises CheckoutError if there are too many jobs to read."""
@@ -154,8 +232,9 @@ class _Reader:
                 "--jobs FILE."
             )
 
-    def warn(self, text: str) -> None:
-        if text not in self.warned:
+    def warn(self, text: str, top: str | None = None) -> None:
+        """Warn once; about a job of ``top`` only if that is the workflow that was asked for."""
+        if (self.only is None or top in (None, self.only)) and text not in self.warned:
             self.warned.add(text)
             logger.warning("%s", text)
 
@@ -168,29 +247,15 @@ class _Jobs:
     inputs: Mapping[str, Any]
 
     def context(self) -> dict[str, Any]:
-        return {"inputs": self.inputs, "needs": self.needs(), "github": _GITHUB}
+        return {"inputs": self.inputs, "needs": self.needs(), "github": GITHUB}
 
     def needs(self) -> dict[str, Any]:
         """Return the outputs of all jobs: a build job passes on the matrix that it was given."""
         return {
-            name: {"outputs": dict(_mapping(job.get("with"), "with"))}
+            name: {"outputs": dict(mapping(job.get("with"), "with"))}
             for name, job in self.all.items()
             if isinstance(job, dict)
         }
-
-
-def _mapping(value: object, what: str) -> Mapping[str, Any]:
-    """Return a mapping that may be missing. Raises InputError for a value of another type."""
-    if value is not None and not isinstance(value, dict):
-        raise InputError(f"{what} is {shown(value)}: it must be a mapping.")
-    return value or {}
-
-
-def _sequence(value: object, what: str) -> list[Any]:
-    """Return a list that may be missing. Raises InputError for a value of another type."""
-    if value is not None and not isinstance(value, list):
-        raise InputError(f"{what} is {shown(value)}: it must be a list.")
-    return value or []
 
 
 def _may_run(condition: object, jobs: _Jobs) -> bool:
@@ -205,7 +270,7 @@ def _may_run(condition: object, jobs: _Jobs) -> bool:
 
 def _matrix_entries(job: Mapping[str, Any], jobs: _Jobs) -> Iterator[dict[str, Any]]:
     """Yield each combination of a job's matrix; a single empty one without a matrix."""
-    matrix = _mapping(job.get("strategy"), "strategy").get("matrix")
+    matrix = mapping(job.get("strategy"), "strategy").get("matrix")
     if matrix is None:
         yield {}
         return
@@ -213,11 +278,11 @@ def _matrix_entries(job: Mapping[str, Any], jobs: _Jobs) -> Iterator[dict[str, A
         matrix = _resolve_matrix(matrix, jobs)
     matrix = {
         key: _parse_yaml(fill_template(value, jobs.context()))
-        for key, value in _mapping(matrix, "matrix").items()
+        for key, value in mapping(matrix, "matrix").items()
     }
-    include = _sequence(matrix.pop("include", None), "include")
+    include = sequence(matrix.pop("include", None), "include")
     include = [entry for entry in include if isinstance(entry, dict)]
-    exclude = _sequence(matrix.pop("exclude", None), "exclude")
+    exclude = sequence(matrix.pop("exclude", None), "exclude")
     axes = {key: values for key, values in matrix.items() if isinstance(values, list)}
     size = math.prod(map(len, axes.values())) + len(include)
     if size > _MAX_MATRIX:
@@ -263,81 +328,19 @@ def _parse_yaml(value: Any) -> Any:  # noqa: ANN401 - any YAML value
     return parse_yaml(value, "a matrix")
 
 
-def _fill_templates(
-    values: Mapping[str, Any], context: Mapping[str, Any], unknown: object = None
-) -> dict[str, Any]:
-    """Fill in the templates of a mapping, and of the values that they refer to."""
-    filled = {}
-    for key, value in values.items():
-        found = fill_template(value, context, unknown)
-        for _ in range(_MAX_DEPTH):
-            if not isinstance(found, str) or "${{" not in found:
-                break
-            found = fill_template(found, context, unknown)
-        filled[key] = found
-    return filled
-
-
-def _triggers(workflow: Mapping[Any, Any]) -> Any:  # noqa: ANN401 - a string, a list or a mapping
-    """Return the value of ``on``, a key that YAML 1.1 reads as true."""
-    return workflow.get("on", workflow.get(True))
-
-
 def _is_only_called(workflow: Mapping[Any, Any]) -> bool:
     """Return whether a workflow runs only where others call it, and is counted there."""
-    triggers = _triggers(workflow)
-    is_mapping = isinstance(triggers, dict) and set(triggers) == {"workflow_call"}
-    return is_mapping or triggers == "workflow_call"
+    found = triggers(workflow)
+    is_mapping = isinstance(found, dict) and set(found) == {"workflow_call"}
+    return is_mapping or found == "workflow_call"
 
 
 def _defaults(workflow: Mapping[Any, Any]) -> dict[str, Any]:
-    triggers = _triggers(workflow)
-    call = triggers.get("workflow_call") if isinstance(triggers, dict) else None
-    inputs = _mapping(_mapping(call, "workflow_call").get("inputs"), "inputs")
+    found = triggers(workflow)
+    call = found.get("workflow_call") if isinstance(found, dict) else None
+    inputs = mapping(mapping(call, "workflow_call").get("inputs"), "inputs")
     return {
         name: one["default"]
         for name, one in inputs.items()
         if isinstance(one, dict) and "default" in one
     }
-
-
-def _job(
-    step: Mapping[str, Any], job: Mapping[str, Any], context: Mapping[str, Any], top: str
-) -> dict[str, Any]:
-    """Return the job that a step runs, from its and its job's ``env``, and from its exports.
-
-    Raises InputError if a value cannot be a variable.
-    """
-    run = str(step["run"])
-    given = {**_mapping(job.get("env"), "env"), **_mapping(step.get("env"), "env")}
-    env = _fill_templates(given, context)
-    env.update((name, value) for name, value in _EXPORT.findall(run) if name in _JOB_NAMES)
-    if f"-e {v.GITHUB_ACTIONS.name}" in run:
-        env[v.GITHUB_ACTIONS.name] = "true"
-    unset = (*_NO_VALUE, "0", 0)
-    inputs = {name: str(env[name]) for name in _INPUT_NAMES if env.get(name) not in unset}
-    found = {
-        "build_environment": str(env.get(v.BUILD_ENVIRONMENT.name) or ""),
-        "config": str(env.get(v.TEST_CONFIG.name) or ""),
-        "shard": _number(env.get(v.SHARD_NUMBER.name)),
-        "num_shards": _number(env.get(v.NUM_TEST_SHARDS.name)),
-        "runner": _runner(job, context),
-        "workflows": [top],
-    }
-    found |= {"env": inputs} if inputs else {}
-    job_variables(found)
-    return found
-
-
-def _runner(job: Mapping[str, Any], context: Mapping[str, Any]) -> str | list[str]:
-    """Return the label of the job's runner, or its labels; empty if it is none of both."""
-    entry = context.get("matrix") or {}
-    label = entry.get("runner") or fill_template(job.get("runs-on"), context)
-    if isinstance(label, list) and all(isinstance(one, str) for one in label):
-        return label
-    return label if isinstance(label, str) else ""
-
-
-def _number(value: object) -> object:
-    text = str(value if value is not None else "1")
-    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else text

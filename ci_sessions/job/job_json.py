@@ -166,14 +166,17 @@ def _reject_constant(name: str) -> None:
 def merge_jobs(
     jobs: Iterable[Mapping[str, Any]], *, per_runner: bool = False
 ) -> list[dict[str, Any]]:
-    """Return each distinct job once, with all workflows that schedule it.
+    """Return each distinct job once, with all workflows that schedule it and its environments.
 
     Plans do not depend on the runner, so only ``per_runner`` makes jobs that differ in it distinct.
     """
-    ignored = ("workflows",) if per_runner else ("runner", "workflows")
+    lists = ("workflows", "environments")
+    ignored = lists if per_runner else ("runner", *lists)
     merged: dict[str, dict[str, Any]] = {}
     for job in jobs:
         key = {name: value for name, value in job.items() if name not in ignored}
-        one = merged.setdefault(json.dumps(key, sort_keys=True), {**job, "workflows": []})
-        one["workflows"] += [w for w in job.get("workflows", ()) if w not in one["workflows"]]
+        empty: dict[str, Any] = {name: [] for name in lists if name in job or name == "workflows"}
+        one = merged.setdefault(json.dumps(key, sort_keys=True), {**job, **empty})
+        for name in empty:
+            one[name] += [item for item in job.get(name, ()) if item not in one[name]]
     return list(merged.values())

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ci_sessions import clock
 from ci_sessions.errors import InternalError, MissingToolError
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Cache", "trace_jobs"]
 
 Variables = Mapping[str, str]
+Request = dict[str, Any]
 LIMIT = 20.0
 """Time limit for one job, in seconds; a real job takes a tenth of a second."""
 _USERS = itertools.count(0x4000_0000 + 64 * os.getpid())  # above the IDs of people and services
@@ -108,17 +109,23 @@ def trace_jobs(  # noqa: PLR0913 - all are options of the caller
     cache: Cache | None = None,
     workers: int = 0,
     limit: float = LIMIT,
+    unknown: Sequence[Sequence[str]] = (),
 ) -> Iterator[Recording]:
     """Trace the stage's script for each job's variables; yield recordings in the jobs' order.
 
     ``workers`` is the number of processes; 0 means one per CPU. ``limit`` is in seconds per job.
-    Identical jobs are traced once.
+    Identical jobs are traced once. ``unknown`` has, for each job, the names of variables whose
+    values are known only at run time (see ``Tracer.trace``).
     """
     cache = cache or Cache(None)
     bash, tools = _programs()
-    keys = _keys(jobs, stage, profile, bash)
+    requests = [
+        {"variables": dict(job), "unknown": list(names)}
+        for job, names in zip(jobs, unknown or [()] * len(jobs), strict=True)
+    ]
+    keys = _keys(requests, stage, profile, bash)
     known = {key: found for key in dict.fromkeys(keys) if (found := cache.get(key))}
-    missing = {key: job for key, job in zip(keys, jobs, strict=True) if key not in known}
+    missing = {key: job for key, job in zip(keys, requests, strict=True) if key not in known}
     if not missing:
         yield from (known[key] for key in keys)
         return
@@ -134,7 +141,7 @@ def trace_jobs(  # noqa: PLR0913 - all are options of the caller
     cache.prune()
 
 
-def _keys(jobs: Sequence[Variables], stage: Stage, profile: Profile, bash: Path) -> list[str]:
+def _keys(jobs: Sequence[Request], stage: Stage, profile: Profile, bash: Path) -> list[str]:
     """Hash everything that a recording depends on: script, profile, job, this code, and bash."""
     common = hashlib.sha256()
     for code in (*sorted(Path(__file__).parent.glob("*.py")), RECORDER):
@@ -145,7 +152,7 @@ def _keys(jobs: Sequence[Variables], stage: Stage, profile: Profile, bash: Path)
     keys = []
     for job in jobs:
         key = common.copy()
-        key.update(json.dumps(dict(job), sort_keys=True).encode())
+        key.update(json.dumps(job, sort_keys=True).encode())
         keys.append(key.hexdigest())
     return keys
 
@@ -173,9 +180,7 @@ class _Pool:
         for worker in self.started:
             worker.process.terminate()
 
-    def trace_all(
-        self, jobs: Mapping[str, Variables], threads: int
-    ) -> dict[str, Future[Recording]]:
+    def trace_all(self, jobs: Mapping[str, Request], threads: int) -> dict[str, Future[Recording]]:
         """Start tracing jobs, in this many threads; return a future for each.
 
         The threads are daemons, so they do not delay the exit of this process after a signal.
@@ -200,13 +205,13 @@ class _Pool:
             Thread(target=work, daemon=True).start()
         return futures
 
-    def trace(self, job: Variables) -> Recording:
+    def trace(self, job: Request) -> Recording:
         worker = self.idle.get()
         if worker is None:
             worker = self.replacement()
         if worker is None:
             return _lost("no tracing process can be started")
-        reply = worker.ask({"variables": dict(job)}, self.limit + _GRACE)
+        reply = worker.ask(job, self.limit + _GRACE)
         if reply is None:
             worker.process.terminate()
             self.idle.put(None)

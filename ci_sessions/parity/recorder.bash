@@ -8,7 +8,8 @@
 #
 # The caller provides __ci_base (the temporary folder), __ci_log (a folder for the records),
 # __ci_path (the folder of the real tools), and the functions __ci_answer and __ci_setup, generated
-# from the profile. All names of the recorder start with __ci_, are not exported, and work under
+# from the profile. __ci_unset, __ci_listed and __ci_reading say which variables are known only at run
+# time; all three are empty if there are none. All names of the recorder start with __ci_, are not exported, and work under
 # set -eux, a changed IFS and noglob.
 
 unset BASH_ENV
@@ -18,8 +19,9 @@ __ci_code=0
 __ci_chain=
 __ci_n=0
 __ci_quiet=
+__ci_over=
 __ci_limit=${__ci_most:-20000}
-declare -A __ci_builtin=() __ci_defined=() __ci_opaque=() __ci_silent=() __ci_actions=()
+declare -A __ci_noted=() __ci_builtin=() __ci_defined=() __ci_opaque=() __ci_silent=() __ci_actions=()
 __ci_own=${BASH_SOURCE[0]}
 
 # A word as bash prints it in BASH_COMMAND, with up to six levels of nested parentheses and braces.
@@ -43,9 +45,10 @@ __ci_stack() {
   done
 }
 
-__ci_note() { # kind, text: record something other than a command
+__ci_note() { # kind, text, innermost line: record something other than a command
   local __ci_where
   __ci_stack
+  __ci_where=${3-}$__ci_where
   builtin printf '%s\0' "$1" "$__ci_chain" "$__ci_n" "$BASHPID" \
     "${__ci_where:-${__ci_last-}}" "$PWD" 1 "$2" '' >>"$__ci_log/$BASHPID"
 }
@@ -65,6 +68,10 @@ __ci_run() {
     builtin export -p
     builtin printf '\0'
   } >>"$__ci_log/$BASHPID"
+  if [[ $__ci_reading && ( $* == env || $* == printenv ) ]]; then
+    # Harmless on the screen, but not where a file, a pipe or a substitution gets it.
+    [[ /proc/self/fd/1 -ef /proc/$__ci_main/fd/1 ]] || __ci_note unknown "all of the environment"
+  fi
   __ci_answer "$@"
   builtin exit $?
 }
@@ -93,7 +100,7 @@ __ci_program_text() {
 # The first command of the EXIT trap: record where the script ended. The script's own EXIT actions
 # then run in a fork, since only there does the DEBUG trap see each command of a trap.
 __ci_exit() {
-  __ci_code=$?
+  __ci_code=$? __ci_over=1
   [[ $BASHPID == "$__ci_main" ]] || return 0
   if [[ $- != *T* || $(builtin trap -p DEBUG) != *"__ci_debug"* ]]; then
     __ci_note untraceable "the script turned off tracing"
@@ -152,6 +159,47 @@ __ci_signal() { # name or number: set __ci_name to the key in __ci_actions
   [[ $__ci_name != 0 ]] || __ci_name=EXIT
 }
 
+# Note the variables in a command whose values are known only at run time, and that the script has not
+# set itself. __ci_unset is a pattern of their names, __ci_reading one of the commands that may read
+# one. A plain assignment reads nothing. A line that is printed does: the trap cannot see that a pipe
+# or a substitution gets it.
+__ci_reads() { # command, line, positional parameters...
+  local __ci_text=$1 __ci_line=$2 __ci_saved=("${BASH_REMATCH[@]}") __ci_name __ci_left=$1 __ci_found=
+  local -A __ci_names=()
+  builtin shift 2
+  local IFS=$' \t\n' __ci_flags=$-
+  builtin set +u
+  case $__ci_text in
+  set | export | "export -p" | "declare -"[px] | "typeset -"[px] | "compgen -"[ev]* | *environ*)
+    __ci_names["all of the environment"]=1
+    ;;
+  "unset "* | "export "* | "local "* | "readonly "*) [[ $__ci_text == *\$* ]] || __ci_left= __ci_text= ;;
+  esac
+  while [[ $__ci_left =~ \$\{!([A-Za-z_][A-Za-z0-9_]*|[0-9])([@*]?) ]]; do
+    __ci_name=${BASH_REMATCH[1]} __ci_left=${__ci_left#*"${BASH_REMATCH[0]}"}
+    if [[ ${BASH_REMATCH[2]} ]]; then
+      [[ " $__ci_listed" != *" $__ci_name"* ]] || __ci_names["$__ci_name*"]=1
+    else
+      [[ $__ci_name == [0-9] ]] && __ci_name=${@:__ci_name:1} || __ci_name=${!__ci_name-}
+      [[ $__ci_name != $__ci_unset || -v $__ci_name ]] || __ci_names[$__ci_name]=1
+    fi
+  done
+  builtin set -f
+  for __ci_name in ${__ci_text//[!A-Za-z0-9_]/ }; do
+    [[ $__ci_name == $__ci_unset && ! -v $__ci_name ]] || builtin continue
+    [[ ! $__ci_text =~ (^|[^A-Za-z0-9_])$__ci_name([^A-Za-z0-9_=]|=[=~]|$)|[\$\{#!]$__ci_name= ]] ||
+      __ci_names[$__ci_name]=1
+  done
+  [[ $__ci_flags == *f* ]] || builtin set +f
+  [[ $__ci_flags != *u* ]] || builtin set -u
+  for __ci_name in "${!__ci_names[@]}"; do
+    [[ ${__ci_noted["$__ci_name $__ci_line"]-} ]] ||
+      __ci_note unknown "$__ci_name" "${BASH_SOURCE[2]}:$__ci_line"$'\n'
+    __ci_noted["$__ci_name $__ci_line"]=1
+  done
+  BASH_REMATCH=("${__ci_saved[@]}")
+}
+
 command_not_found_handle() { __ci_run "$@"; }
 
 __ci_debug() {
@@ -161,6 +209,9 @@ __ci_debug() {
     __ci_pid=$BASHPID __ci_n=0
   fi
   __ci_n=$((__ci_n + 1))
+  if [[ $__ci_reading && $1 == $__ci_reading && ! ( $__ci_over && $1 == "${__ci_previous-}" ) ]]; then
+    __ci_reads "$1" "$2" "${@:3:$#-3}"
+  fi
   # Before the first command of an EXIT trap, bash reports the previous command again, with line 1.
   if [[ $2 != 1 || $1 != "${__ci_previous-}" ]]; then
     __ci_previous=$1 __ci_last=${BASH_SOURCE[1]-}:$2$'\n'

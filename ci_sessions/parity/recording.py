@@ -47,6 +47,7 @@ class NoteKind(enum.Enum):
     """The kinds of notes. The values are those that recorder.bash writes."""
 
     UNTRACEABLE = "untraceable"  # from here on, commands may be missing
+    UNKNOWN = "unknown"  # the script read a variable whose value is known only at run time
     ASSUMED = "assumed"  # something that the checkout does not have was assumed to exist
     END = "end"  # where the script ended
 

@@ -12,20 +12,21 @@ import pickle
 import re
 import sys
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ci_sessions.parity.recording import Fault, FaultKind, NoteKind, Recording, read_log
+from ci_sessions.parity.recording import Fault, FaultKind, Note, NoteKind, Recording, read_log
 from ci_sessions.parity.staging import places_below, remove, write_stage
 from ci_sessions.run.descendants import adopt_orphans, terminate_descendants
 from ci_sessions.run.process import Reason, stream
 from ci_sessions.run.sandbox import TOOLS, confine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from ci_sessions.parity.profile import Profile
-    from ci_sessions.parity.recording import Command, Note
+    from ci_sessions.parity.recording import Command
     from ci_sessions.parity.staging import Stage
     from ci_sessions.run.process import ProcessResult
 
@@ -36,6 +37,8 @@ _LOST_COMMAND = re.compile(
 )
 """Bash's error messages for commands that it could not start: they were not recorded. Missing
 files that programs themselves report (``cat``) do not match."""
+_LOOP = re.compile(r"^(?!\s*#).*?\b(?:for|select)\s+\w+\s+in\s(?:\\\n|[^\n;])*", re.MULTILINE)
+_EXPANDED = re.compile(r"\$\{?([A-Za-z_]\w*)")
 _END = "\036"  # the recorder writes it when the script ends, before any EXIT trap
 _MAX_CHUNK, _MAX_CHUNKS = 2000, 20  # characters and chunks of output kept for error messages
 
@@ -55,8 +58,14 @@ class Tracer:
     recorder: str
     limit: float
 
-    def trace(self, variables: Mapping[str, str], base: Path) -> Recording:
-        """Run the script once under the recorder, in an empty folder ``base``."""
+    def trace(
+        self, variables: Mapping[str, str], base: Path, unknown: Iterable[str] = ()
+    ) -> Recording:
+        """Run the script once under the recorder, in an empty folder ``base``.
+
+        ``unknown`` are the names, or patterns of names, of variables that a run would have, with
+        values that are not known here: the recording notes where the script reads one.
+        """
         write_stage(self.stage, self.profile, base)
         places = places_below(base)
         log, prelude = base / "log", base / "prelude.bash"
@@ -68,7 +77,8 @@ class Tracer:
             "path": self.tools,
             "scripts": f"{places['root']}/{self.stage.scripts}",
         }
-        prelude.write_text(self.profile.to_bash(paths) + self.recorder, encoding="utf-8")
+        text = self.profile.to_bash(paths) + unknown_to_bash(unknown) + self.recorder
+        prelude.write_text(text, encoding="utf-8")
         start = {
             **self.profile.variables(places),
             **variables,
@@ -94,6 +104,7 @@ class Tracer:
         terminate_descendants(set())
         texts = [path.read_bytes().decode(errors="surrogateescape") for path in log.iterdir()]
         commands, notes = read_log(texts, start, places)
+        notes = (*notes, *loops_over(self.stage, unknown))
         fault = self.fault(ended, notes, _last_lines(commands, notes), "".join(output), lost)
         return Recording(
             ended.code,
@@ -140,6 +151,37 @@ class Tracer:
         return lines[index].strip() if index < len(lines) else location
 
 
+def loops_over(stage: Stage, unknown: Iterable[str]) -> Iterator[Note]:
+    """Yield the loops over values that are known only at run time.
+
+    Bash does not report a loop over nothing, which such a loop is in a trace, so they are found in
+    the text, whether or not the job gets there.
+    """
+    patterns = tuple(unknown)
+    for name, data in stage.files.items():
+        if not patterns or not (name.startswith(f"{stage.scripts}/") and name.endswith(".sh")):
+            continue
+        text = data.decode(errors="replace")
+        for loop in _LOOP.finditer(text):
+            line = f"{name}:{text.count(chr(10), 0, loop.start()) + 1}"
+            for word in dict.fromkeys(_EXPANDED.findall(loop[0])):
+                if any(fnmatchcase(word, pattern) for pattern in patterns):
+                    yield Note(NoteKind.UNKNOWN, word, (line,))
+
+
+def unknown_to_bash(patterns: Iterable[str]) -> str:
+    """Return the recorder's definitions for variables that are known only at run time."""
+    names = sorted(name for name in patterns if name.rstrip("*").isidentifier())
+    if not names:
+        return "__ci_unset= __ci_listed= __ci_reading=\n"
+    stems = "|".join(name.rstrip("*") for name in names)
+    dumps = "set|export|export -p|declare -*|typeset -*|compgen *"
+    return (
+        f"__ci_unset='@({'|'.join(names)})' __ci_listed='{' '.join(names)}'\n"
+        f"__ci_reading='@({dumps}|*@({stems}|\\$\\{{!|environ)*)'\n"
+    )
+
+
 def _last_lines(commands: tuple[Command, ...], notes: tuple[Note, ...]) -> tuple[str, ...]:
     """Return where the script stopped: what could not be traced, its end, or its last command."""
     for kind in (NoteKind.UNTRACEABLE, NoteKind.END):
@@ -173,7 +215,8 @@ def main(args: list[str]) -> int:
     for number, line in enumerate(sys.stdin):
         folder = base / f"job{number}"
         folder.mkdir()
-        recording = tracer.trace(json.loads(line)["variables"], folder)
+        request = json.loads(line)
+        recording = tracer.trace(request["variables"], folder, request["unknown"])
         remove(folder)
         print(json.dumps(recording.to_dict()), flush=True)
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +21,17 @@ if TYPE_CHECKING:
     from ci_sessions.parity.accepted import AcceptedDifference
     from ci_sessions.parity.compare import Difference
     from ci_sessions.parity.recording import Command, Fault, Note, Recording
+    from ci_sessions.parity.schedule import InputChange
 
 __all__ = [
     "JobComparison",
     "ParityResult",
     "Side",
     "check_accepted",
+    "combine",
     "compare_job",
     "compare_versions",
+    "with_inputs",
 ]
 
 
@@ -44,7 +47,9 @@ class JobComparison:
     """One job's verdict. ``reason``: why a job could not be compared.
 
     ``differences`` are those that are not accepted; ``accepted`` are the entries that accept
-    others. ``assumed`` lists what the recorder assumed to exist.
+    others. ``assumed`` lists what the recorder assumed to exist, and ``unknown`` the variables
+    that the script reads although their values are known only at run time. ``inputs`` are those
+    that its workflows changed. ``label`` names what has no configuration.
     """
 
     job: Mapping[str, Any]
@@ -55,11 +60,14 @@ class JobComparison:
     fault: Fault | None = None
     commands: int = 0
     assumed: tuple[Note, ...] = ()
+    unknown: tuple[Note, ...] = ()
+    inputs: tuple[InputChange, ...] = ()
+    label: str = ""
 
     @property
     def name(self) -> str:
         """The job's name in reports."""
-        return describe_job_json(self.job)
+        return self.label or describe_job_json(self.job)
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -96,11 +104,12 @@ class ParityResult:
     def exit_code(self) -> int:
         """0 if every job is equal or has only accepted differences; else 1.
 
-        When two versions of a script are compared, a changed job is not a failure; one that could
-        not be traced is.
+        When two versions of a script are compared, a changed job is not a failure; one for which
+        nobody can say whether it changed is.
         """
         if self.other is Side.EARLIER:
-            return int(self.count(JobVerdict.UNTRACEABLE) > 0)
+            unclear = (JobVerdict.UNTRACEABLE, JobVerdict.UNKNOWN, JobVerdict.ERROR)
+            return int(any(map(self.count, unclear)))
         return int(bool(self.faults) or any(job.verdict.is_failure for job in self.jobs))
 
 
@@ -123,10 +132,13 @@ def compare_job(
             remaining.append(difference)
         elif entry not in used:
             used.append(entry)
+    unknown = _unknown(recording)
     verdict = JobVerdict.ACCEPTED if used else JobVerdict.EQUAL
+    verdict = JobVerdict.UNKNOWN if unknown else verdict
     return JobComparison(
         job=line,
         verdict=JobVerdict.DIFFERENT if remaining else verdict,
+        unknown=unknown,
         differences=tuple(remaining),
         accepted=tuple(used),
         commands=sum(command.kind in STREAMS for command in recording.commands),
@@ -140,12 +152,70 @@ def compare_versions(line: Mapping[str, Any], before: Recording, after: Recordin
         if recording.fault:
             return _untraceable(line, recording.fault)
     found = compare(before.commands, after.commands, ALL_STREAMS)
+    unknown = _unknown(before, after)
+    verdict = JobVerdict.UNKNOWN if unknown else JobVerdict.EQUAL
     return JobComparison(
         job=line,
-        verdict=JobVerdict.DIFFERENT if found else JobVerdict.EQUAL,
+        verdict=JobVerdict.DIFFERENT if found else verdict,
+        unknown=unknown,
         differences=found,
         commands=len(after.commands),
     )
+
+
+_SEVERITY = (
+    JobVerdict.UNTRACEABLE,
+    JobVerdict.NO_PLAN,
+    JobVerdict.DIFFERENT,
+    JobVerdict.UNKNOWN,
+    JobVerdict.ACCEPTED,
+    JobVerdict.EQUAL,
+)
+
+
+def combine(results: Sequence[JobComparison]) -> JobComparison:
+    """Return one result for a job that was compared in several environments: the worst.
+
+    It has all differences, each once.
+    """
+    if len(results) == 1:
+        return results[0]
+    worst = min(results, key=lambda one: _SEVERITY.index(one.verdict))
+    return replace(
+        worst,
+        differences=_distinct(d for one in [worst, *results] for d in one.differences),
+        accepted=tuple(dict.fromkeys(entry for one in results for entry in one.accepted)),
+        assumed=tuple(dict.fromkeys(note for one in results for note in one.assumed)),
+        unknown=tuple(dict.fromkeys(note for one in results for note in one.unknown)),
+    )
+
+
+def _distinct(differences: Iterable[Difference]) -> tuple[Difference, ...]:
+    found: list[Difference] = []  # environments are mappings, so there is no hash
+    for one in differences:
+        if one not in found:
+            found.append(one)
+    return tuple(found)
+
+
+def with_inputs(result: JobComparison, inputs: tuple[InputChange, ...]) -> JobComparison:
+    """Return a result with the inputs that changed: then the job has changed."""
+    if not inputs:
+        return result
+    is_known = result.verdict in (JobVerdict.EQUAL, JobVerdict.UNKNOWN)
+    verdict = JobVerdict.DIFFERENT if is_known else result.verdict
+    return replace(result, inputs=inputs, verdict=verdict)
+
+
+def _unknown(*recordings: Recording) -> tuple[Note, ...]:
+    """Return the values read that are known only at run time, each once with its line."""
+    notes = {
+        (note.text, note.lines): note
+        for recording in recordings
+        for note in recording.notes
+        if note.kind is NoteKind.UNKNOWN
+    }
+    return tuple(notes.values())
 
 
 def _untraceable(line: Mapping[str, Any], fault: Fault) -> JobComparison:

@@ -14,6 +14,9 @@ class JobVerdict(str, enum.Enum):
     ACCEPTED = "accepted"  # equal except for accepted differences
     DIFFERENT = "different"
     UNTRACEABLE = "untraceable"
+    UNKNOWN = "unknown"  # the script reads a value that is known only at run time
+    NEW = "new"  # between two revisions: only the later one has the job
+    GONE = "gone"  # only the earlier one has it
     NO_PLAN = "no-plan"
     OTHER_SCRIPT = "other-script"  # CI does not run test.sh for it
     ERROR = "error"  # the comparison itself failed

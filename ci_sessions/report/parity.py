@@ -30,6 +30,9 @@ _LABELS = {
     JobVerdict.ACCEPTED: "equal except for accepted differences",
     JobVerdict.DIFFERENT: "different",
     JobVerdict.UNTRACEABLE: "could not be traced",
+    JobVerdict.UNKNOWN: "depends on the run",
+    JobVerdict.NEW: "new job",
+    JobVerdict.GONE: "gone job",
     JobVerdict.NO_PLAN: "no plan",
     JobVerdict.OTHER_SCRIPT: "run by another script",
     JobVerdict.ERROR: "comparison failed",
@@ -99,6 +102,8 @@ def _groups(result: ParityResult) -> Iterator[tuple[JobComparison, list[JobCompa
 
 def _signature(job: JobComparison) -> object:
     if not job.differences:
+        if job.unknown or job.inputs:
+            return (job.verdict, job.unknown, job.inputs)
         return (job.verdict, job.lines, job.reason if job.verdict is JobVerdict.NO_PLAN else "")
     first = job.differences[0]
     if first.field == "argv" and first.script and first.plan:
@@ -118,10 +123,19 @@ def _signature(job: JobComparison) -> object:
 def _block(job: JobComparison, others: list[JobComparison], result: ParityResult) -> Iterator[str]:
     difference = job.differences[0] if job.differences else None
     lines = difference.lines if difference else job.lines
+    if difference is None and job.unknown:
+        lines = job.unknown[0].lines
     where = f"   {_where(lines)}" if lines else ""
     yield f"{_label(job.verdict, result)}: {job.name}{where}"
+    for change in job.inputs:
+        before, now = map(_shown, (change.before, change.now))
+        yield f"  changed input {change.name}: {before} before, {now} now"
+    for note in job.unknown:
+        where_read = _where(note.lines)
+        yield f"  reads {note.text}, whose value is known only at run time: {where_read}"
     if difference is None:
-        yield f"  {_printable(job.reason)}"
+        if job.reason:
+            yield f"  {_printable(job.reason)}"
     else:
         yield from _diff(difference, result)
         if len(job.differences) > 1:
@@ -296,6 +310,8 @@ def _job_dict(job: JobComparison) -> dict[str, Any]:
         "lines": list(job.lines),
         "commands": job.commands,
         "assumed": [note.text for note in job.assumed],
+        "unknown": [{"name": note.text, "lines": list(note.lines)} for note in job.unknown],
+        "inputs": [asdict(change) for change in job.inputs],
         "accepted": [{"what": entry.what, "why": entry.why} for entry in job.accepted],
         "differences": [_difference_dict(one) for one in job.differences],
     }

@@ -257,3 +257,127 @@ def test_a_signal_leaves_nothing_behind(checkout, tmp_path):
     child.send_signal(signal.SIGTERM)
     assert child.wait(timeout=20) == 143
     assert list(spare.iterdir()) == []
+
+
+SCHEDULED = """
+name: pull
+on: [pull_request]
+env: {OF_THE_WORKFLOW: "1"}
+jobs:
+  test:
+    container: image
+    env: {OF_THE_JOB: "2"}
+    strategy: {matrix: {include: [{config: jit_legacy}, {config: docs_test, tests: test_a}]}}
+    steps:
+      - env:
+          TEST_CONFIG: ${{ matrix.config }}
+          BUILD_ENVIRONMENT: linux-py3.10
+          TESTS_TO_EXCLUDE: ${{ matrix.tests }}
+          OF_THE_STEP: ${{ env.OF_THE_JOB }}3
+          RUN: ${{ github.run_id }}
+        run: .ci/pytorch/test.sh
+"""
+
+
+def commit(checkout):
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.invalid"]
+    subprocess.run(["git", "add", "-A", "-f"], cwd=checkout, check=True)
+    subprocess.run(["git", *who, "commit", "-qm", "x"], cwd=checkout, check=True)
+
+
+@pytest.fixture
+def scheduled(checkout):
+    """A checkout with a workflow of its own, all of it committed."""
+    (checkout / ".ci-sessions-sample").unlink()
+    path = checkout / ".github" / "workflows" / "pull.yml"
+    path.parent.mkdir(parents=True)
+    path.write_text(SCHEDULED)
+    commit(checkout)
+    return checkout
+
+
+def since(checkout, code=0):
+    words = ["parity", "--since", "HEAD", "--workflow", "pull", "--json"]
+    return json.loads(ci(*words, cwd=checkout, check=code).stdout)
+
+
+def verdicts(found):
+    return {job["job"]["config"]: job["verdict"] for job in found["jobs"]}
+
+
+@pytest.mark.parametrize(
+    ("condition", "changed"),
+    [
+        ('"$GITHUB_WORKFLOW" != pull', True),
+        ('"$GITHUB_WORKFLOW" != trunk', False),
+        ("-z $GITHUB_ACTIONS", True),
+        ("$CI != true", True),
+        ("$GITHUB_EVENT_NAME != pull_request", True),
+        ("$GITHUB_REPOSITORY != pytorch/pytorch", True),
+        ("$GITHUB_JOB != test", True),
+        ("$RUNNER_OS != Linux", True),
+        ("$OF_THE_WORKFLOW != 1", True),
+        ("$OF_THE_JOB != 2", True),
+        ("$OF_THE_STEP != 23", True),
+    ],
+)
+def test_what_a_workflow_hands_over_reaches_the_script(scheduled, condition, changed):
+    line = "    run_test --include test_jit_legacy"
+    edit(scheduled, line, f"    [[ {condition} ]] || python test/run_test.py --new\n{line}")
+    found = verdicts(since(scheduled))
+    assert found == {"jit_legacy": "different" if changed else "equal", "docs_test": "equal"}
+
+
+@pytest.mark.parametrize("name", ["RUN", "GITHUB_REF", "GITHUB_SHA", "RUNNER_NAME"])
+def test_a_value_known_only_at_run_time_is_never_unchanged(scheduled, name):
+    line = "    run_test --include test_jit_legacy"
+    edit(scheduled, line, f"    [[ ${name} != 7 ]] || python test/run_test.py --new\n{line}")
+    found = since(scheduled, code=1)
+    assert verdicts(found) == {"jit_legacy": "unknown", "docs_test": "equal"}
+    (job,) = [job for job in found["jobs"] if job["verdict"] == "unknown"]
+    (read,) = job["unknown"]
+    number = (scheduled / SCRIPT).read_text().splitlines().index(
+        f"    [[ ${name} != 7 ]] || python test/run_test.py --new"
+    )  # fmt: skip
+    assert (read["name"], read["lines"][0]) == (name, f"{SCRIPT}:{number + 1}")
+    done = ci("parity", "--since", "HEAD", "--workflow", "pull", cwd=scheduled, check=1)
+    assert (
+        f"reads {name}, whose value is known only at run time: test.sh:{number + 1}" in done.stdout
+    )
+
+
+def test_jobs_from_elsewhere_have_no_workflow(scheduled):
+    """Nothing is known about how such a job is started, so nothing is unknown either."""
+    line = "    run_test --include test_jit_legacy"
+    edit(scheduled, line, f'    [[ "${{GITHUB_REF-}}" ]] || python x.py\n{line}')
+    found = json.loads(ci("parity", "jit_legacy", "--json", cwd=scheduled, check=1).stdout)
+    assert found["totals"]["unknown"] == 0
+
+
+def test_changes_of_the_workflows_are_named(scheduled):
+    path = scheduled / ".github" / "workflows" / "pull.yml"
+    path.write_text(
+        SCHEDULED.replace("tests: test_a}", "tests: test_b}, {config: smoke}").replace(
+            "{config: jit_legacy}, ", ""
+        )
+    )
+    found = since(scheduled)
+    assert verdicts(found) == {"docs_test": "different", "smoke": "new", "jit_legacy": "gone"}
+    (changed,) = [job for job in found["jobs"] if job["verdict"] == "different"]
+    assert changed["inputs"] == [{"name": "TESTS_TO_EXCLUDE", "before": "test_a", "now": "test_b"}]
+    text = ci("parity", "--since", "HEAD", cwd=scheduled, check=0).stdout
+    assert "unchanged 0   changed 1" in text
+    assert "new job 1   gone job 1" in text
+    assert "TESTS_TO_EXCLUDE: test_a before, test_b now" in text
+
+
+def test_a_variable_that_is_no_part_of_the_job_is_an_input_too(scheduled):
+    path = scheduled / ".github" / "workflows" / "pull.yml"
+    path.write_text(SCHEDULED.replace('OF_THE_WORKFLOW: "1"', 'OF_THE_WORKFLOW: "9"'))
+    edit(scheduled, "    run_test --include test_jit_legacy",
+         "    [[ $OF_THE_WORKFLOW == 1 ]] || python x.py\n    run_test --include test_jit_legacy")  # fmt: skip
+    found = since(scheduled)
+    assert verdicts(found) == {"jit_legacy": "different", "docs_test": "different"}
+    for job in found["jobs"]:
+        assert job["inputs"] == [{"name": "OF_THE_WORKFLOW", "before": "1", "now": "9"}]
+        assert bool(job["differences"]) is (job["job"]["config"] == "jit_legacy")

@@ -12,9 +12,12 @@ import stat
 from pathlib import Path
 
 import pytest
-from parity.recorder import trace, tree_of
+from parity.recorder import SCRIPT, trace, tree_of
 
-from ci_sessions.parity.recording import classify
+from ci_sessions.parity.pool import trace_jobs
+from ci_sessions.parity.profile import read_profile
+from ci_sessions.parity.recording import NoteKind, classify
+from ci_sessions.parity.staging import read_stage
 
 TRICKS = Path(__file__).parent / "tricks"
 LANG, KIND = {"LANG": "C.UTF-8"}, {"KIND": "cuda"}
@@ -295,3 +298,49 @@ def test_unknown_commands_are_compared(words, kind):
 def test_a_longer_program_is_not_a_probe():
     code = "import torch, mytests; assert torch.cuda.device_count() >= 0; mytests.main()"
     assert classify(("python", "-c", code)) == "test"
+
+
+UNKNOWN = ("GITHUB_*", "FLAG")
+
+
+def unknown_reads(folder, text):
+    profile = read_profile()
+    stage = read_stage(tree_of(folder, text), SCRIPT, profile)
+    (recording,) = trace_jobs([{"KNOWN": "1"}], stage, profile, workers=1, unknown=[UNKNOWN])
+    assert recording.fault is None
+    notes = [note for note in recording.notes if note.kind is NoteKind.UNKNOWN]
+    return list(dict.fromkeys((n.text, int(n.lines[0].rpartition(":")[2])) for n in notes))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("if [[ $FLAG == 1 ]]; then python a; fi\n", [("FLAG", 1)]),
+        ('set -u\nf() {\n  [ -n "${FLAG:-}" ] && python a\n}\nf || true\n', [("FLAG", 3)]),
+        ("case $GITHUB_REF in x) python a ;; esac\n", [("GITHUB_REF", 1)]),
+        ("for i in $FLAG; do python a; done\n", [("FLAG", 1)]),
+        ("while (( FLAG > 1 )); do break; done\n", [("FLAG", 1)]),
+        ("[[ -v FLAG ]] || true\n", [("FLAG", 1)]),
+        ("x=$(echo $FLAG)\n", [("FLAG", 1)]),
+        ("echo $FLAG | grep -q 1 || true\n", [("FLAG", 1)]),
+        ("read x <<EOF || true\n$FLAG\nEOF\n", [("FLAG", 1)]),
+        ("n=FLA; n+=G\n[[ ${!n} ]] || true\n", [("FLAG", 2)]),
+        ("f() { [[ ${!1} ]] || true; }\nf FLA''G\n", [("FLAG", 1)]),
+        ("echo ${!GITHUB@}\n", [("GITHUB*", 1)]),
+        ("env | grep -q x || true\n", [("all of the environment", 1)]),
+        ("export -p | grep -q x || true\n", [("all of the environment", 1)]),
+        ("tr a b </proc/self/environ || true\n", [("all of the environment", 1)]),
+        ("eval 'python $FLAG'\n", [("FLAG", 1)]),
+        ("FLAG+=1\n", [("FLAG", 1)]),
+        ("FLAG=${FLAG:-1}\n", [("FLAG", 1)]),
+        ("python a\nfor x in a \\\n  $FLAG; do python b; done\n", [("FLAG", 2)]),
+        # These do not read it.
+        ("env\nprintenv\n", []),
+        ("FLAG=1\n[[ $FLAG ]] && python a\n", []),
+        ("FLAG=1 python a\npython --FLAG=x\n", []),
+        ("unset FLAG\nexport FLAG\n", []),
+        ("[[ $KNOWN == 1 ]] && python a $GITHUB\n", []),
+    ],
+)  # fmt: skip
+def test_reads_of_variables_that_are_known_only_at_run_time(tmp_path, text, expected):
+    assert unknown_reads(tmp_path, text) == expected

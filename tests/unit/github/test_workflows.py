@@ -10,7 +10,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ci_sessions.errors import CheckoutError, InputError, MissingToolError
-from ci_sessions.github.workflows import _Reader, read_workflows
+from ci_sessions.github.workflows import (
+    _Reader,
+    read_schedule,
+    read_workflows,
+    workflow_files,
+)
 from ci_sessions.job.job_json import merge_jobs
 
 SCRIPT = ".ci/pytorch/test.sh"
@@ -315,3 +320,109 @@ def test_any_text_is_a_workflow_or_an_error(tmp_path_factory, text):
         read_workflows(root, SCRIPT)
     except (CheckoutError, InputError) as error:
         assert "YAML" in str(error) or "must be" in str(error)
+
+
+def environments(tree, text, **files):
+    """Return the environments in which the only job of a workflow runs."""
+    (job,) = read_schedule(workflow_files(tree(own=text, **files)), SCRIPT).jobs
+    return job["environments"]
+
+
+STEP = """
+name: my tests
+on: [push]
+env: {A: "1", SECRET: "${{ secrets.token }}", BOTH: workflow}
+jobs:
+  test:
+    runs-on: x
+    env: {B: "${{ env.A }}2", BOTH: job}
+    steps:
+      - run: echo "WRITTEN=$(date)" >> "$GITHUB_ENV"
+      - env: {TEST_CONFIG: a, BUILD_ENVIRONMENT: b, BOTH: step, FLAG: true, W: "${{ github.workflow }}", U: "x-${{ steps.y }}"}
+        run: |
+          export COMPUTED=$(date)
+          .ci/pytorch/test.sh
+"""
+
+
+def test_what_a_step_hands_over(tree):
+    (found,) = environments(tree, STEP)
+    variables, unknown = found["variables"], found["unknown"]
+    expected = {"A": "1", "B": "12", "BOTH": "step", "FLAG": "true", "W": "my tests", "CI": "true"}
+    assert {name: variables[name] for name in expected} == expected
+    assert variables["GITHUB_WORKFLOW"] == "my tests"
+    assert variables["GITHUB_EVENT_NAME"] == "push"
+    assert (found["workflow"], found["job"]) == ("own.yml", "test")
+    assert unknown == [
+        "ACTIONS_*", "COMPUTED", "GITHUB_*", "INPUT_*", "RUNNER_*", "SECRET", "U", "WRITTEN",
+    ]  # fmt: skip
+
+
+def test_several_triggers_leave_the_event_unknown(tree):
+    (found,) = environments(tree, STEP.replace("on: [push]", "on: {push: {}, schedule: []}"))
+    assert "GITHUB_EVENT_NAME" not in found["variables"]
+
+
+def test_a_container_that_the_step_starts_gets_only_what_is_passed(tree):
+    text = STEP.replace(".ci/pytorch/test.sh", "docker run -e A -e B=7 image .ci/pytorch/test.sh")
+    (job,) = read_schedule(workflow_files(tree(own=text)), SCRIPT).jobs
+    (found,) = job["environments"]
+    assert found["variables"] == {"A": "1"}
+    assert {"B", "BOTH", "CI", "GITHUB_WORKFLOW"} <= set(found["unknown"])
+    assert "env" not in job
+
+
+@pytest.mark.parametrize("place", ["runs-on: x", "container: image"])
+def test_github_actions_is_set_wherever_the_runner_starts_the_script(tree, place):
+    (job,) = read_workflows(tree(own=STEP.replace("runs-on: x", place)), SCRIPT)
+    assert job["env"] == {"GITHUB_ACTIONS": "true"}
+
+
+def test_a_job_of_two_workflows_has_two_environments(tree):
+    root = tree(own=STEP, other=STEP.replace("my tests", "others"))
+    (job,) = read_schedule(workflow_files(root), SCRIPT).jobs
+    names = [one["variables"]["GITHUB_WORKFLOW"] for one in job["environments"]]
+    assert names == ["others", "my tests"]
+
+
+CALLER = """
+on: [push]
+jobs:
+  one: {uses: ./.github/workflows/_called.yml, with: {label: "linux-${{ needs.build.outputs.label }}"}}
+  two: {uses: ./.github/workflows/_called.yml, with: {label: linux-known}}
+"""
+CALLED = """
+on: {workflow_call: {inputs: {label: {type: string}}}}
+jobs:
+  test:
+    steps: [{run: .ci/pytorch/test.sh, env: {BUILD_ENVIRONMENT: "${{ inputs.label }}", TEST_CONFIG: a}}]
+"""
+
+
+def test_a_label_that_is_known_only_at_run_time_is_a_warning(tree, caplog):
+    jobs = read_workflows(tree(pull=CALLER, _called=CALLED), SCRIPT)
+    assert short(jobs) == [("a", "linux-known", 1, 1)]
+    (message,) = caplog.messages
+    reason = "its BUILD_ENVIRONMENT is known only at run time."
+    assert message.startswith(f"pull.yml: job test is left out: {reason}")
+    assert message.endswith("(called by job one of pull.yml)")
+
+
+def test_warnings_are_about_the_workflow_that_was_asked_for(tree, caplog):
+    root = tree(pull=CALLER, trunk=CALLER, _called=CALLED)
+    read_workflows(root, SCRIPT, "trunk.yml")
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("trunk.yml: ")
+
+
+def test_a_reusable_workflow_that_is_missing_is_a_fault_of_its_jobs(tree, caplog):
+    root = tree(pull=CALLER, trunk=STEP)
+    schedule = read_schedule(workflow_files(root), SCRIPT)
+    reason = "it calls the workflow _called.yml, which does not exist."
+    assert schedule.faults == [
+        {"workflow": "pull.yml", "job": name, "reason": reason} for name in ("one", "two")
+    ]
+    assert len(schedule.jobs) == 1
+    assert read_schedule(workflow_files(root), SCRIPT, "trunk.yml").faults == []
+    read_workflows(root, SCRIPT)
+    assert f"pull.yml: job one: {reason}" in caplog.text
