@@ -46,11 +46,21 @@ __ci_stack() {
 }
 
 __ci_note() { # kind, text, innermost line: record something other than a command
-  local __ci_where
+  local __ci_where __ci_born
   __ci_stack
+  __ci_birth
   __ci_where=${3-}$__ci_where
-  builtin printf '%s\0' "$1" "$__ci_chain" "$__ci_n" "$BASHPID" \
+  builtin printf '%s\0' "$1" "$__ci_chain" "$__ci_n" "$BASHPID:$__ci_born" \
     "${__ci_where:-${__ci_last-}}" "$PWD" 1 "$2" '' >>"$__ci_log/$BASHPID"
+}
+
+# Set __ci_born to when this process started, in clock ticks since boot. It tells the order of
+# processes where their IDs wrap around.
+__ci_birth() {
+  local -a __ci_fields=()
+  IFS=' ' builtin read -r -a __ci_fields 2>/dev/null </proc/self/stat || :
+  __ci_born=
+  [[ ${__ci_fields[1]-} != *')' ]] || __ci_born=${__ci_fields[21]-}
 }
 
 # Runs in a fork: record one command, answer it, exit.
@@ -58,12 +68,13 @@ __ci_run() {
   builtin trap - DEBUG EXIT ERR RETURN
   builtin set +eufxT
   builtin set +o pipefail
-  local IFS=$' \t\n' __ci_where
+  local IFS=$' \t\n' __ci_where __ci_born
   local __ci_given=()
   [[ $__ci_quiet ]] || __ci_is_silent "$@" || {
     __ci_stack
+    __ci_birth
     __ci_program_text "$@"
-    builtin printf '%s\0' command "$__ci_chain" "$__ci_n" "$BASHPID" \
+    builtin printf '%s\0' command "$__ci_chain" "$__ci_n" "$BASHPID:$__ci_born" \
       "$__ci_where" "$PWD" "$(($# + ${#__ci_given[@]}))" "$@" "${__ci_given[@]}"
     builtin export -p
     builtin printf '\0'
@@ -106,7 +117,7 @@ __ci_exit() {
     __ci_note untraceable "the script turned off tracing"
   fi
   builtin printf '\036' # later output cannot explain why the script ended
-  builtin printf '%s\0' end '' 0 "$BASHPID" "${__ci_last-}" "$PWD" 0 '' >>"$__ci_log/$BASHPID"
+  builtin printf '%s\0' end '' 0 "$BASHPID:" "${__ci_last-}" "$PWD" 0 '' >>"$__ci_log/$BASHPID"
 }
 __ci_status() { return "$1"; }
 __ci_at_exit='__ci_exit; (
@@ -205,7 +216,8 @@ command_not_found_handle() { __ci_run "$@"; }
 __ci_debug() {
   [[ ${BASH_SOURCE[1]-} != "$__ci_own" ]] || return 0
   if [[ $BASHPID != "$__ci_pid" ]]; then
-    __ci_chain+="$__ci_n:$BASHPID "
+    __ci_birth
+    __ci_chain+="$__ci_n:$BASHPID:$__ci_born "
     __ci_pid=$BASHPID __ci_n=0
   fi
   __ci_n=$((__ci_n + 1))

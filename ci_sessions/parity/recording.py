@@ -8,8 +8,12 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from ci_sessions.parity.order import PID_LIMIT, parse_steps, sort_key
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from ci_sessions.parity.order import Step
 
 __all__ = [
     "Command",
@@ -24,7 +28,6 @@ __all__ = [
     "trace_line",
 ]
 
-_PID_LIMIT = 2**22  # the largest possible pid_max on Linux
 _SHELL_VARIABLES = {"PWD", "OLDPWD", "SHLVL", "_", "BASH_ENV"}
 
 
@@ -82,18 +85,23 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A traced job. It is complete unless it has a ``fault``. ``seconds`` is wall time."""
+    """A traced job. It is complete unless it has a ``fault``. ``seconds`` is wall time.
+
+    ``is_ordered``: whether the order of the commands is certain.
+    """
 
     exit_code: int
     commands: tuple[Command, ...]
     notes: tuple[Note, ...] = ()
     fault: Fault | None = None
     seconds: float = 0.0
+    is_ordered: bool = True
 
     @property
     def is_repeatable(self) -> bool:
         """Return whether another trace would have the same result, independent of machine load."""
-        return self.fault is None or self.fault.kind in (FaultKind.UNTRACEABLE, FaultKind.FAILED)
+        repeatable = (FaultKind.UNTRACEABLE, FaultKind.FAILED)
+        return self.is_ordered and (self.fault is None or self.fault.kind in repeatable)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recording as JSON values."""
@@ -106,6 +114,7 @@ class Recording:
             "notes": notes,
             "fault": fault,
             "seconds": self.seconds,
+            "is_ordered": self.is_ordered,
         }
 
 
@@ -121,12 +130,19 @@ def from_dict(data: Mapping[str, Any]) -> Recording:
     fault = data["fault"] and Fault(
         FaultKind(data["fault"]["kind"]), data["fault"]["text"], tuple(data["fault"]["lines"])
     )
-    return Recording(data["exit_code"], tuple(commands), tuple(notes), fault, data["seconds"])
+    return Recording(
+        data["exit_code"],
+        tuple(commands),
+        tuple(notes),
+        fault,
+        data["seconds"],
+        data["is_ordered"],
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    order: tuple[tuple[int, int], ...]  # for each enclosing shell: number of command, process ID
+    order: tuple[Step, ...]  # for each enclosing shell, outermost first
     kind: str
     lines: tuple[str, ...]
     cwd: str
@@ -135,13 +151,19 @@ class _Record:
 
 
 def read_log(
-    texts: Iterable[str], start: Mapping[str, str], places: Mapping[str, str]
-) -> tuple[tuple[Command, ...], tuple[Note, ...]]:
-    """Read the recorder's log files, which contain records of NUL-terminated fields."""
+    texts: Iterable[str],
+    start: Mapping[str, str],
+    places: Mapping[str, str],
+    pid_max: int = PID_LIMIT,
+) -> tuple[tuple[Command, ...], tuple[Note, ...], bool]:
+    """Read the recorder's log files, which contain records of NUL-terminated fields.
+
+    Return the commands and notes in order, and whether that order is certain.
+    """
     paths = _PathNames(places)
     found = [record for text in texts for record in _split(text)]
-    first = min((record.order[0][1] for record in found), default=0)
-    records = sorted(found, key=lambda record: _order(record, first))
+    key, is_certain = sort_key((record.order for record in found), pid_max)
+    records = sorted(found, key=lambda record: key(record.order))
     commands, notes = [], []
     for record in records:
         lines = tuple(paths.file(line) for line in record.lines)
@@ -155,7 +177,7 @@ def read_log(
         env = {k: None if v is None else paths.text(v) for k, v in env.items()}
         argv, env = _without_env(argv, env)
         commands.append(Command(classify(argv), argv, cwd, env, lines))
-    return tuple(commands), tuple(notes)
+    return tuple(commands), tuple(notes), is_certain
 
 
 def _without_env(
@@ -178,28 +200,14 @@ def _without_env(
     return argv[index:] or argv, env
 
 
-def _order(record: _Record, first: int) -> tuple[tuple[int, int], ...]:
-    """Return a key that sorts records in script order: processes by when they were forked.
-
-    Process IDs increase until they wrap around, so lower IDs than the first come last.
-    """
-    return tuple(
-        (number, pid if pid >= first else pid + _PID_LIMIT) for number, pid in record.order
-    )
-
-
 def _split(text: str) -> Iterable[_Record]:
     fields = text.split("\0")
     start = 0
     while start + 6 < len(fields):
         kind, chain, number, pid, lines, cwd, count = fields[start : start + 7]
         end = start + 7 + int(count)
-        order = tuple(
-            (int(n), int(p))
-            for n, p in (pair.split(":") for pair in (*chain.split(), f"{number}:{pid}"))
-        )
         yield _Record(
-            order,
+            parse_steps(f"{chain} {number}:{pid}"),
             kind,
             tuple(lines.split("\n")[:-1]),
             cwd,

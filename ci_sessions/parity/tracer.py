@@ -16,6 +16,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ci_sessions.parity.order import PID_LIMIT
 from ci_sessions.parity.recording import Fault, FaultKind, Note, NoteKind, Recording, read_log
 from ci_sessions.parity.staging import places_below, remove, write_stage
 from ci_sessions.run.descendants import adopt_orphans, terminate_descendants
@@ -103,7 +104,7 @@ class Tracer:
         )
         terminate_descendants(set())
         texts = [path.read_bytes().decode(errors="surrogateescape") for path in log.iterdir()]
-        commands, notes = read_log(texts, start, places)
+        commands, notes, is_ordered = read_log(texts, start, places, _pid_max())
         notes = (*notes, *loops_over(self.stage, unknown))
         fault = self.fault(ended, notes, _last_lines(commands, notes), "".join(output), lost)
         return Recording(
@@ -112,6 +113,7 @@ class Tracer:
             tuple(note for note in notes if note.kind is not NoteKind.END),
             fault,
             ended.wall,
+            is_ordered,
         )
 
     def fault(
@@ -149,6 +151,14 @@ class Tracer:
         lines = self.stage.files.get(name, b"").decode(errors="replace").splitlines()
         index = int(number) - 1
         return lines[index].strip() if index < len(lines) else location
+
+
+def _pid_max() -> int:
+    """Return the number of process IDs after which they start again."""
+    try:
+        return int(Path("/proc/sys/kernel/pid_max").read_text())
+    except (OSError, ValueError):  # no Linux, so there are no start times either
+        return PID_LIMIT
 
 
 def loops_over(stage: Stage, unknown: Iterable[str]) -> Iterator[Note]:

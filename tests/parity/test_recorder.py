@@ -181,6 +181,25 @@ def test_a_pipeline_is_recorded_in_script_order(tmp_path):
     assert names == ["one", "two", "three", "four"] * 40
 
 
+def test_a_pipeline_keeps_its_order_where_process_ids_really_wrap(tmp_path):
+    """Other processes of the machine take IDs too, so several traces start shortly before the end."""
+    last = Path("/proc/sys/kernel/ns_last_pid")
+    if not os.access(last, os.W_OK):
+        pytest.skip("only root may choose the next process ID")
+    pid_max = int(Path("/proc/sys/kernel/pid_max").read_text())
+    root = tree_of(tmp_path, "one | two | three 2>&1 | four\n" * 40)
+    before = int(last.read_text())
+    try:
+        for distance in (40, 80, 120):
+            last.write_text(str(pid_max - distance))
+            recording = trace(root)
+            assert recording.is_ordered
+            names = [c.argv[0] for c in recording.commands]
+            assert names == ["one", "two", "three", "four"] * 40
+    finally:
+        last.write_text(str(before))
+
+
 def test_long_commands_and_environments_are_complete(tmp_path):
     """Records exceed the size of atomic pipe writes, and two are written concurrently."""
     text = "export BIG=$(printf 'x%.0s' {1..9000})\npython a.py {1..3000} | python b.py {1..3000}\n"
