@@ -40,13 +40,8 @@ from ci_sessions.parity.verdict import (
     with_inputs,
 )
 from ci_sessions.records.verdict import JobVerdict
-from ci_sessions.report.parity import (
-    STRUCTURE,
-    describe_job,
-    describe_parity,
-    parity_markdown,
-    parity_to_json,
-)
+from ci_sessions.report.parity import describe_job, describe_parity, parity_markdown
+from ci_sessions.report.parity_json import STRUCTURE, parity_to_json
 from ci_sessions.text import for_json, for_log
 
 if TYPE_CHECKING:

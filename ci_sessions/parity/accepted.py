@@ -9,6 +9,8 @@ They are read from a TOML file with one table per entry::
     why = "the file may not exist; the script ignores that too"
     until = 2027-06-30                            # or a version: "2.16"
 
+``what = "env VALGRIND"`` names one variable, whichever commands have it.
+
 An expired entry is an error, and so is one that no job needs any more.
 """
 
@@ -27,10 +29,10 @@ from ci_sessions.parity.compare import STREAMS, Field
 from ci_sessions.toml import Fields, read_toml
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from ci_sessions.parity.compare import Difference
-    from ci_sessions.parity.recording import Command
 
 __all__ = ["AcceptedDifference", "expired", "read_accepted"]
 
@@ -57,15 +59,22 @@ class AcceptedDifference:
             fnmatchcase(job, self.jobs)
             and self.stream in ("", difference.stream)
             and self.field in ("", difference.field)
-            and any(_matches(self.what, item) for item in (difference.script, difference.plan))
+            and any(_matches(self.what, text) for text in _names(difference))
         )
 
 
-def _matches(pattern: str, command: Command | None) -> bool:
-    if command is None:
-        return False
+def _names(difference: Difference) -> Iterator[str]:
+    """Yield what an entry may name: the commands, and ``env NAME`` for a variable."""
+    for command in (difference.script, difference.plan):
+        if command is not None:
+            yield " ".join(command.argv)
+    if difference.variable:
+        yield f"env {difference.variable}"
+
+
+def _matches(pattern: str, text: str) -> bool:
     expression = ".*".join(re.escape(part) for part in pattern.split("*"))
-    return re.fullmatch(expression, " ".join(command.argv), re.DOTALL) is not None
+    return re.fullmatch(expression, text, re.DOTALL) is not None
 
 
 def expired(entry: AcceptedDifference, today: dt.date, version: str) -> str | None:

@@ -50,7 +50,7 @@ class Difference:
 
     ``number`` is the command's position in its stream, from 1: in the script, or in the plan if
     the script does not have it. For ``order``, the commands are the same but at another position
-    relative to other streams.
+    relative to other streams. ``variable`` is the one that differs, for ``env``.
     """
 
     stream: str
@@ -58,6 +58,7 @@ class Difference:
     number: int
     script: Command | None
     plan: Command | None
+    variable: str = ""
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -124,8 +125,11 @@ def _compare_stream(
                 continue
             if left.cwd != right.cwd:
                 yield Difference(stream, "cwd", number, left, right)
-            if stream == "test" and left.env != right.env:
-                yield Difference(stream, "env", number, left, right)
+            if stream == "test":
+                for name in sorted({**left.env, **right.env}):
+                    # None is a variable of the job that a side unsets; a missing one is as it was.
+                    if left.env.get(name, "\0") != right.env.get(name, "\0"):
+                        yield Difference(stream, "env", number, left, right, name)
         for index in range(start + pairs, end):
             yield Difference(stream, "missing", index + 1, script[index], None)
         for index in range(first + pairs, last):

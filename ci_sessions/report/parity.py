@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ci_sessions.parity.causes import find_causes
 from ci_sessions.parity.verdict import Side
 from ci_sessions.plan.shell import quote, quote_all
 from ci_sessions.records.verdict import JobVerdict
 from ci_sessions.text import count, duration
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Iterator
 
+    from ci_sessions.parity.causes import Cause
     from ci_sessions.parity.compare import Difference
     from ci_sessions.parity.recording import Command
     from ci_sessions.parity.verdict import JobComparison, ParityResult
 
-__all__ = ["describe_job", "describe_parity", "parity_markdown", "parity_to_json"]
+__all__ = ["SIDES", "describe_job", "describe_parity", "parity_markdown"]
 
 _ALWAYS = (
     JobVerdict.EQUAL,
@@ -44,13 +46,14 @@ _SHORT_LABELS = {
     JobVerdict.OTHER_SCRIPT: "other script",
     JobVerdict.ERROR: "failed",
 }
-_SIDES = {Side.PLAN: ("script", "plan"), Side.EARLIER: ("before", "now")}
+SIDES = {Side.PLAN: ("script", "plan"), Side.EARLIER: ("before", "now")}
+_MAX_CONFIGS = 3  # more configurations are on a line of their own
 _MAX_COLUMNS = 100  # longer commands are cut before the first difference
 
 
 def describe_parity(result: ParityResult, max_shown: int = 20) -> str:
-    """Return the totals, a diff for each distinct difference (at most ``max_shown``), a table."""
-    blocks = ["\n".join(_block(job, others, result)) for job, others in _groups(result)]
+    """Return the totals, the causes of differences (at most ``max_shown``), and a table."""
+    blocks = ["\n".join(_block(cause, result)) for cause in find_causes(result)]
     lines = [_totals(result), *blocks[:max_shown]]
     if len(blocks) > max_shown:
         more = count(len(blocks) - max_shown, "more distinct difference")
@@ -69,7 +72,8 @@ def describe_job(job: JobComparison) -> str:
     first = job.differences[0]
     where = f"{_where(first.lines)}: " if first.lines else ""
     more = f", and {len(job.differences) - 1} more" if len(job.differences) > 1 else ""
-    return f"{where}{first.stream} {first.number}, {first.field}{more}"
+    name = f" {first.variable}" if first.variable else ""
+    return f"{where}{first.stream} {first.number}, {first.field}{name}{more}"
 
 
 def _totals(result: ParityResult) -> str:
@@ -90,59 +94,18 @@ def _label(verdict: JobVerdict, result: ParityResult) -> str:
     return _LABELS[verdict]
 
 
-def _groups(result: ParityResult) -> Iterator[tuple[JobComparison, list[JobComparison]]]:
-    """Yield a job for each distinct difference, and the other jobs with it; most common first."""
-    groups: dict[object, list[JobComparison]] = {}
-    for job in result.jobs:
-        if job.verdict.is_failure:
-            groups.setdefault(_signature(job), []).append(job)
-    for first, *others in sorted(groups.values(), key=len, reverse=True):
-        yield first, others
-
-
-def _signature(job: JobComparison) -> object:
-    if not job.differences:
-        if job.unknown or job.inputs:
-            return (job.verdict, job.unknown, job.inputs)
-        return (job.verdict, job.lines, job.reason if job.verdict is JobVerdict.NO_PLAN else "")
-    first = job.differences[0]
-    if first.field == "argv" and first.script and first.plan:
-        at = _first_difference(first.script.argv, first.plan.argv)
-        return (first.stream, first.field, first.lines[:1], first.script.argv[at : at + 1])
-    command = first.script or first.plan
-    changed = (
-        tuple(_changed_names(first))
-        if first.field == "env"
-        else command.argv[:4]
-        if command
-        else ()
-    )
-    return (first.stream, first.field, first.lines[:1], changed)
-
-
-def _block(job: JobComparison, others: list[JobComparison], result: ParityResult) -> Iterator[str]:
-    difference = job.differences[0] if job.differences else None
-    lines = difference.lines if difference else job.lines
-    if difference is None and job.unknown:
-        lines = job.unknown[0].lines
-    where = f"   {_where(lines)}" if lines else ""
-    yield f"{_label(job.verdict, result)}: {job.name}{where}"
-    for change in job.inputs:
-        before, now = map(_shown, (change.before, change.now))
-        yield f"  changed input {change.name}: {before} before, {now} now"
-    for note in job.unknown:
-        where_read = _where(note.lines)
-        yield f"  reads {note.text}, whose value is known only at run time: {where_read}"
-    if difference is None:
-        if job.reason:
-            yield f"  {_printable(job.reason)}"
-    else:
-        yield from _diff(difference, result)
-        if len(job.differences) > 1:
-            yield f"  and {count(len(job.differences) - 1, 'more difference')} in this job"
-    if others:
-        configs = ", ".join(sorted({str(one.job.get("config", "")) for one in others}))
-        yield f"  and the same difference in {count(len(others), 'more job')}: {configs}"
+def _block(cause: Cause, result: ParityResult) -> Iterator[str]:
+    """Yield a cause's headline with the number of its jobs, an example, and where it is."""
+    configs = cause.configs
+    few = f" in {', '.join(configs)}" if len(configs) <= _MAX_CONFIGS and any(configs) else ""
+    where = f"   {_where(cause.lines)}" if cause.lines else ""
+    yield f"{_printable(cause.text)}{few}: {count(len(cause.jobs), 'job')}{where}"
+    if cause.example:
+        yield from _diff(cause.example, result)
+    more = count(len(cause.jobs) - 1, "more job") if len(cause.jobs) > 1 else ""
+    yield f"  job: {cause.jobs[0].name}" + (f", and {more}" if more else "")
+    if len(configs) > _MAX_CONFIGS:
+        yield f"  configurations: {', '.join(configs)}"
 
 
 def _printable(text: str) -> str:
@@ -159,7 +122,7 @@ def _where(lines: tuple[str, ...]) -> str:
 
 def _diff(difference: Difference, result: ParityResult) -> Iterator[str]:
     script, plan = difference.script, difference.plan
-    names = _SIDES[result.other]
+    names = SIDES[result.other]
     left, right = (f"  {name:{max(map(len, names))}}  " for name in names)
     stream = difference.stream if difference.stream != "test" else "command"
     if script is None or plan is None:
@@ -169,16 +132,16 @@ def _diff(difference: Difference, result: ParityResult) -> Iterator[str]:
         return
     if difference.field == "env":
         yield f"{left}{_line(script)}"
-        for name in _changed_names(difference):
-            yield f"{left}{name}={_shown(script.env.get(name))}"
-            yield f"{right}{name}={_shown(plan.env.get(name))}"
+        name = difference.variable
+        yield f"{left}{name}={_shown(script.env.get(name))}"
+        yield f"{right}{name}={_shown(plan.env.get(name))}"
     elif difference.field == "cwd":
         yield f"{left}in {script.cwd}: {_line(script)}"
         yield f"{right}in {plan.cwd}: {_line(plan)}"
     elif difference.field == "order":
         yield f"{left}{_line(script)}"
         name = f"{difference.stream} {difference.number}"
-        yield f"  {name} has a different position {_in_side(_SIDES[result.other][1])}"
+        yield f"  {name} has a different position {_in_side(SIDES[result.other][1])}"
     else:
         yield from _command_diff(left, script, right, plan, result)
 
@@ -204,7 +167,7 @@ def _explain(script: tuple[str, ...], plan: tuple[str, ...], result: ParityResul
         return _missing(script[0], result)
     if not script or plan[1:2] == script[:1]:
         return _added(plan[0], result)
-    left, right = map(_in_side, _SIDES[result.other])
+    left, right = map(_in_side, SIDES[result.other])
     return f"{script[0]} {left}, {plan[0]} {right}"
 
 
@@ -226,12 +189,6 @@ def _first_difference(one: tuple[str, ...], other: tuple[str, ...]) -> int:
     return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
-def _changed_names(difference: Difference) -> list[str]:
-    script = difference.script.env if difference.script else {}
-    plan = difference.plan.env if difference.plan else {}
-    return sorted(name for name in {**script, **plan} if script.get(name) != plan.get(name))
-
-
 def _shown(value: str | None) -> str:
     return "(not set)" if value is None else quote(value)
 
@@ -244,9 +201,24 @@ def _table(result: ParityResult) -> Iterator[str]:
     shown = [verdict for verdict in JobVerdict if result.count(verdict)]
     heads = "".join(f"{_SHORT_LABELS.get(one, _label(one, result)):>17}" for one in shown)
     yield f"{'config':40}{'jobs':>6}{heads}"
-    for config, counts in result.by_config().items():
+    rows, unchanged = _rows(result)
+    for config, counts in rows.items():
         cells = "".join(f"{counts[one] or '':>17}" for one in shown)
         yield f"{config or '(none)':40}{sum(counts.values()):>6}{cells}"
+    if unchanged:
+        yield unchanged
+
+
+def _rows(result: ParityResult) -> tuple[dict[str, Counter[JobVerdict]], str]:
+    """Return the rows of the table, and a line for configurations that did not change at all."""
+    rows = result.by_config()
+    if result.other is Side.PLAN:
+        return rows, ""
+    changed = {k: row for k, row in rows.items() if set(row) != {JobVerdict.EQUAL}}
+    number = len(rows) - len(changed)
+    jobs = sum(row.total() for config, row in rows.items() if config not in changed)
+    line = f"unchanged: {count(number, 'configuration')} with {count(jobs, 'job')}"
+    return changed, line if number else ""
 
 
 def parity_markdown(result: ParityResult, max_shown: int = 20) -> str:
@@ -255,9 +227,9 @@ def parity_markdown(result: ParityResult, max_shown: int = 20) -> str:
     is_change = result.other is Side.EARLIER
     title = "Jobs affected by this change" if is_change else "Plans compared with the script"
     lines = [f"### {mark} {title}", "", _totals(result), ""]
-    groups = list(_groups(result))
-    for job, others in groups[:max_shown]:
-        head, *rest = _block(job, others, result)
+    groups = find_causes(result)
+    for cause in groups[:max_shown]:
+        head, *rest = _block(cause, result)
         lines += ["<details>", f"<summary>{_escape(head)}</summary>", ""]
         lines += ["```", *rest, "```", "", "</details>", ""]
     if len(groups) > max_shown:
@@ -267,9 +239,11 @@ def parity_markdown(result: ParityResult, max_shown: int = 20) -> str:
     shown = [verdict for verdict in JobVerdict if result.count(verdict)]
     heads = " | ".join(_label(one, result) for one in shown)
     lines += ["", f"| config | jobs | {heads} |", "| --- | ---: |" + " ---: |" * len(shown)]
-    for config, counts in result.by_config().items():
+    rows, unchanged = _rows(result)
+    for config, counts in rows.items():
         cells = " | ".join(str(counts[one] or "") for one in shown)
         lines.append(f"| {_escape(config) or '(none)'} | {sum(counts.values())} | {cells} |")
+    lines += ["", unchanged] if unchanged else []
     return "\n".join([*lines, ""])
 
 
@@ -277,52 +251,3 @@ def _escape(text: str) -> str:
     for old, new in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("\n", " ")):
         text = text.replace(old, new)
     return text
-
-
-STRUCTURE = frozenset(("verdict", "stream", "field", "kind", "config", "build_environment"))
-"""Keys in ``parity_to_json`` whose values are this package's own words, and so never a secret."""
-
-
-def parity_to_json(result: ParityResult) -> dict[str, Any]:
-    """Return the complete result as JSON values, with all differences of each job."""
-    return {
-        "format": 1,
-        "script": result.script,
-        "sides": list(_SIDES[result.other]),
-        "seconds": round(result.seconds, 3),
-        "cached": result.cached,
-        "exit_code": result.exit_code,
-        "totals": {verdict.value: result.count(verdict) for verdict in JobVerdict},
-        "configs": {
-            config: {verdict.value: number for verdict, number in counts.items()}
-            for config, counts in result.by_config().items()
-        },
-        "faults": list(result.faults),
-        "jobs": [_job_dict(job) for job in result.jobs],
-    }
-
-
-def _job_dict(job: JobComparison) -> dict[str, Any]:
-    return {
-        "job": dict(job.job),
-        "verdict": job.verdict.value,
-        "reason": job.reason,
-        "lines": list(job.lines),
-        "commands": job.commands,
-        "assumed": [note.text for note in job.assumed],
-        "unknown": [{"name": note.text, "lines": list(note.lines)} for note in job.unknown],
-        "inputs": [asdict(change) for change in job.inputs],
-        "accepted": [{"what": entry.what, "why": entry.why} for entry in job.accepted],
-        "differences": [_difference_dict(one) for one in job.differences],
-    }
-
-
-def _difference_dict(difference: Difference) -> dict[str, Any]:
-    sides = {"script": difference.script, "plan": difference.plan}
-    return {
-        "stream": difference.stream,
-        "field": difference.field,
-        "number": difference.number,
-        "lines": list(difference.lines),
-        **{name: asdict(side) if side else None for name, side in sides.items()},
-    }

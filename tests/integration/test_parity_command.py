@@ -151,7 +151,8 @@ def test_a_job_that_cannot_be_traced(checkout):
     write_script(checkout / SCRIPT, "#!/bin/bash\nset -e\n[[ -f /no/such/file ]]\n")
     done = ci("parity", "jit_legacy", cwd=checkout, check=1)
     assert "could not be traced 1" in done.stdout
-    assert "test.sh:3\n  it ended with exit code 1 at `[[ -f /no/such/file ]]`" in done.stdout
+    reason = "it ended with exit code 1 at `[[ -f /no/such/file ]]`"
+    assert f"could not be traced: {reason} in jit_legacy: 1 job   test.sh:3\n" in done.stdout
     done = ci("parity", "jit_legacy", "--trace", cwd=checkout, check=1)
     assert "could not be traced" in done.stderr
 
@@ -341,9 +342,8 @@ def test_a_value_known_only_at_run_time_is_never_unchanged(scheduled, name):
     )  # fmt: skip
     assert (read["name"], read["lines"][0]) == (name, f"{SCRIPT}:{number + 1}")
     done = ci("parity", "--since", "HEAD", "--workflow", "pull", cwd=scheduled, check=1)
-    assert (
-        f"reads {name}, whose value is known only at run time: test.sh:{number + 1}" in done.stdout
-    )
+    cause = f"reads {name}, whose value is known only at run time in jit_legacy: 1 job"
+    assert f"{cause}   test.sh:{number + 1}" in done.stdout
 
 
 def test_jobs_from_elsewhere_have_no_workflow(scheduled):
@@ -368,7 +368,9 @@ def test_changes_of_the_workflows_are_named(scheduled):
     text = ci("parity", "--since", "HEAD", cwd=scheduled, check=0).stdout
     assert "unchanged 0   changed 1" in text
     assert "new job 1   gone job 1" in text
-    assert "TESTS_TO_EXCLUDE: test_a before, test_b now" in text
+    assert "input TESTS_TO_EXCLUDE is test_b, and was test_a in docs_test: 1 job" in text
+    assert "new job in smoke: 1 job" in text
+    assert "gone job in jit_legacy: 1 job" in text
 
 
 def test_a_variable_that_is_no_part_of_the_job_is_an_input_too(scheduled):

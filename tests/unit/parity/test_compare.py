@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 
 import pytest
 from conftest import make_job
@@ -10,6 +11,7 @@ from ci_sessions.catalogue.planner import plan_job
 from ci_sessions.checkout.checkout import RECORDED
 from ci_sessions.errors import InputError
 from ci_sessions.parity.accepted import read_accepted
+from ci_sessions.parity.causes import find_causes
 from ci_sessions.parity.compare import compare, plan_commands
 from ci_sessions.parity.recording import (
     Command,
@@ -33,8 +35,8 @@ from ci_sessions.report.parity import (
     describe_job,
     describe_parity,
     parity_markdown,
-    parity_to_json,
 )
+from ci_sessions.report.parity_json import parity_to_json
 
 JOB = {"config": "xla", "build_environment": "linux", "shard": 1, "num_shards": 2}
 
@@ -241,11 +243,11 @@ def test_the_report_shows_where_two_commands_differ():
             "jobs 3   equal 1   equal except for accepted differences 0   different 2   could not be traced 0"
             "   (.ci/pytorch/test.sh; 2 min 10 s)"
         ),
-        "different: one, linux, shard 1 of 2   test.sh:731",
+        "`cpp/test_shim` is missing from the plan in one, two: 2 jobs   test.sh:731",
         "  script  python run_test.py --cpp -i a cpp/test_shim b",
         "  plan    python run_test.py --cpp -i a b",
         "                                        ^ cpp/test_shim is missing from the plan",
-        "  and the same difference in 1 more job: two",
+        "  job: one, linux, shard 1 of 2, and 1 more job",
         "",
     ]
     assert text.splitlines()[-1].split() == ["xla", "1", "1"]
@@ -266,7 +268,9 @@ def test_descriptions_of_differences():
         return describe_parity(result(compare_job(JOB, recording(*script), plan)))
 
     env = shown([command("a", X="1 2")], [command("a", Y="3")])
+    assert "X is not exported by the plan in xla: 1 job   test.sh:7\n" in env
     assert "  script  X='1 2'\n  plan    X=(not set)\n" in env
+    assert "Y is exported only by the plan in xla: 1 job   test.sh:7\n" in env
     assert "  plan    Y=3" in env
     assert "  script  in .: a\n  plan    in test: a" in shown(
         [command("a")], [command("a", cwd="test")]
@@ -279,7 +283,8 @@ def test_descriptions_of_differences():
     added = shown([command("a b")], [command("a new b")])
     assert "new is not in the script" in added
     many = shown([command("a"), command("b")], [])
-    assert "and 1 more difference in this job" in many
+    assert "`a` is missing from the plan" in many
+    assert "`b` is missing from the plan" in many
 
 
 def test_an_untraceable_job_is_never_equal():
@@ -289,8 +294,8 @@ def test_an_untraceable_job_is_never_equal():
     text = describe_parity(result(lost))
     assert "could not be traced 1" in text
     assert (
-        "could not be traced: xla, linux, shard 1 of 2   lib.sh:2 (called from test.sh:9)\n  no end"
-        in text
+        "could not be traced: no end in xla: 1 job   lib.sh:2 (called from test.sh:9)\n"
+        "  job: xla, linux, shard 1 of 2" in text
     )
     assert result(lost).exit_code == 1
     assert describe_job(lost) == "no end lib.sh:2"
@@ -313,7 +318,7 @@ def test_the_exit_code_depends_on_bad_verdicts_only(read_entries):
 def test_the_number_of_distinct_differences_is_limited():
     jobs = [compare_job(JOB, recording(command(f"a{n}", line=n)), []) for n in range(5)]
     text = describe_parity(result(*jobs), max_shown=2)
-    assert text.count("\ndifferent: ") == 2
+    assert text.count(" is missing from the plan in xla: 1 job") == 2
     assert "… and 3 more distinct differences: --show 5 shows all" in text
     assert "… and 3 more distinct differences." in parity_markdown(result(*jobs), max_shown=2)
 
@@ -331,7 +336,7 @@ def test_markdown_for_a_pull_request():
     job = compare_job(JOB, recording(command("a | <b>")), [command("c | <b>")])
     text = parity_markdown(result(job, faults=("unused: <x>",)))
     assert text.startswith("### ❌ Plans compared with the script\n")
-    assert "<summary>different: xla, linux, shard 1 of 2   test.sh:7</summary>" in text
+    assert "<summary>`a` in the script, `c` in the plan in xla: 1 job   test.sh:7</summary>" in text
     assert "```\n  script  a '|' '<b>'\n  plan    c '|' '<b>'\n" in text
     assert "unused: &lt;x&gt;" in text
     assert "| xla | 1 | 1 |" in text
@@ -358,7 +363,7 @@ def test_a_comparison_of_two_versions_of_a_script():
     assert text.splitlines()[0].startswith(
         "jobs 1   unchanged 0   changed 1   could not be traced 0"
     )
-    assert "changed: xla, linux, shard 1 of 2   test.sh:7" in text
+    assert "`b` is new in xla: 1 job   test.sh:9" in text
     assert "  before  a\n  now     a b\n            ^ b was added\n" in text
     gone = compare_versions(JOB, recording(command("a x")), recording(command("a y")))
     assert "^ x before, y now" in describe_parity(result(gone, other=Side.EARLIER))
@@ -397,6 +402,68 @@ def test_a_trace_line_factors_out_common_variables():
         {"kind": "test", "argv": ["t3"], "cwd": "$TMP/x"},
     ]
     assert trace_line(recording(), JOB)["env"] == {}
+
+
+def test_causes_are_grouped_across_jobs_and_none_is_hidden():
+    """Each job has a difference of its own; one that all share comes first, and names one variable."""
+
+    def change(config, *more, **env):
+        before = recording(command("run", VALGRIND="ON"), *more)
+        return compare_versions({**JOB, "config": config}, before, recording(command("run", **env)))
+
+    jobs = [change("a"), change("b", command("x", line=3)), change("c", NEW="1")]
+    same = compare_versions({**JOB, "config": "d"}, recording(), recording())
+    report = result(*jobs, same, other=Side.EARLIER)
+    found = [(cause.text, cause.configs, cause.lines) for cause in find_causes(report)]
+    line = (".ci/pytorch/test.sh:7",)
+    assert found == [
+        ("VALGRIND is no longer exported", ["a", "b", "c"], line),
+        ("`x` is gone", ["b"], (".ci/pytorch/test.sh:3",)),
+        ("NEW is now exported", ["c"], line),
+    ]
+    text = describe_parity(report)
+    assert "VALGRIND is no longer exported in a, b, c: 3 jobs   test.sh:7" in text
+    assert text.endswith("\nunchanged: 1 configuration with 1 job")
+    assert not re.search("^d ", text, re.MULTILINE)
+    assert "unchanged: 1 configuration with 1 job" in parity_markdown(report)
+    causes = parity_to_json(report)["causes"]
+    assert [len(cause["jobs"]) for cause in causes] == [3, 1, 1]
+
+
+def test_an_option_with_its_value_is_one_cause():
+    jobs = [
+        compare_versions(
+            {**JOB, "config": "dynamo_core", "shard": n},
+            recording(command(f"run --shard {n}")),
+            recording(command(f"run --exclude dynamo/test_wheel_size --shard {n}")),
+        )
+        for n in (1, 2, 3)
+    ]
+    text = describe_parity(result(*jobs, other=Side.EARLIER))
+    headline = "`--exclude dynamo/test_wheel_size` is new in dynamo_core: 3 jobs   test.sh:7"
+    assert text.splitlines()[1] == headline
+
+
+def test_many_configurations_are_on_a_line_of_their_own():
+    jobs = [
+        compare_versions(
+            {**JOB, "config": c}, recording(command("a")), recording(command("a", cwd="x"))
+        )
+        for c in "abcd"
+    ]
+    lines = describe_parity(result(*jobs, other=Side.EARLIER)).splitlines()
+    assert lines[1] == "the folder is . before, x now: 4 jobs   test.sh:7"
+    assert "  configurations: a, b, c, d" in lines
+
+
+def test_an_entry_can_name_one_variable(read_entries):
+    entries = read_entries(ENTRY.replace("rm -f *", "env VALGRIND"))
+    sides = recording(command("a", VALGRIND="ON")), [command("a")]
+    assert compare_job(JOB, *sides, entries).verdict is JobVerdict.ACCEPTED
+    both = recording(command("a", VALGRIND="ON", OTHER="1")), [command("a")]
+    found = compare_job(JOB, *both, entries)
+    assert [one.variable for one in found.differences] == ["OTHER"]
+    assert found.accepted == entries
 
 
 def test_a_report_contains_no_control_sequences():
