@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from ci_sessions.catalogue.missing import missing_from
 from ci_sessions.catalogue.planner import plan_job
 from ci_sessions.catalogue.table import config_facts
 from ci_sessions.checkout.checkout import RECORDED
@@ -70,11 +71,13 @@ def show_plan(
     as_script: bool = False,
     extra: Mapping[str, Any] = MappingProxyType({}),
 ) -> int:
-    """Print what would run. The only process that this starts is one to locate torch.
+    """Print what would run, and what of it the checkout lacks.
 
-    ``extra`` is added to the JSON.
+    The only process that this starts is one to locate torch. ``extra`` is added to the JSON.
     """
-    plan, checkout, machine = prepared.plan, prepared.checkout, prepared.machine
+    checkout, machine = prepared.checkout, prepared.machine
+    missing = missing_from(prepared.plan, prepared.root)
+    plan = dataclasses.replace(prepared.plan, notices=(*prepared.plan.notices, *missing))
     redact, out = context.redact, context.out
     if as_json:
         data = {**extra, **plan_to_json(plan.filled(machine.resolve))}

@@ -1,0 +1,73 @@
+"""A plan says which functions and files it calls that the checkout does not have."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import make_plan
+
+from ci_sessions.catalogue.missing import missing_from
+
+COMMON = ".ci/pytorch/common_utils.sh"
+BUILD = "linux-jammy-cuda13.0-py3.12-gcc11-sm100"
+FUNCTION = "install_cutlass_api"
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Write files of a checkout, by path."""
+
+    def write(files):
+        for name, text in files.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return tmp_path
+
+    return write
+
+
+def calls(plan):
+    """Return the functions that a plan calls."""
+    return {step.argv[0] for step in plan.steps() if step.kind == "helper"}
+
+
+def helpers(names):
+    return "".join(f"{name}() {{\n  :\n}}\n" for name in sorted(names))
+
+
+PLAN = make_plan("smoke_b200", BUILD)
+
+
+def test_a_function_that_the_trees_scripts_do_not_define(tree):
+    root = tree({COMMON: helpers(calls(PLAN) - {FUNCTION}), "test/run_test.py": ""})
+    (sentence,) = [text for text in missing_from(PLAN, root) if "function" in text]
+    assert sentence.startswith(f"this checkout has no function {FUNCTION} in ")
+    assert COMMON in sentence
+    root = tree({COMMON: helpers(calls(PLAN))})
+    assert not [text for text in missing_from(PLAN, root) if "function" in text]
+
+
+@pytest.mark.parametrize("form", ["function NAME {\n", "  NAME ()\n{\n", "function NAME() {\n"])
+def test_each_form_of_a_definition_counts(tree, form):
+    names = calls(PLAN)
+    text = "".join(form.replace("NAME", name) + "  :\n}\n" for name in names)
+    assert not [one for one in missing_from(PLAN, tree({COMMON: text})) if "function" in one]
+
+
+def test_a_function_may_be_in_a_file_that_is_sourced(tree):
+    other = ".ci/pytorch/more.sh"
+    files = {COMMON: 'source "$(dirname "$0")/more.sh"\n', other: helpers(calls(PLAN))}
+    assert not [one for one in missing_from(PLAN, tree(files)) if "function" in one]
+
+
+def test_a_file_that_a_step_runs(tree):
+    plan = make_plan("jit_legacy")
+    root = tree({COMMON: helpers(calls(plan)), "test/test_jit.py": ""})
+    assert any("has no test/run_test.py, which step" in text for text in missing_from(plan, root))
+    root = tree({"test/run_test.py": ""})
+    assert not any("run_test.py" in text for text in missing_from(plan, root))
+
+
+def test_a_shell_file_that_is_missing(tree):
+    root = tree({"test/run_test.py": ""})
+    assert any(f"has no {COMMON}, which step" in text for text in missing_from(PLAN, root))
