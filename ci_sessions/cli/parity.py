@@ -241,11 +241,14 @@ class _ParityRun:
                     (change, (was, left), (now, right))
                     for left, right in environment_pairs(change.before, change.now)
                 ]
-        before = self.trace([was for _, was, _ in runs], self.stage(old))
-        after = self.trace([now for _, _, now in runs], self.stage())
+        stages = self.stage(old), self.stage()
+        is_same_script = stages[0].digest == stages[1].digest
+        before = self.trace([was for _, was, _ in runs], stages[0])
+        after = self.trace([now for _, _, now in runs], stages[1])
         found: dict[int, list[JobComparison]] = defaultdict(list)
         for (change, _, (now, _)), first, last in zip(runs, before, after, strict=True):
-            result = compare_versions(now, first, last)
+            is_same_input = is_same_script and not change.inputs
+            result = compare_versions(now, first, last, is_same_input=is_same_input)
             found[id(change)].append(with_inputs(result, change.inputs))
         jobs = [*map(combine, found.values()), *jobs]
         return ParityResult(

@@ -35,6 +35,7 @@ _MAX_DEPTH = 6  # values that refer to values
 _JOB_NAMES = tuple(one.name for one in v.JOB_VARIABLES)
 _INPUT_NAMES = tuple(one.name for one in v.VARIABLES if one.is_part_of_job)
 _EXPORT = re.compile(r"^\s*export (\w+)=['\"]?([\w.-]*)['\"]?\s*$", re.MULTILINE)
+_ASSIGNED = re.compile(r"(?<![\w-])([A-Za-z_]\w*)=")
 _SET = re.compile(r"\bexport\s+([A-Za-z_]\w*)=")
 _WRITTEN = re.compile(r"([A-Za-z_]\w*)(?:=|<<)[^\n]{0,300}>>\s*\"?'?\$\{?GITHUB_ENV\b")
 _DOCKER = re.compile(r"\b(?:docker|podman)\s+(?:run|exec)\b")
@@ -125,9 +126,13 @@ def fill_templates(values: Mapping[str, Any], context: Mapping[str, Any]) -> dic
 
 
 def job_of_step(
-    step: Mapping[str, Any], job: Mapping[str, Any], origin: Origin, context: Mapping[str, Any]
+    step: Mapping[str, Any],
+    job: Mapping[str, Any],
+    origin: Origin,
+    context: Mapping[str, Any],
+    script: str,
 ) -> dict[str, Any]:
-    """Return the job that a step runs, as JSON, with the environment that the script gets.
+    """Return the job for which a step runs a script, as JSON, with the script's environment.
 
     Raises InputError if a value cannot be a variable, or if what identifies the job is known only
     at run time.
@@ -158,12 +163,13 @@ def job_of_step(
     }
     found |= {"env": inputs} if inputs else {}
     own = job_variables(found)
+    computed = _computed(job, step, run, script)
     everything = {**origin.runner_variables(), **env}
     found["environments"] = [
         {
             "workflow": origin.top,
             "job": origin.caller or origin.key,
-            **_handed(everything, own, passed if is_in_docker else None, _computed(job, step, run)),
+            **_handed(everything, own, passed if is_in_docker else None, computed),
         }
     ]
     return found
@@ -181,9 +187,12 @@ def _read_env(
     return found
 
 
-def _computed(job: Mapping[str, Any], step: Mapping[str, Any], run: str) -> set[str]:
+def _computed(job: Mapping[str, Any], step: Mapping[str, Any], run: str, script: str) -> set[str]:
     """Return the variables that shell text of the job sets to values that are not read here."""
     names = set(_SET.findall(run))
+    for line in run.splitlines():  # NAME=value script
+        if script in line:
+            names.update(_ASSIGNED.findall(line.partition(script)[0]))
     for other in sequence(job.get("steps"), "steps"):
         if other is step:
             break

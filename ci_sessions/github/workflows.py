@@ -200,7 +200,7 @@ class _Reader:
             for step in sequence(job.get("steps"), "steps"):
                 if isinstance(step, dict) and self.script in str(step.get("run", "")):
                     try:
-                        yield job_of_step(step, job, origin, context)
+                        yield job_of_step(step, job, origin, context, self.script)
                     except InputError as error:
                         self.warn_of_entry(entry, error, origin)
 

@@ -43,6 +43,7 @@ _CHANGE_LABELS = {JobVerdict.EQUAL: "unchanged", JobVerdict.DIFFERENT: "changed"
 _SHORT_LABELS = {
     JobVerdict.ACCEPTED: "accepted",
     JobVerdict.UNTRACEABLE: "not traced",
+    JobVerdict.UNKNOWN: "unknown",
     JobVerdict.OTHER_SCRIPT: "other script",
     JobVerdict.ERROR: "failed",
 }

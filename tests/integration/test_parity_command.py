@@ -346,6 +346,16 @@ def test_a_value_known_only_at_run_time_is_never_unchanged(scheduled, name):
     assert f"{cause}   test.sh:{number + 1}" in done.stdout
 
 
+def test_nothing_changed_is_unchanged_whatever_the_script_reads(scheduled):
+    line = "    run_test --include test_jit_legacy"
+    edit(scheduled, line, f"    [[ $GITHUB_REF != 7 ]] || python test/run_test.py --new\n{line}")
+    commit(scheduled)
+    assert verdicts(since(scheduled)) == {"jit_legacy": "equal", "docs_test": "equal"}
+    path = scheduled / ".github" / "workflows" / "pull.yml"
+    path.write_text(SCHEDULED.replace("name: pull", "name: other"))
+    assert verdicts(since(scheduled)) == {"jit_legacy": "different", "docs_test": "different"}
+
+
 def test_jobs_from_elsewhere_have_no_workflow(scheduled):
     """Nothing is known about how such a job is started, so nothing is unknown either."""
     line = "    run_test --include test_jit_legacy"
@@ -383,3 +393,38 @@ def test_a_variable_that_is_no_part_of_the_job_is_an_input_too(scheduled):
     for job in found["jobs"]:
         assert job["inputs"] == [{"name": "OF_THE_WORKFLOW", "before": "1", "now": "9"}]
         assert bool(job["differences"]) is (job["job"]["config"] == "jit_legacy")
+
+
+def test_a_reusable_workflow_that_is_missing_is_an_error(scheduled):
+    """Other jobs are compared, and other workflows are not affected."""
+    path = scheduled / ".github" / "workflows" / "trunk.yml"
+    path.write_text("on: [push]\njobs: {gone: {uses: ./.github/workflows/_none.yml}}\n")
+    done = ci("parity", "--since", "HEAD", cwd=scheduled, check=1)
+    assert "error: it calls the workflow _none.yml, which does not exist.: 1 job" in done.stdout
+    assert "job: job gone of trunk.yml" in done.stdout
+    assert "unchanged 2" in done.stdout
+    done = ci("parity", "--since", "HEAD", "--workflow", "pull", cwd=scheduled, check=0)
+    assert "_none" not in done.stdout + done.stderr
+    done = ci("parity", "--workflow", "trunk", "--json", cwd=scheduled, check=1)
+    assert json.loads(done.stdout)["totals"]["error"] == 1
+
+
+def test_a_job_of_two_workflows_is_changed_if_it_is_in_one(scheduled):
+    """One of them has another name: only there does the new condition hold."""
+    (scheduled / ".github" / "workflows" / "trunk.yml").write_text(
+        SCHEDULED.replace("name: pull", "name: trunk")
+    )
+    commit(scheduled)
+    line = "    run_test --include test_jit_legacy"
+    edit(scheduled, line, f"    [[ $GITHUB_WORKFLOW != trunk ]] || python x.py\n{line}")
+    found = json.loads(ci("parity", "--since", "HEAD", "--json", cwd=scheduled, check=0).stdout)
+    assert verdicts(found) == {"jit_legacy": "different", "docs_test": "equal"}
+    assert verdicts(since(scheduled)) == {"jit_legacy": "equal", "docs_test": "equal"}
+
+
+def test_plan_says_what_the_checkout_lacks(checkout):
+    assert "note: " not in ci("plan", "huggingface", cwd=checkout, check=0).stdout
+    (checkout / "benchmarks" / "dynamo" / "huggingface.py").unlink()
+    done = ci("plan", "huggingface", cwd=checkout, check=0)
+    missing = "benchmarks/dynamo/huggingface.py"
+    assert f"note: this checkout has no {missing}, which step " in done.stdout

@@ -341,7 +341,7 @@ jobs:
       - env: {TEST_CONFIG: a, BUILD_ENVIRONMENT: b, BOTH: step, FLAG: true, W: "${{ github.workflow }}", U: "x-${{ steps.y }}"}
         run: |
           export COMPUTED=$(date)
-          .ci/pytorch/test.sh
+          FOR_IT=1 .ci/pytorch/test.sh
 """
 
 
@@ -354,7 +354,7 @@ def test_what_a_step_hands_over(tree):
     assert variables["GITHUB_EVENT_NAME"] == "push"
     assert (found["workflow"], found["job"]) == ("own.yml", "test")
     assert unknown == [
-        "ACTIONS_*", "COMPUTED", "GITHUB_*", "INPUT_*", "RUNNER_*", "SECRET", "U", "WRITTEN",
+        "ACTIONS_*", "COMPUTED", "FOR_IT", "GITHUB_*", "INPUT_*", "RUNNER_*", "SECRET", "U", "WRITTEN",
     ]  # fmt: skip
 
 
