@@ -60,14 +60,13 @@ def _read_file(path: Path, wanted: set[str]) -> dict[str, RunDetails]:
     steps: dict[str, list[dict[str, Any]]] = {}
     current: list[dict[str, Any]] | None = None  # events of steps do not name their run
     for line in lines_of(path, []):
-        if _START in line:
-            event = event_of(line)
-            if event is not None and event.get("event") == "run started":
-                current = steps.setdefault(event["id"], []) if event["id"] in wanted else None
-        elif current is not None and _STEP in line:
-            event = event_of(line)
-            if event is not None and event.get("event") == "step ended":
-                current.append(event)
+        if _START not in line and (current is None or _STEP not in line):
+            continue
+        event = event_of(line) or {}
+        if event.get("event") == "run started":
+            current = steps.setdefault(event["id"], []) if event["id"] in wanted else None
+        elif event.get("event") == "step ended" and current is not None:
+            current.append(event)
     return {name: _details(events) for name, events in steps.items()}
 
 

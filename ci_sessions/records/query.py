@@ -93,14 +93,16 @@ def _runs(path: Path, unreadable: list[str]) -> Iterator[_Events]:
             event = event_of(line)
             if event is None or event.get("format", FORMAT) != FORMAT:
                 unreadable.append(str(path))
-            elif event.get("event") == "run started":
+                continue
+            if event.get("event") == "run started":
                 latest = _Events(event, {}, {})
                 open_runs[event["id"]] = latest
             elif event.get("event") == "run ended" and event["id"] in open_runs:
                 run = open_runs.pop(event["id"])
                 run.end = event
                 yield run
-        elif latest is not None and _STEP in line and _PASSED not in line:
+        # A step whose output has the name of such an event as a line is a step all the same.
+        if latest is not None and _STEP in line and _PASSED not in line:
             test = _failed_test(line)
             if test:
                 latest.failed[test] = None

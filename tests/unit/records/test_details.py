@@ -83,6 +83,10 @@ def test_a_run_that_cannot_be_read_again_has_no_details(tmp_path):
     assert read_details([]) == {}
 
 
+def test_a_step_whose_output_has_the_name_of_an_event_counts(tmp_path):
+    assert details_of(tmp_path, step(peak=3, tail=["run started"])).peak == 3
+
+
 def test_a_step_before_the_first_run_belongs_to_none(tmp_path):
     path = write(tmp_path / "a.jsonl", step(peak=9), started(), step(peak=1))
     assert read_details([run_in(path)]) == {"1": RunDetails(peak=1)}

@@ -236,3 +236,10 @@ def test_a_job_of_two_shards_names_its_own(tmp_path):
     job = {"shard": 1, "num_shards": 2}
     (run,) = read_summaries([write(tmp_path / "a.jsonl", started(job=job), ended())])
     assert run.shard == "1/2"
+
+
+@pytest.mark.parametrize("name", ["run started", "run ended"])
+def test_a_failed_step_counts_also_if_its_output_has_the_name_of_an_event(tmp_path, name):
+    path = write(tmp_path / "a.jsonl", started(), step("a", "failed", tail=[name]), ended())
+    (run,) = read_summaries([path])
+    assert run.failed_tests == ("a",)
