@@ -21,7 +21,7 @@ __ci_n=0
 __ci_quiet=
 __ci_over=
 __ci_limit=${__ci_most:-20000}
-declare -A __ci_noted=() __ci_builtin=() __ci_defined=() __ci_opaque=() __ci_silent=() __ci_actions=()
+declare -A __ci_noted=() __ci_tainted=() __ci_builtin=() __ci_defined=() __ci_opaque=() __ci_silent=() __ci_actions=()
 __ci_own=${BASH_SOURCE[0]}
 
 # A word as bash prints it in BASH_COMMAND, with up to six levels of nested parentheses and braces.
@@ -172,8 +172,9 @@ __ci_signal() { # name or number: set __ci_name to the key in __ci_actions
 
 # Note the variables in a command whose values are known only at run time, and that the script has not
 # set itself. __ci_unset is a pattern of their names, __ci_reading one of the commands that may read
-# one. A plain assignment reads nothing. A line that is printed does: the trap cannot see that a pipe
-# or a substitution gets it.
+# one. A plain assignment reads nothing, and one of such a variable from others (A=${A:-${B:-}}) decides
+# nothing yet: A stays unknown. A line that is printed does: the trap cannot see that a pipe or a
+# substitution gets it.
 __ci_reads() { # command, line, positional parameters...
   local __ci_text=$1 __ci_line=$2 __ci_saved=("${BASH_REMATCH[@]}") __ci_name __ci_left=$1 __ci_found=
   local -A __ci_names=()
@@ -192,17 +193,24 @@ __ci_reads() { # command, line, positional parameters...
       [[ " $__ci_listed" != *" $__ci_name"* ]] || __ci_names["$__ci_name*"]=1
     else
       [[ $__ci_name == [0-9] ]] && __ci_name=${@:__ci_name:1} || __ci_name=${!__ci_name-}
-      [[ $__ci_name != $__ci_unset || -v $__ci_name ]] || __ci_names[$__ci_name]=1
+      [[ $__ci_name != $__ci_unset || -v $__ci_name && ! ${__ci_tainted[$__ci_name]-} ]] ||
+        __ci_names[$__ci_name]=1
     fi
   done
   builtin set -f
   for __ci_name in ${__ci_text//[!A-Za-z0-9_]/ }; do
-    [[ $__ci_name == $__ci_unset && ! -v $__ci_name ]] || builtin continue
+    [[ $__ci_name == $__ci_unset ]] || builtin continue
+    [[ ! -v $__ci_name || ${__ci_tainted[$__ci_name]-} ]] || builtin continue
     [[ ! $__ci_text =~ (^|[^A-Za-z0-9_])$__ci_name([^A-Za-z0-9_=]|=[=~]|$)|[\$\{#!]$__ci_name= ]] ||
       __ci_names[$__ci_name]=1
   done
   [[ $__ci_flags == *f* ]] || builtin set +f
   [[ $__ci_flags != *u* ]] || builtin set -u
+  local __ci_word='[^][:space:]`(;&|=?]*'
+  if [[ $__ci_text =~ ^([A-Za-z_][A-Za-z0-9_]*)=$__ci_word$ && ${BASH_REMATCH[1]} == $__ci_unset ]]; then
+    __ci_tainted[${BASH_REMATCH[1]}]=${__ci_names[*]+1}
+    __ci_names=()
+  fi
   for __ci_name in "${!__ci_names[@]}"; do
     [[ ${__ci_noted["$__ci_name $__ci_line"]-} ]] ||
       __ci_note unknown "$__ci_name" "${BASH_SOURCE[2]}:$__ci_line"$'\n'
