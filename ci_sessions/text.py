@@ -12,6 +12,7 @@ where untrusted text is shown: ``for_log``, ``for_annotation``, ``for_markdown``
 
 from __future__ import annotations
 
+import enum
 import html
 import json
 import re
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Redactor",
+    "StrEnum",
     "clock_duration",
     "count",
     "disarm",
@@ -61,6 +63,13 @@ _ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|[@-Z\\^_])")
 # Control characters except tab and line feed, and characters that change the text direction.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~@-])")
+
+
+class StrEnum(str, enum.Enum):
+    """An enumeration whose members are their texts, like ``enum.StrEnum`` of Python 3.11."""
+
+    def __str__(self) -> str:
+        return str(self.value)
 
 
 def is_secret_name(name: str) -> bool:

@@ -5,14 +5,13 @@ The flag is USE_PYTHON_TEST_RUNNER. The default is the shell.
 
 from __future__ import annotations
 
-import enum
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ci_sessions.errors import InputError
 from ci_sessions.job.variables import USE_PYTHON_TEST_RUNNER
 from ci_sessions.records.route import Reason, Route, Runner
-from ci_sessions.text import shown
+from ci_sessions.text import StrEnum, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +25,7 @@ __all__ = ["Flag", "choose", "fallback_route", "read_flag"]
 _ONNX_SCRIPT = ".ci/onnx/test.sh"
 
 
-class Flag(str, enum.Enum):
+class Flag(StrEnum):
     """The values of the flag."""
 
     UNSET = "unset"
@@ -34,9 +33,6 @@ class Flag(str, enum.Enum):
     ON = "1"
     ROLLOUT = "rollout"
     SHADOW = "shadow"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 _FLAGS = {

@@ -7,7 +7,6 @@ one side is red, is a difference between the runners.
 
 from __future__ import annotations
 
-import enum
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 from ci_sessions.gate.statistics import is_one_sided
 from ci_sessions.records.record import Outcome
 from ci_sessions.records.route import Runner
-from ci_sessions.text import count
+from ci_sessions.text import StrEnum, count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,15 +27,12 @@ __all__ = ["FlakyCase", "Measure", "Pair", "find_pairs", "flaky_cases"]
 _SEVERAL = 2
 
 
-class Measure(str, enum.Enum):
+class Measure(StrEnum):
     """What is compared as a ratio of Python to shell."""
 
     TIME = "time"
     CPU = "CPU"
     MEMORY = "memory"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,7 +6,6 @@ it, and rolled back if even the lower limit of a rate reaches its target. Otherw
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from ci_sessions.gate.findings import (
     missed_targets,
     objections,
 )
+from ci_sessions.text import StrEnum
 
 if TYPE_CHECKING:
     from ci_sessions.gate.evidence import Evidence
@@ -28,16 +28,13 @@ if TYPE_CHECKING:
 __all__ = ["Action", "Verdict", "judge"]
 
 
-class Action(str, enum.Enum):
+class Action(StrEnum):
     """What to do with a configuration's share."""
 
     PROMOTE = "promote"
     HOLD = "hold"
     ROLL_BACK = "roll back"
     DONE = "done"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

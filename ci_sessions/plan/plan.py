@@ -6,7 +6,6 @@ A dry run prints a Plan and a run executes the same Plan, so they cannot disagre
 from __future__ import annotations
 
 import dataclasses
-import enum
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from ci_sessions.errors import InputError
 from ci_sessions.plan.placeholders import Kind as PieceKind
 from ci_sessions.plan.placeholders import Piece, names_in, substitute
 from ci_sessions.plan.step import Kind, Step, Variables
-from ci_sessions.text import count, shown
+from ci_sessions.text import StrEnum, count, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["DeviceNeed", "Draft", "Export", "Item", "Plan", "Test", "TestKind", "assemble"]
 
 
-class TestKind(str, enum.Enum):
+class TestKind(StrEnum):
     """How a test relates to test.sh."""
 
     __test__ = False  # pytest collects classes called Test*
@@ -34,9 +33,6 @@ class TestKind(str, enum.Enum):
     REPLACES = "replaces"  # replaces functions of test.sh
     ADDED = "added"  # not in test.sh; never affects the other tests
     NATIVE = "native"  # of a configuration that exists only here
-
-    def __str__(self) -> str:
-        return str(self.value)
 
 
 @dataclass(frozen=True, slots=True)

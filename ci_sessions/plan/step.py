@@ -6,7 +6,6 @@ All strings are templates (see ``placeholders``).
 from __future__ import annotations
 
 import dataclasses
-import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ci_sessions.plan.placeholders import Kind as PieceKind
 from ci_sessions.plan.placeholders import Piece, parse, substitute
+from ci_sessions.text import StrEnum
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ Variables = Mapping[str, "str | None"]
 NO_VARIABLES: Variables = MappingProxyType({})
 
 
-class Kind(str, enum.Enum):
+class Kind(StrEnum):
     """What a step is for. The values are those of the recorded traces."""
 
     TEST = "test"
@@ -50,11 +50,8 @@ class Kind(str, enum.Enum):
     FILE = "file"
     PROBE = "probe"
 
-    def __str__(self) -> str:
-        return self.value
 
-
-class Expect(str, enum.Enum):
+class Expect(StrEnum):
     """The result that a step must have to pass."""
 
     SUCCESS = "success"
@@ -62,9 +59,6 @@ class Expect(str, enum.Enum):
     ANYTHING = "anything"  # `|| true` in the script
     CLEAN_CHECKOUT = "clean checkout"  # assert_git_not_dirty in the script
     NO_OUTPUT = "no output"  # a guard: any output is a reason to stop
-
-    def __str__(self) -> str:
-        return self.value
 
 
 def _check_argv(argv: object) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ci_sessions.errors import RecordError
 from ci_sessions.records.route import RouteRecord, Runner
+from ci_sessions.text import StrEnum
 
 __all__ = [
     "FORMAT",
@@ -52,7 +53,7 @@ _INVALID = (AttributeError, KeyError, TypeError, ValueError, OverflowError, Recu
 Event = Mapping[str, Any]
 
 
-class Outcome(str, enum.Enum):
+class Outcome(StrEnum):
     """How a step or a run ended."""
 
     PASSED = "passed"
@@ -64,9 +65,6 @@ class Outcome(str, enum.Enum):
     ABORTED = "aborted"
     RUNNER_ERROR = "runner error"
     UNKNOWN = "unknown"  # the script ran without this package, which could not start
-
-    def __str__(self) -> str:
-        return self.value
 
     @property
     def is_failure(self) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ci_sessions.errors import RecordError
 from ci_sessions.records.verdict import JobVerdict
+from ci_sessions.text import StrEnum
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,17 +16,14 @@ if TYPE_CHECKING:
 __all__ = ["Fallback", "Reason", "Route", "RouteRecord", "Runner", "Shadow"]
 
 
-class Runner(str, enum.Enum):
+class Runner(StrEnum):
     """Who runs the job."""
 
     PYTHON = "python"
     SHELL = "shell"
 
-    def __str__(self) -> str:
-        return self.value
 
-
-class Reason(str, enum.Enum):
+class Reason(StrEnum):
     """Why a route was chosen; the values are stable codes."""
 
     NATIVE = "native"
@@ -40,9 +38,6 @@ class Reason(str, enum.Enum):
     SPLIT_IN = "split-in"
     SPLIT_OUT = "split-out"
     UNDECIDED = "undecided"  # a rollout in which the gate could not decide
-
-    def __str__(self) -> str:
-        return self.value
 
 
 class Fallback:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import enum
+from ci_sessions.text import StrEnum
 
 __all__ = ["JobVerdict"]
 
 
-class JobVerdict(str, enum.Enum):
+class JobVerdict(StrEnum):
     """The result of comparing a job's plan with the script; the values are codes."""
 
     EQUAL = "equal"
@@ -20,9 +20,6 @@ class JobVerdict(str, enum.Enum):
     NO_PLAN = "no-plan"
     OTHER_SCRIPT = "other-script"  # CI does not run test.sh for it
     ERROR = "error"  # the comparison itself failed
-
-    def __str__(self) -> str:
-        return self.value
 
     @property
     def is_success(self) -> bool:
