@@ -48,6 +48,8 @@ def complete_options(parser: argparse.ArgumentParser) -> None:
 
     Does nothing if the shell did not ask for them by ``complete``.
     """
+    if not _complete:
+        return
     # The words before the arguments, the program and the command. argcomplete reads it there.
     os.environ["_ARGCOMPLETE"] = "2"  # noqa: TID251
     for action in parser._actions:  # noqa: SLF001 - as argcomplete does: there is no other way

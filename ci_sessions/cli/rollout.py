@@ -15,7 +15,7 @@ from ci_sessions.cli.rollout_file import apply_verdicts, open_phase
 from ci_sessions.errors import InputError
 from ci_sessions.gate.evidence import Evidence, collect_evidence, relevant_runs
 from ci_sessions.gate.forecast import forecast, measure_pace
-from ci_sessions.gate.pairs import find_pairs
+from ci_sessions.gate.pairs import newest_pairs
 from ci_sessions.gate.rollout import read_rollout
 from ci_sessions.gate.verdict import Action, judge
 from ci_sessions.records.details import read_details
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from ci_sessions.records.query import Summary
 
 __all__ = ["main"]
-
-_MAX_PAIRS = 500  # of a configuration: the newest ones are read again, for their cases
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +131,7 @@ def _evidence(runs: Sequence[Summary], rollout: Rollout) -> dict[str, Evidence]:
     for run in relevant:
         if run.config in members:
             members[run.config].append(run)
-    pairs = [pair for found in members.values() for pair in find_pairs(found)[-_MAX_PAIRS:]]
+    pairs = [pair for found in members.values() for pair in newest_pairs(found)]
     details = read_details(run for pair in pairs for run in pair.runs)
     found = collect_evidence(relevant, details, rollout.acknowledged)
     return {name: found.get(name, Evidence(name)) for name in rollout.configurations}

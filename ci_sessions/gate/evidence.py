@@ -7,8 +7,9 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ci_sessions.gate.pairs import FlakyCase, Measure, Pair, find_pairs, flaky_cases
+from ci_sessions.gate.pairs import FlakyCase, Measure, Pair, flaky_cases, newest_pairs
 from ci_sessions.gate.statistics import Interval, Rate, bootstrap_median
+from ci_sessions.records.query import by_time
 from ci_sessions.records.record import Outcome
 from ci_sessions.records.route import Fallback, Reason, Runner
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from ci_sessions.records.query import Summary
 
 __all__ = ["Evidence", "collect_evidence", "relevant_runs"]
-
-_MAX_PAIRS = 500  # the newest ones; more would only cost time
 
 
 @dataclass(slots=True)
@@ -95,7 +94,7 @@ class Evidence:
         known = {one.run for one in self.acknowledged}
         return [
             run
-            for run in sorted(self.shadows, key=_by_time)
+            for run in sorted(self.shadows, key=by_time)
             if run.shadow is not None and run.shadow.is_failure and run.id not in known
         ]
 
@@ -103,11 +102,11 @@ class Evidence:
     def clean_shadows(self) -> list[Summary]:
         """The equal shadow comparisons since the last one that was not."""
         failed = self.failed_shadows
-        last = _by_time(failed[-1]) if failed else ("", "")
+        last = by_time(failed[-1]) if failed else ("", "")
         return [
             run
-            for run in sorted(self.shadows, key=_by_time)
-            if run.shadow is not None and run.shadow.is_success and _by_time(run) > last
+            for run in sorted(self.shadows, key=by_time)
+            if run.shadow is not None and run.shadow.is_success and by_time(run) > last
         ]
 
     @property
@@ -127,9 +126,9 @@ class Evidence:
         return flaky_cases(self.pairs, known)
 
     def ratios(self, measure: Measure) -> list[float]:
-        """Return Python's value divided by the shell's, for each of the newest pairs."""
+        """Return Python's value divided by the shell's, for each pair that has both."""
         found = (pair.ratio(measure) for pair in self.pairs)
-        return [ratio for ratio in found if ratio is not None][-_MAX_PAIRS:]
+        return [ratio for ratio in found if ratio is not None]
 
     def excess(self, measure: Measure) -> float | None:
         """Return the median of the ratios, minus 1; None without pairs."""
@@ -150,10 +149,6 @@ class Evidence:
 
 def _is_red(run: Summary) -> bool:
     return not run.is_pass and run.outcome is not Outcome.RUNNER_ERROR
-
-
-def _by_time(run: Summary) -> tuple[str, str]:
-    return (run.started, run.id)
 
 
 def relevant_runs(runs: Iterable[Summary], rollout: Rollout) -> Iterator[Summary]:
@@ -195,7 +190,7 @@ def collect_evidence(
             )
         _add(found[run.config], run)
     for evidence in found.values():
-        evidence.pairs = find_pairs([*evidence.python, *evidence.shell], details)
+        evidence.pairs = newest_pairs([*evidence.python, *evidence.shell], details)
     return found
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "MIN_SHADOWS",
     "Finding",
     "NextStep",
+    "clean_runs_needed",
     "closed_phase",
     "first_needs",
     "later_needs",
@@ -218,20 +219,30 @@ def moves_no_job(evidence: Evidence, rollout: Rollout) -> bool:
     return not any(run.reason == Reason.SPLIT_IN for run in evidence.python)
 
 
-def _missing_runs(evidence: Evidence, rollout: Rollout, step: NextStep) -> list[Finding]:
-    """Return how many clean runs the rates need: the larger number of both."""
-    share = rollout.next_share(evidence.config) or 100
-    needed = []
-    for what, rate, target in (
+def clean_runs_needed(
+    evidence: Evidence, rollout: Rollout, share: int
+) -> list[tuple[str, float, int]]:
+    """Return each rate's name, its target, and how many more clean runs a step to a share needs.
+
+    The number is -1 if no number is enough.
+    """
+    rates = (
         ("errors", evidence.error_rate, rollout.targets.errors),
         ("fallback", evidence.fallback_rate, rollout.targets.fallback),
-    ):
-        more = rate.clean_runs_needed(100 * target / share)
+    )
+    return [
+        (what, target, rate.clean_runs_needed(100 * target / share)) for what, rate, target in rates
+    ]
+
+
+def _missing_runs(evidence: Evidence, rollout: Rollout, step: NextStep) -> list[Finding]:
+    """Return how many clean runs the rates need: the larger number of both."""
+    needed = clean_runs_needed(evidence, rollout, rollout.next_share(evidence.config) or 100)
+    for what, target, more in needed:
         if more < 0:
             text = f"{what}: no number of runs meets a target of {100 * target:g} %"
             return [Finding(text, NextStep.INSPECT, tuple(evidence.python_runs))]
-        needed.append((more, what))
-    more, what = max(needed)
+    more, what = max((more, what) for what, _, more in needed)
     if more == 0:
         return []
     text = f"{what}: {count(more, 'more clean run')} needed"

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 from ci_sessions.clock import local_time
 from ci_sessions.gate.evidence import Evidence
-from ci_sessions.gate.findings import MIN_PAIRS, MIN_RUNS, MIN_SHADOWS, moves_no_job
+from ci_sessions.gate.findings import (
+    MIN_PAIRS,
+    MIN_RUNS,
+    MIN_SHADOWS,
+    clean_runs_needed,
+    moves_no_job,
+)
 from ci_sessions.gate.pairs import find_pairs
 from ci_sessions.records.route import Reason
 
@@ -16,7 +22,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ci_sessions.gate.rollout import Rollout
-    from ci_sessions.gate.statistics import Rate
     from ci_sessions.records.query import Summary
 
 __all__ = ["NEVER", "Pace", "StepForecast", "forecast", "measure_pace"]
@@ -121,11 +126,7 @@ def _forecast_step(evidence: Evidence, rollout: Rollout, pace: Pace, end: int) -
 
 def _runs_needed(evidence: Evidence, rollout: Rollout, end: int) -> int:
     """Return how many more clean runs the rates need; NEVER if no number is enough."""
-    rates: tuple[tuple[Rate, float], ...] = (
-        (evidence.error_rate, rollout.targets.errors),
-        (evidence.fallback_rate, rollout.targets.fallback),
-    )
-    needed = [rate.clean_runs_needed(100 * target / end) for rate, target in rates]
+    needed = [more for _, _, more in clean_runs_needed(evidence, rollout, end)]
     return NEVER if min(needed) < 0 else max(needed)
 
 

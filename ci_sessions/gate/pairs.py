@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ci_sessions.gate.statistics import is_one_sided
+from ci_sessions.records.query import by_time
 from ci_sessions.records.record import Outcome
 from ci_sessions.records.route import Runner
 from ci_sessions.text import StrEnum, count
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from ci_sessions.records.details import RunDetails
     from ci_sessions.records.query import Summary
 
-__all__ = ["FlakyCase", "Measure", "Pair", "find_pairs", "flaky_cases"]
+__all__ = ["FlakyCase", "Measure", "Pair", "find_pairs", "flaky_cases", "newest_pairs"]
 
+_MAX_PAIRS = 500  # of a configuration; more would only cost time
 _SEVERAL = 2
 
 
@@ -121,7 +123,7 @@ def find_pairs(
     sides: dict[tuple[str, str, str], dict[Runner, list[Summary]]] = defaultdict(
         lambda: {Runner.PYTHON: [], Runner.SHELL: []}
     )
-    for run in sorted(runs, key=lambda run: (run.started, run.id)):
+    for run in sorted(runs, key=by_time):
         if run.commit and not run.fallback and run.outcome not in _NO_RESULT:
             sides[run.config, run.job, run.commit][run.runner].append(run)
     pairs = [
@@ -134,7 +136,14 @@ def find_pairs(
         for runners in sides.values()
         for ours, theirs in zip(runners[Runner.PYTHON], runners[Runner.SHELL], strict=False)
     ]
-    return sorted(pairs, key=lambda pair: (pair.python.started, pair.python.id))
+    return sorted(pairs, key=lambda pair: by_time(pair.python))
+
+
+def newest_pairs(
+    runs: Iterable[Summary], details: Mapping[str, RunDetails] | None = None
+) -> list[Pair]:
+    """Return the pairs that count: the newest ones, oldest first."""
+    return find_pairs(runs, details)[-_MAX_PAIRS:]
 
 
 _NO_RESULT = (Outcome.INTERRUPTED, Outcome.ABORTED, Outcome.UNKNOWN, Outcome.RUNNER_ERROR)

@@ -19,6 +19,7 @@ from ci_sessions.gate.findings import (
     missed_targets,
     objections,
 )
+from ci_sessions.records.query import by_time
 from ci_sessions.text import StrEnum
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _verdict(
         share=share,
         reasons=tuple(finding.text for finding in findings),
         next=min(finding.next for finding in findings) if step is None else step,
-        runs=tuple(run.id for run in sorted(runs.values(), key=lambda run: (run.started, run.id))),
+        runs=tuple(run.id for run in sorted(runs.values(), key=by_time)),
         case=suspects[0] if suspects else "",
         run=_differing_run(evidence),
     )

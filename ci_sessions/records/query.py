@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["Summary", "event_of", "lines_of", "read_summaries"]
+__all__ = ["Summary", "by_time", "event_of", "lines_of", "read_summaries"]
 
 _NAMES = (b'"run started"', b'"run ended"')
 _STEP, _PASSED = b'"step ended"', b'"outcome": "passed"'
@@ -54,6 +54,11 @@ class Summary:
     def is_pass(self) -> bool:
         """Whether the run passed."""
         return self.outcome is Outcome.PASSED
+
+
+def by_time(run: Summary) -> tuple[str, str]:
+    """Return the key that sorts runs by when they started, in an order that is always the same."""
+    return (run.started, run.id)
 
 
 def read_summaries(paths: Iterable[Path]) -> Iterator[Summary]:
