@@ -18,7 +18,7 @@ from ci_sessions.checkout.checkout import locate_scripts
 from ci_sessions.checkout.locate import find_checkout
 from ci_sessions.cli.options import OptionParser, Options, parse_options
 from ci_sessions.errors import CheckoutError, InputError
-from ci_sessions.github.workflows import read_workflows
+from ci_sessions.github.workflows import file_name, read_workflows
 from ci_sessions.job.variables import GITHUB_ACTIONS
 from ci_sessions.text import count, shown
 
@@ -65,7 +65,7 @@ class MatrixOptions(Options):
 def main(argv: Sequence[str], context: Context) -> int:
     """Print the matrix."""
     options = parse_options(MatrixOptions, argv, context)
-    file = _file_name(options.workflow) if options.workflow else None
+    file = file_name(options.workflow) if options.workflow else None
     jobs = _scheduled(options, file)
     if file is not None:
         jobs = [job for job in jobs if file in job["workflows"]]
@@ -78,10 +78,6 @@ def main(argv: Sequence[str], context: Context) -> int:
     entries = _part([_entry(job) for job in jobs], options.part)
     print(json.dumps({"include": entries}), file=context.out)
     return 0
-
-
-def _file_name(workflow: str) -> str:
-    return workflow if workflow.endswith((".yml", ".yaml")) else f"{workflow}.yml"
 
 
 def _scheduled(options: MatrixOptions, file: str | None) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from ci_sessions.cli.prepare import local_label, read_job_file, read_known_job
 from ci_sessions.errors import CheckoutError, InputError
 from ci_sessions.gate.gate import Flag, choose
 from ci_sessions.gate.rollout import read_rollout
-from ci_sessions.github.workflows import Schedule, read_schedule, workflow_files
+from ci_sessions.github.workflows import Schedule, file_name, read_schedule, workflow_files
 from ci_sessions.job.job_json import job_from_json, job_to_json, job_variables, merge_jobs
 from ci_sessions.job.variables import TEST_CONFIG
 from ci_sessions.log import logger
@@ -64,10 +64,7 @@ def select_jobs(options: ParityOptions, environment: Environment, checkout: Chec
                 for config in listed_configs()
             ]
         )
-    name = None
-    if options.workflow is not None:
-        name = options.workflow
-        name = name if name.endswith((".yml", ".yaml")) else f"{name}.yml"
+    name = None if options.workflow is None else file_name(options.workflow)
     schedule = read_schedule(workflow_files(root_of(checkout)), checkout.script, name)
     jobs = _jobs_of(schedule, name)
     if name is not None and not jobs and not schedule.faults:

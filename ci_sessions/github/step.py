@@ -26,10 +26,21 @@ from ci_sessions.text import shown
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["GITHUB", "Origin", "fill_templates", "job_of_step", "mapping", "sequence", "triggers"]
+__all__ = [
+    "GITHUB",
+    "NO_VALUE",
+    "Origin",
+    "fill_templates",
+    "job_of_step",
+    "mapping",
+    "sequence",
+    "triggers",
+]
 
 GITHUB = {"repository_owner": "pytorch", "repository": "pytorch/pytorch"}
 """What expressions find in ``github``, whatever the run."""
+NO_VALUE = (None, "", False)
+"""What an input or a variable without a value may be."""
 
 _MAX_DEPTH = 6  # values that refer to values
 _JOB_NAMES = tuple(one.name for one in v.JOB_VARIABLES)
@@ -40,7 +51,6 @@ _SET = re.compile(r"\bexport\s+([A-Za-z_]\w*)=")
 _WRITTEN = re.compile(r"([A-Za-z_]\w*)(?:=|<<)[^\n]{0,300}>>\s*\"?'?\$\{?GITHUB_ENV\b")
 _DOCKER = re.compile(r"\b(?:docker|podman)\s+(?:run|exec)\b")
 _PASSED = re.compile(r"(?:^|\s)(?:-e|--env)[\s=]+\"?'?([A-Za-z_]\w*)(=?)", re.MULTILINE)
-_NO_VALUE = (None, "", False)
 _RUNTIME = ("GITHUB_*", "RUNNER_*", "ACTIONS_*", "INPUT_*")
 """The runner sets variables of these names; those whose values are not known here are unknown."""
 
@@ -147,7 +157,7 @@ def job_of_step(
             raise InputError(f"its {name} is known only at run time.")
     if not is_in_docker or v.GITHUB_ACTIONS.name in passed:
         env[v.GITHUB_ACTIONS.name] = "true"
-    unset = (*_NO_VALUE, "0", 0)
+    unset = (*NO_VALUE, "0", 0)
     inputs = {
         name: to_string(env[name])
         for name in _INPUT_NAMES

@@ -20,6 +20,7 @@ from ci_sessions.github.expressions import UNKNOWN, evaluate, fill_template
 from ci_sessions.github.safe_yaml import parse_yaml
 from ci_sessions.github.step import (
     GITHUB,
+    NO_VALUE,
     Origin,
     fill_templates,
     job_of_step,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["Schedule", "read_schedule", "read_workflows", "workflow_files"]
+__all__ = ["Schedule", "file_name", "read_schedule", "read_workflows", "workflow_files"]
 
 _MAX_DEPTH = 6  # reusable workflows that call one another; GitHub allows 4
 _MAX_FILE_SIZE = 2 << 20  # bytes
@@ -43,7 +44,7 @@ _MAX_MATRIX = 2_000  # entries of one matrix; GitHub allows 256
 _MAX_EXCLUDES = 200  # combinations that one matrix excludes
 _MAX_ENTRIES = 50_000  # entries of all matrices together
 _MAX_TIME = 20.0  # seconds
-_NO_VALUE = (None, "", False)
+_SUFFIXES = (".yml", ".yaml")
 _LOCAL = ("./", "$/")  # references to a workflow of the same repository, old and new
 
 
@@ -81,16 +82,21 @@ def read_workflows(
     ]
 
 
+def file_name(workflow: str) -> str:
+    """Return the file name of a workflow: ``pull.yml`` for ``pull``."""
+    return workflow if workflow.endswith(_SUFFIXES) else f"{workflow}.yml"
+
+
 def workflow_files(root: Path) -> dict[str, Path]:
     """Return a checkout's workflows by file name. Raises CheckoutError if there are none."""
     folder = root / ".github" / "workflows"
-    files = sorted([*folder.glob("*.yml"), *folder.glob("*.yaml")])
+    files = {path.name: path for path in sorted(folder.glob("*")) if path.suffix in _SUFFIXES}
     if not files:
         raise CheckoutError(
             f"{folder} contains no workflows: pass the jobs with --jobs FILE, or name one "
             "configuration."
         )
-    return {path.name: path for path in files}
+    return files
 
 
 def read_schedule(
@@ -105,8 +111,7 @@ def read_schedule(
     With ``only``, faults and warnings are those of that workflow.
     """
     reader = _Reader(files, script, only)
-    jobs = merge_jobs(reader.jobs(), per_runner=per_runner)
-    return Schedule(jobs=jobs, faults=reader.faults)
+    return Schedule(jobs=merge_jobs(reader.jobs(), per_runner=per_runner), faults=reader.faults)
 
 
 def _load(source: Path | bytes, name: str) -> dict[str, Any]:
@@ -314,7 +319,7 @@ def _resolve_matrix(text: str, jobs: _Jobs) -> dict[str, Any]:
     value = _parse_yaml(
         fill_template(re.sub(r"\b[fF]romJSON\(([^()]*)\)", r"\1", text), jobs.context())
     )
-    if value in _NO_VALUE:
+    if value in NO_VALUE:
         value = _parse_yaml(jobs.inputs.get("test-matrix"))
     if not isinstance(value, dict):
         raise InputError(f"its matrix {shown(text)} is known only at run time.")
@@ -331,8 +336,7 @@ def _parse_yaml(value: Any) -> Any:  # noqa: ANN401 - any YAML value
 def _is_only_called(workflow: Mapping[Any, Any]) -> bool:
     """Return whether a workflow runs only where others call it, and is counted there."""
     found = triggers(workflow)
-    is_mapping = isinstance(found, dict) and set(found) == {"workflow_call"}
-    return is_mapping or found == "workflow_call"
+    return found == "workflow_call" or (isinstance(found, dict) and set(found) == {"workflow_call"})
 
 
 def _defaults(workflow: Mapping[Any, Any]) -> dict[str, Any]:
