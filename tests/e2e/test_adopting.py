@@ -166,7 +166,8 @@ def test_adopted_and_empty(adopted):
     report = adopted("docs_test", "")
     assert (report.code, report.results) == (0, ["success"])
     assert report.records == []
-    assert "nox" not in report.output.replace("--nox", "")
+    # These tests may run in an environment that nox made: its path is no sign of nox.
+    assert "nox" not in report.output.replace("--nox", "").replace(sys.prefix, "")
 
 
 @pytest.mark.parametrize("arc", [False, True], ids=["in a container", "on the runner"])
