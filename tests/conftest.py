@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -16,6 +17,11 @@ from ci_sessions.job.job import read_job
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+# A run respects signals that are ignored, as under nohup, and so do its children. The tests send them.
+for _name in ("SIGINT", "SIGHUP", "SIGQUIT"):
+    if signal.getsignal(_number := getattr(signal, _name)) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _name == "SIGINT" else signal.SIG_DFL)
 
 # The ordinary run tries the same few examples each time; a long one looks for new ones:
 # pytest --hypothesis-profile=long.
