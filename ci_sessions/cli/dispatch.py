@@ -160,7 +160,8 @@ class _Dispatch:
 
     def fall_back(self, route: Route, failure: _PythonFailure) -> int:
         """Run the script instead, unless that is forbidden or would run more than what is asked."""
-        what = f"Python could not run the job, and there is no fallback: {failure.message}"
+        why = failure.message.removesuffix(f" [{failure.code}]")  # the error below has its own
+        what = f"Python could not run the job, and there is no fallback: {why}"
         if self.options.is_partial:
             raise InputError(f"{what} (The script would run the whole job.)")
         if not route.may_fall_back:

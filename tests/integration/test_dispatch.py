@@ -147,6 +147,7 @@ def test_a_part_of_a_job_never_falls_back_to_the_whole_script(tree, options, env
     assert ran(tree) == []
     assert reason in done.stderr
     assert "The script would run the whole job" in done.stderr
+    assert done.stderr.count("[bad-input]") == 1
 
 
 def test_an_unknown_configuration_is_recorded_as_such(tree):

@@ -229,10 +229,10 @@ def test_a_command_dies_of_a_closed_pipe_as_usual(checkout):
 
 
 @pytest.mark.parametrize(
-    "option", [("--case", "test_gloo"), ("--file", "distributed/test_c10d_gloo")]
+    "option", [("--case", "test_jit_legacy.T.test_a"), ("--file", "test_jit_legacy")]
 )
 def test_a_part_that_dispatch_ran_is_no_evidence(checkout, option):
-    job = {"TEST_CONFIG": "crossref", "BUILD_ENVIRONMENT": CPU}
+    job = {"TEST_CONFIG": "jit_legacy", "BUILD_ENVIRONMENT": CPU}
     ci("dispatch", *option, cwd=checkout, env={**job, "USE_PYTHON_TEST_RUNNER": "1"})
     (run,) = read_runs(checkout / ".ci-sessions")
     assert run.route.is_partial
