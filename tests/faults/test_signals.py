@@ -9,6 +9,8 @@ import time
 import pytest
 from faults.conftest import is_alive, wait_for, write_script
 
+pytestmark = pytest.mark.measures
+
 SLOW = """
 child = subprocess.Popen(['sleep', '300'])
 daemon = subprocess.Popen(['setsid', 'sleep', '300'])

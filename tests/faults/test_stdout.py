@@ -10,6 +10,8 @@ import time
 import pytest
 from faults.conftest import DISPATCH_SH, is_alive, wait_for
 
+pytestmark = pytest.mark.measures
+
 
 def start(tree, *args, stdout, flag="1", **more):
     return subprocess.Popen(

@@ -16,6 +16,8 @@ from ci_sessions.plan.step import Kind, Program, ShellFunction, Step
 from ci_sessions.records.record import Outcome
 from ci_sessions.run.executor import Limits
 
+pytestmark = pytest.mark.measures
+
 GITS = {
     "not a repository": "echo 'fatal: not a git repository' >&2; exit 128",
     "no permission": "echo 'fatal: detected dubious ownership' >&2; exit 128",
