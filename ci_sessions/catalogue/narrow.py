@@ -2,35 +2,98 @@
 
 run_test.py takes ``-i FILE`` and ``-k EXPRESSION``; before PyTorch 2 it passes the ``-k`` of
 unittest on. pytest takes node IDs, a test file with unittest takes the names of cases, and a model
-benchmark takes ``--only MODEL``.
+benchmark takes ``--only MODEL``. The comparison of a benchmark's results with the expected ones
+cannot do without the benchmark, so the two stay together.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ci_sessions.checkout.features import Feature
 from ci_sessions.errors import InputError
+from ci_sessions.plan.builders import file_step
 from ci_sessions.plan.placeholders import literal
 from ci_sessions.plan.step import Program, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from collections.abc import Set as AbstractSet
 
     from ci_sessions.checkout.checkout import Checkout
+    from ci_sessions.plan.plan import Test
 
-__all__ = ["can_narrow", "narrow"]
+__all__ = ["can_narrow", "is_comparison", "narrow", "narrow_test"]
 
 _RUN_TEST = "run_test.py"
+_BENCHMARKS = frozenset(
+    f"benchmarks/dynamo/{name}.py" for name in ("huggingface", "timm_models", "torchbench")
+)
 _FIXTURES = ("setUpClass", "tearDownClass", "setUpModule", "tearDownModule")
 _WORD = re.compile(r"[\w.+\[\]/-]+")
 
 
 def can_narrow(step: Step) -> bool:
-    """Return whether a step runs test files or cases that can be selected."""
-    return isinstance(step.command, Program) and _command_of(step.command.argv) is not None
+    """Return whether a step runs test files or cases that can be selected, or compares results."""
+    return isinstance(step.command, Program) and (
+        _command_of(step.argv) is not None or is_comparison(step)
+    )
+
+
+def is_comparison(step: Step) -> bool:
+    """Return whether a step compares the results of a benchmark with the expected ones."""
+    return bool(_results(step))
+
+
+def narrow_test(
+    tests: Sequence[Test],
+    number: int | None,
+    files: Sequence[str],
+    cases: Sequence[str],
+    checkout: Checkout,
+) -> Test:
+    """Return the test that runs these files and cases, with only the steps that they need.
+
+    ``number`` selects a step. Without it, a model runs in each benchmark of its test, and all its
+    results are compared; with that of a comparison, it runs in the benchmark that this compares.
+    Raises InputError if no step can select the files and cases, or more than one could.
+    """
+    found = [
+        (test, step)
+        for test in tests
+        for step in test.steps
+        if can_narrow(step) and number in (None, step.number)
+    ]
+    if not found:
+        raise InputError(
+            "--case and --file select tests of run_test.py, pytest, a test file or a model "
+            "benchmark, but no selected step runs one: --dry-run lists the steps."
+        )
+    test, chosen = found[0][0], {step.number for _, step in found}
+    is_one_model = all(one is test and _is_of_model(step) for one, step in found)
+    if len(found) > 1 and not is_one_model:
+        steps = "; ".join(f"--test {one.name} --step {step.number}" for one, step in found)
+        raise InputError(f"--case and --file select tests of one step: add one of {steps}.")
+    return _narrowed(test, chosen, lambda step: narrow(step, files, cases, checkout))
+
+
+def _narrowed(test: Test, chosen: AbstractSet[int], change: Callable[[Step], Step]) -> Test:
+    """Keep the chosen steps, changed, and what they need."""
+    compared = {_results(step) for step in test.steps if step.number in chosen}
+    compared.discard("")
+    results, steps = [], []
+    for step in test.steps:
+        if not is_comparison(step) and (step.number in chosen or _output(step) in compared):
+            results += [_output(step)] if _is_of_model(step) and _output(step) else []
+            steps.append(change(step))
+        elif step.number in chosen or (step.is_preparation and step.number < max(chosen)):
+            steps.append(step)
+    # A benchmark of one model appends to its file, so the results of an earlier run must go.
+    remove = (file_step("rm", "-f", *results),) if results else ()
+    return replace(test, steps=(*remove, *steps))
 
 
 def narrow(step: Step, files: Sequence[str], cases: Sequence[str], checkout: Checkout) -> Step:
@@ -59,11 +122,30 @@ def _command_of(argv: _Argv) -> Callable[..., _Argv] | None:
         return _run_test
     if "pytest" in (argv[0], *argv[2:3]):
         return _pytest
-    if scripts and scripts[0].startswith("benchmarks/dynamo/"):
+    if scripts and scripts[0] in _BENCHMARKS:
         return _benchmark
     if scripts and scripts[0].rpartition("/")[2].startswith("test_"):
         return _unittest
     return None
+
+
+def _is_of_model(step: Step) -> bool:
+    return is_comparison(step) or (
+        isinstance(step.command, Program) and _command_of(step.argv) is _benchmark
+    )
+
+
+def _results(step: Step) -> str:
+    return _value(step.argv, "--actual")
+
+
+def _output(step: Step) -> str:
+    return _value(step.argv, "--output")
+
+
+def _value(argv: _Argv, option: str) -> str:
+    """Return the value of an option, or ""."""
+    return next((value for name, value in itertools.pairwise(argv) if name == option), "")
 
 
 def _run_test(argv: _Argv, files: Sequence[str], cases: Sequence[str], checkout: Checkout) -> _Argv:

@@ -89,7 +89,13 @@ def build_invocation(program: tuple[str, ...], job: Job, options: RunOptions) ->
         (not options.install, "--no-install"),
     ):
         argv += [option] if is_set else []
-    return Invocation(argv=tuple(argv), inputs=_inputs(job, options))
+    narrowing = [
+        word
+        for option, names in (("--file", options.file), ("--case", options.case))
+        for name in names
+        for word in (option, name)
+    ]
+    return Invocation(argv=tuple(argv), inputs=_inputs(job, options), narrowing=tuple(narrowing))
 
 
 def _inputs(job: Job, options: RunOptions) -> dict[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ci_sessions.catalogue.narrow import can_narrow, narrow
+from ci_sessions.catalogue.narrow import narrow_test
 from ci_sessions.catalogue.planner import plan_job
 from ci_sessions.catalogue.table import config_facts
 from ci_sessions.checkout.checkout import Checkout, read_checkout
@@ -103,36 +103,11 @@ def _select(plan: Plan, selection: SelectionGroup, checkout: Checkout, *, with_a
     if selection.test:
         plan = plan.select(selection.test)
     if selection.file or selection.case:
-        name, number = _narrowed_step(plan, selection.step)
-        plan = plan.select([name]).mapped(
-            lambda step: (
-                narrow(step, selection.file, selection.case, checkout)
-                if step.number == number and can_narrow(step)
-                else step
-            )
-        )
-    if number is not None:
+        test = narrow_test(plan.tests, number, selection.file, selection.case, checkout)
+        plan = plan.only_test(test, with_setup=selection.setup)
+    elif number is not None:
         plan = plan.only_step(number, with_setup=selection.setup)
     return plan if selection.install else plan.without_installs("--no-install")
-
-
-def _narrowed_step(plan: Plan, number: int | None) -> tuple[str, int]:
-    """Return the test and the number of the step to which --file and --case apply."""
-    found = [
-        (test.name, step.number)
-        for test in plan.tests
-        for step in test.steps
-        if can_narrow(step) and number in (None, step.number)
-    ]
-    if not found:
-        raise InputError(
-            "--case and --file select tests of run_test.py, pytest, a test file or a model "
-            "benchmark, but no selected step runs one: --dry-run lists the steps."
-        )
-    if len(found) > 1:
-        steps = "; ".join(f"--test {name} --step {one}" for name, one in found)
-        raise InputError(f"--case and --file select tests of one step: add one of {steps}.")
-    return found[0]
 
 
 def read_job_file(name: str) -> list[Any]:

@@ -161,11 +161,15 @@ class Plan:
         return dataclasses.replace(self, tests=tests)
 
     def only_step(self, number: int, *, with_setup: bool = False) -> Plan:
-        """Keep only one step of the only test, and the job's set-up and cleanup ``with_setup``.
+        """Keep only one step of the only test, and the folders and links that it needs.
 
         Raises InputError if there is no such step, or more than one test.
         """
-        plan = dataclasses.replace(self, tests=(_only_step(self.tests, number),))
+        return self.only_test(_only_step(self.tests, number), with_setup=with_setup)
+
+    def only_test(self, test: Test, *, with_setup: bool = False) -> Plan:
+        """Keep only this test, and the job's set-up and cleanup ``with_setup``."""
+        plan = dataclasses.replace(self, tests=(test,))
         return plan if with_setup else dataclasses.replace(plan, setup=(), cleanup=())
 
     def without_added(self) -> Plan:
@@ -224,9 +228,13 @@ def _only_step(tests: tuple[Test, ...], number: int) -> Test:
             f"add --test with one of {names}."
         )
     test = tests[0]
-    chosen = tuple(step for step in test.steps if step.number == number)
-    if not chosen:
+    if not any(step.number == number for step in test.steps):
         raise _no_step(test.name, len(test.steps), number)
+    chosen = tuple(
+        step
+        for step in test.steps
+        if step.number == number or (step.is_preparation and step.number < number)
+    )
     return dataclasses.replace(test, steps=chosen)
 
 

@@ -192,6 +192,16 @@ class Step:
             isinstance(command, SourcedFile) and command.exports
         )
 
+    @property
+    def is_preparation(self) -> bool:
+        """Return whether the step makes room for later ones: folders, links, no old results.
+
+        It can be repeated at any time.
+        """
+        words = self.argv[1:] if self.argv[0] == "sudo" else self.argv
+        makes_room = words[0] in ("mkdir", "ln") or words[:2] == ("rm", "-f")
+        return self.kind is Kind.FILE and makes_room
+
     def with_policy(self, **changes: object) -> Step:
         """Return the step with some fields of its policy changed."""
         policy = dataclasses.replace(self.policy, **changes)  # type: ignore[arg-type]

@@ -1,4 +1,7 @@
-"""Test cases in the output of unittest and pytest, for steps that write no JUnit XML."""
+"""Test cases in the output of unittest and pytest, for steps that write no JUnit XML.
+
+The comparison of a model benchmark's results names the models that differ, which count as cases.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,14 @@ _PYTEST_TOTAL = re.compile(r"=+ ([0-9].{0,300}) in [0-9.]+s")
 _NUMBERS = re.compile(r"([0-9]{1,9}) ([a-z]+)")
 _PYTHON_FRAME = re.compile(r'  File "([^"]{1,500})", line ([0-9]{1,7})')
 _PYTEST_FRAME = re.compile(r"([\w./+-]{1,300}\.py):([0-9]{1,7}): ")
+_MODELS = re.compile(r"(?:Error|Improvement): [0-9]{1,5} models have ([\w ]{1,100}):$")
 _TEST_FILE = re.compile(
     r"(?:Running|PRINTING LOG FILE of) ([\w./-]{1,300})(?: [0-9]+/[0-9]+)? [.(]"
 )
-_STARTS = ("Running ", "PRINTING LOG", "ERROR", "FAIL", "OK (", "Ran ", "____", "=====")
+_STARTS = (
+    *("Running ", "PRINTING LOG", "ERROR", "FAIL", "OK (", "Ran ", "____", "====="),
+    *("Error: ", "Improvement: "),
+)
 _ABOUT_CASES = re.compile(f"\n(?:{'|'.join(map(re.escape, _STARTS))})")
 _INSTALLED = ("/lib/python", "site-packages/", "dist-packages/", "torch/testing/")
 
@@ -40,6 +47,7 @@ class _Detail:
     message: str = ""
     file: str = ""
     line: int = 0
+    is_of_models: bool = False
 
 
 def find_frame(traceback: str) -> tuple[str, int]:
@@ -97,7 +105,7 @@ class CaseScanner:
         failed = tuple(self._failed.values())
         errors = sum(case.fault == "error" for case in failed)
         return Cases(
-            total=self._counts["total"],
+            total=max(self._counts["total"], len(failed)),
             failures=max(self._counts["failures"], len(failed) - errors),
             errors=max(self._counts["errors"], errors),
             skipped=self._counts["skipped"],
@@ -130,6 +138,9 @@ class CaseScanner:
             self._counts["total"] += int(match[1])
         elif match := _UNITTEST_RESULT.match(line):
             self._add_unittest_counts(match[1])
+        elif match := _MODELS.match(line):
+            self._close()
+            self._detail = _Detail("", message=match[1], is_of_models=True)
         elif line.startswith(("ERROR", "FAIL")):
             self._read_name(line)
 
@@ -162,7 +173,11 @@ class CaseScanner:
         if detail is None:
             return
         detail.lines += 1
-        if detail.lines > _MAX_DETAIL:
+        if detail.is_of_models:
+            self._detail = None
+            for model in line.split():
+                self._add(Case(model, "failure", detail.message))
+        elif detail.lines > _MAX_DETAIL:
             self._close()
         elif _PYTHON_FRAME.match(line):
             detail.message = ""

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 from conftest import make_plan
 
-from ci_sessions.catalogue.narrow import can_narrow, narrow
+from ci_sessions.catalogue.narrow import can_narrow, narrow, narrow_test
 from ci_sessions.checkout.checkout import RECORDED
 from ci_sessions.checkout.features import Feature
 from ci_sessions.errors import InputError
+from ci_sessions.plan.plan import TestKind
 from ci_sessions.plan.step import Kind, Program, Step
 
 OLD = replace(RECORDED, features=RECORDED.features - {Feature.CASE_EXPRESSION})
@@ -97,3 +98,54 @@ def test_user_text_stays_data():
 def test_the_steps_of_a_plan_that_run_tests_can_be_narrowed():
     (test,) = (test for test in make_plan("jit_legacy").tests if test.name == "test_jit")
     assert [can_narrow(one) for one in test.steps] == [True]
+
+
+MODEL = "DistilBertForMaskedLM"
+HUGGINGFACE = "cpu_inductor_huggingface"
+RESULTS = "$ROOT/test/test-reports/inference_huggingface.csv"
+
+
+def of_model(config, number=None, cases=(MODEL,)):
+    """Return the steps that run a model of a configuration: number and the start of the command."""
+    tests = [test for test in make_plan(config).tests if test.kind is not TestKind.ADDED]
+    return narrow_test(tests, number, (), cases, RECORDED).steps
+
+
+def test_a_model_is_benchmarked_and_its_results_are_compared():
+    remove, folder, run, *comparisons = of_model(HUGGINGFACE)
+    assert remove.argv == ("rm", "-f", RESULTS)
+    assert folder.argv[0] == "mkdir"
+    assert run.argv[-2:] == ("--only", MODEL)
+    assert RESULTS in run.argv
+    assert [step.argv[1].rpartition("/")[2] for step in comparisons] == [
+        *("check_accuracy.py", "check_graph_breaks.py")
+    ]
+    assert all("--only" not in step.argv for step in comparisons)
+
+
+def test_a_model_runs_in_every_mode_of_the_test():
+    steps = of_model("huggingface")
+    models = [step for step in steps if "--only" in step.argv]
+    assert [("--training" in step.argv) for step in models] == [False, True]
+    assert len([step for step in steps if "--actual" in step.argv]) == 4
+    assert len(steps[0].argv) == 4  # removes the results of both
+
+
+def test_the_number_of_a_benchmark_selects_it_alone():
+    (number,) = (one.number for one in of_model(HUGGINGFACE) if "--only" in one.argv)
+    assert [one.argv[0] for one in of_model(HUGGINGFACE, number)] == ["rm", "mkdir", "python"]
+
+
+def test_the_number_of_a_comparison_also_selects_what_it_compares():
+    graphs = of_model(HUGGINGFACE)[-1]
+    *_, run, compare = of_model(HUGGINGFACE, graphs.number)
+    assert run.argv[-2:] == ("--only", MODEL)
+    assert compare == graphs
+
+
+def test_the_steps_of_several_tests_are_named():
+    plan = make_plan("docs_test")
+    with pytest.raises(InputError, match="--test test_jit --step 1; --test test_jit_legacy --ste"):
+        narrow_test(make_plan("jit_legacy").tests, None, (), ("a",), RECORDED)
+    with pytest.raises(InputError, match="no selected step runs one"):
+        narrow_test(plan.select(["test_docs"]).tests, None, (), ("a",), RECORDED)

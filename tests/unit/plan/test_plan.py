@@ -87,8 +87,9 @@ def test_a_selected_step_keeps_its_number_and_id():
     plan = make_plan("distributed", CUDA, "1/3")
     test = plan.tests[0]
     assert [one.number for one in test.steps] == list(range(1, len(test.steps) + 1))
-    (chosen,) = plan.select(["test_distributed"]).only_step(7).tests[0].steps
+    *links, chosen = plan.select(["test_distributed"]).only_step(7).tests[0].steps
     assert chosen == test.steps[6]
+    assert [link.argv[0] for link in links] == ["ln", "ln"]
     assert plan.step_id(test.name, chosen.number) == "distributed.test_distributed.7"
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -62,3 +63,62 @@ def test_one_case_of_each_message_is_repeated_in_its_file():
         f"{START} {options} --case jit.T.test_0",
         f"{START} {options} --case jit.T.test_1",
     ]
+
+
+HUGGINGFACE = make_plan("cpu_inductor_huggingface")
+
+
+def of_model(number, *, narrowing=(), cases=None):
+    """Return the commands after a failure of a step of the benchmark."""
+    (test,) = HUGGINGFACE.tests
+    failed = run(step(number, test=test.name, outcome=Outcome.FAILED, cases=cases))
+    invocation = replace(INVOCATION, narrowing=narrowing)
+    return repeat_commands(HUGGINGFACE, failed, invocation, root=Path("/py"), env={})
+
+
+def numbers():
+    """Return the numbers of the benchmark and of the comparison of its accuracy."""
+    (test,) = HUGGINGFACE.tests
+    run_models, compare = (
+        next(one.number for one in test.steps if f"{name}.py" in " ".join(one.argv[:2]))
+        for name in ("huggingface", "check_accuracy")
+    )
+    return run_models, compare
+
+
+def test_a_step_is_repeated_with_the_folders_that_it_needs():
+    plain = of_model(numbers()[0])["this step, without ci_sessions"][0]
+    assert plain.startswith('(cd /py && mkdir -p "$ROOT"/test/test-reports && env python bench')
+
+
+def test_a_step_is_repeated_with_the_same_selection():
+    number = numbers()[0]
+    found = of_model(number, narrowing=("--case", "A"))
+    options = f"--test test_dynamo_benchmark --step {number} --case A"
+    assert [f"{START} {options}"] in found.values()
+
+
+def test_a_comparison_is_repeated_with_the_benchmark_of_the_models_that_differ():
+    number = numbers()[1]
+    cases = Cases(failed=(Case("Bert", "failure", "accuracy status regressed"),))
+    assert of_model(number, cases=cases) == {
+        "one case of each message": [
+            f"{START} --test test_dynamo_benchmark --step {number} --case Bert"
+        ],
+        "this test": [f"{START} --test test_dynamo_benchmark"],
+    }
+
+
+def test_a_test_that_needs_changed_files_is_repeated_as_a_whole():
+    plan = make_plan("default", "linux-jammy-py3.10-clang18-asan", "1/1")
+    found = [
+        (test.name, one.number)
+        for test in plan.tests
+        for at, one in enumerate(test.steps)
+        if one.is_test and any(x.argv[0] in ("cp", "mv") for x in test.steps[:at])
+    ]
+    for name, number in found:
+        failed = run(step(number, test=name, outcome=Outcome.FAILED))
+        lines = repeat_commands(plan, failed, INVOCATION, root=Path("/py"), env={})
+        assert list(lines) == ["this test"]
+    assert found

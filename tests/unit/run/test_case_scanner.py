@@ -26,3 +26,21 @@ def test_counts_of_several_files_are_added():
     scanner.feed("Ran 3 tests in 0.1s\n\nOK (skipped=1)\nRan 1 test in 0s\n\nFAILED (errors=1)\n")
     cases = scanner.cases()
     assert (cases.total, cases.errors, cases.skipped, cases.failed) == (4, 1, 1, ())
+
+
+def test_models_that_differ_from_the_expected_results():
+    """This is what benchmarks/dynamo/check_accuracy.py of PyTorch 2.6.0 prints."""
+    scanner = CaseScanner()
+    scanner.feed(
+        "DistilBertForMaskedLM               FAIL:     accuracy=fail_accuracy, expected=pass\n"
+        "\nError: 2 models have accuracy status regressed:\n    DistilBertForMaskedLM T5Small\n\n"
+        "\nImprovement: 1 models have accuracy status improved:\n    GPT2ForSequence\n\n"
+        "\nIf this change is expected, you can update `x.csv` to reflect the new baseline.\n"
+    )
+    cases = scanner.cases()
+    assert cases.failed == (
+        Case("DistilBertForMaskedLM", "failure", "accuracy status regressed"),
+        Case("T5Small", "failure", "accuracy status regressed"),
+        Case("GPT2ForSequence", "failure", "accuracy status improved"),
+    )
+    assert (cases.total, cases.failures) == (3, 3)
