@@ -1,14 +1,17 @@
-"""What a plan calls that the checkout does not have: functions of its shell files, and files.
+"""What a plan uses that the checkout does not have: shell functions, files, options of run_test.py.
 
 A plan for a tree that is older or newer than the table, or a narrowed one, may call a helper that
-the tree's own scripts do not define. Only a run would find that out.
+the tree's own scripts do not define. Only a run would find that out, or not even that: run_test.py
+passes an option that it does not know on to the tests.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import TYPE_CHECKING
 
+from ci_sessions.catalogue.devices import CPU, device_of
 from ci_sessions.checkout.files import read_regular
 from ci_sessions.plan.step import Kind, Program, ShellFunction, SourcedFile
 
@@ -19,21 +22,26 @@ if TYPE_CHECKING:
     from ci_sessions.plan.plan import Plan
     from ci_sessions.plan.step import Step
 
-__all__ = ["missing_from"]
+__all__ = ["missing_from", "other_device"]
 
 _SUFFIXES = (".py", ".sh")
 _PATH = re.compile(r"[\w./-]+")  # no options, placeholders or patterns
 _SOURCED = re.compile(r"(?:source|\.)\s[^\n]*?([\w-]+\.sh)\b")
+_RUN_TEST = "test/run_test.py"
+_LONG_OPTION = re.compile(r"""["'](--[\w-]+)["']""")
+_ON_CUDA = ("--device", "cuda")
+_SUITES = ("huggingface", "timm", "torchbench")
 _MAX_FILE = 4 << 20  # bytes
 
 
 def missing_from(plan: Plan, root: Path) -> tuple[str, ...]:
-    """Return a sentence for each function or file that a step calls and the checkout lacks.
+    """Return a sentence for each step that needs what the checkout lacks, which it names once.
 
     Files in folders that only a build or a clone creates are not looked for, and neither are files
     that an earlier step names, since it may create them.
     """
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
+    named: set[str] = set()
     created = ""
     groups = [
         ("the setup", plan.setup),
@@ -45,20 +53,26 @@ def missing_from(plan: Plan, root: Path) -> tuple[str, ...]:
             is_function = isinstance(step.command, ShellFunction)
             if step.skipped or (step.when is not None and not is_function):
                 continue  # a condition may ask whether the file exists
-            for what in _missing(step, root, created):
-                found.setdefault(what, f"step {step.number} of {name}")
+            who = f"step {step.number} of {name}"
+            lacks = [what for what in _missing(step, root, created) if what not in named]
+            named.update(lacks)
+            found[who] = [*lacks, *_unknown_options(step, root)]
             if step.kind in (Kind.FILE, Kind.INSTALL):
                 created += "\0".join(("", *step.argv))
-    return tuple(f"this checkout has no {what}, which {who} needs" for what, who in found.items())
+    return tuple(
+        f"this checkout has no {' and no '.join(lacks)}, which {who} needs"
+        for who, lacks in found.items()
+        if lacks
+    )
 
 
 def _missing(step: Step, root: Path, created: str) -> Iterator[str]:
     match step.command:
         case ShellFunction(argv, sources, _):
             files = [source.removeprefix("$ROOT/") for source in sources]
-            texts = {file: _read(root / file) for file in files}
-            yield from (file for file, text in texts.items() if text is None)
-            if not any(_defines(root, file, argv[0]) for file in files):
+            lacks = [file for file in files if _read(root / file) is None]
+            yield from lacks
+            if lacks != files and not any(_defines(root, file, argv[0]) for file in files):
                 yield f"function {argv[0]} in {', '.join(files)}"
         case SourcedFile() | Program():
             words = step.argv[1:2] if step.argv[0] in ("python", "bash", "source") else ()
@@ -73,6 +87,32 @@ def _missing(step: Step, root: Path, created: str) -> Iterator[str]:
             )
         case _:
             pass
+
+
+def other_device(plan: Plan) -> tuple[str, ...]:
+    """Return a sentence about the first step that runs on CUDA, if the build has none."""
+    if device_of(plan.job.build) is not CPU:
+        return ()
+    sentences = (
+        f"step {step.number} of {test.name} runs on CUDA, and the build is for the CPU"
+        for test in plan.tests
+        if not test.skipped
+        for step in test.steps
+        if _ON_CUDA in itertools.pairwise(step.argv)
+    )
+    hint = f": cpu_inductor_{plan.job.config} runs there" if plan.job.config in _SUITES else ""
+    return tuple(f"{one}{hint}" for one in itertools.islice(sentences, 1))
+
+
+def _unknown_options(step: Step, root: Path) -> Iterator[str]:
+    """Yield the long options that the checkout's run_test.py does not define, before any ``--``."""
+    if step.argv[:2] != ("python", _RUN_TEST):
+        return
+    known = set(_LONG_OPTION.findall(_read(root / _RUN_TEST) or ""))
+    for word in itertools.takewhile(lambda word: word != "--", step.argv[2:] if known else ()):
+        name = word.partition("=")[0]
+        if _LONG_OPTION.fullmatch(f'"{name}"') and not any(one.startswith(name) for one in known):
+            yield f"option {name} in {_RUN_TEST}"
 
 
 def _defines(root: Path, file: str, name: str) -> bool:

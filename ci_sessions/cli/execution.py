@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci_sessions import clock
+from ci_sessions.catalogue.missing import missing_from, other_device
 from ci_sessions.checkout.files import append_regular
 from ci_sessions.errors import HardwareError, NoTestsError
 from ci_sessions.github.output import annotate, step_summary
@@ -135,6 +136,7 @@ class Execution:
             logger.info(
                 "using the sample checkout %s: --checkout selects another one", self.prepared.root
             )
+        extra("look for what the checkout lacks", self._warn, None)
         screen = ConsoleScreen(
             self.context.out,
             on_github=environment[GITHUB_ACTIONS],
@@ -179,6 +181,12 @@ class Execution:
         extra("complete the record", executor.journal.close, None)
         extra("print the summary", lambda: self._report(run, executor.journal), None)
         return run
+
+    def _warn(self) -> None:
+        """Warn of what the plan needs and the checkout or the build lacks."""
+        plan = self.prepared.plan
+        for doubt in (*other_device(plan), *missing_from(plan, self.prepared.root)):
+            logger.warning("%s", doubt)
 
     @property
     def _has_color(self) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ci_sessions.catalogue.missing import missing_from
+from ci_sessions.catalogue.missing import missing_from, other_device
 from ci_sessions.catalogue.planner import plan_job
 from ci_sessions.catalogue.table import config_facts
 from ci_sessions.checkout.checkout import RECORDED
@@ -76,8 +76,8 @@ def show_plan(
     The only process that this starts is one to locate torch. ``extra`` is added to the JSON.
     """
     checkout, machine = prepared.checkout, prepared.machine
-    missing = missing_from(prepared.plan, prepared.root)
-    plan = dataclasses.replace(prepared.plan, notices=(*prepared.plan.notices, *missing))
+    doubts = (*other_device(prepared.plan), *missing_from(prepared.plan, prepared.root))
+    plan = dataclasses.replace(prepared.plan, notices=(*prepared.plan.notices, *doubts))
     redact, out = context.redact, context.out
     if as_json:
         data = {**extra, **plan_to_json(plan.filled(machine.resolve))}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from conftest import make_plan
 
-from ci_sessions.catalogue.missing import missing_from
+from ci_sessions.catalogue.missing import missing_from, other_device
 
 COMMON = ".ci/pytorch/common_utils.sh"
 BUILD = "linux-jammy-cuda13.0-py3.12-gcc11-sm100"
@@ -41,7 +41,7 @@ PLAN = make_plan("smoke_b200", BUILD)
 def test_a_function_that_the_trees_scripts_do_not_define(tree):
     root = tree({COMMON: helpers(calls(PLAN) - {FUNCTION}), "test/run_test.py": ""})
     (sentence,) = [text for text in missing_from(PLAN, root) if "function" in text]
-    assert sentence.startswith(f"this checkout has no function {FUNCTION} in ")
+    assert f" no function {FUNCTION} in " in sentence
     assert COMMON in sentence
     root = tree({COMMON: helpers(calls(PLAN))})
     assert not [text for text in missing_from(PLAN, root) if "function" in text]
@@ -70,4 +70,42 @@ def test_a_file_that_a_step_runs(tree):
 
 def test_a_shell_file_that_is_missing(tree):
     root = tree({"test/run_test.py": ""})
-    assert any(f"has no {COMMON}, which step" in text for text in missing_from(PLAN, root))
+    (sentence,) = [text for text in missing_from(PLAN, root) if COMMON in text]
+    assert f"has no {COMMON} and no .ci/pytorch/torch_trace.sh, which step" in sentence
+    assert "function" not in sentence
+
+
+def test_options_that_run_test_does_not_know(tree):
+    root = tree({"test/run_test.py": "add_argument('--include', \"--verbose\", '--exclude-jit')"})
+    plan = make_plan("distributed", "linux-jammy-cuda13.0-py3.10-gcc11", "1/3")
+    found = [text for text in missing_from(plan, root) if "option" in text]
+    assert any(
+        "no option --distributed-tests in test/run_test.py" in text
+        and text.endswith("which step 3 of test_distributed needs")
+        for text in found
+    )
+    assert not any("--verbose" in text or "--include" in text for text in found)
+    assert missing_from(make_plan("jit_legacy"), root) == ()
+
+
+def test_an_option_is_named_for_each_step_that_has_it(tree):
+    root = tree({"test/run_test.py": "'--include'"})
+    found = missing_from(make_plan("jit_legacy"), root)
+    assert [text.rpartition("--verbose")[2] for text in found] == [
+        " in test/run_test.py, which step 1 of test_jit needs",
+        " in test/run_test.py, which step 1 of test_jit_legacy needs",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("config", "build", "sentence"),
+    [
+        ("huggingface", "linux-jammy-py3.10-gcc11", ": cpu_inductor_huggingface runs there"),
+        ("inductor_timm", "linux-jammy-py3.10-gcc11", "and the build is for the CPU"),
+        ("huggingface", "linux-jammy-cuda13.0-py3.10-gcc11", None),
+        ("cpu_inductor_huggingface", "linux-jammy-py3.10-gcc11", None),
+    ],
+)
+def test_a_benchmark_on_a_device_that_the_build_does_not_have(config, build, sentence):
+    found = other_device(make_plan(config, build))
+    assert (len(found) == 1 and found[0].endswith(sentence)) if sentence else found == ()
