@@ -33,6 +33,7 @@ __all__ = [
     "include_args",
     "install_audio_and_vision",
     "install_pinned_commit",
+    "install_torchdynamo",
     "install_torchvision",
     "install_wheels",
     "link",
@@ -107,6 +108,15 @@ def install_pinned_commit(name: str, repository: str, pin: str) -> list[Step]:
         policy=Policy(retry_waits=_BACKOFF),
     )
     return [build, install_wheels(f"dist/{name}")]
+
+
+def install_torchdynamo(checkout: Checkout) -> list[Step]:
+    """Install torchdynamo, which was a package of its own before PyTorch 2."""
+    if not checkout.has(Feature.TORCHDYNAMO):
+        return []
+    target = "git+https://github.com/pytorch/torchdynamo.git@${pin:torchdynamo}"
+    argv = ("pip", "install", "--progress-bar", "off", "--user", target)
+    return [install(*argv, policy=Policy(retry_waits=(0.0, 0.0)))]
 
 
 def install_wheels(folder: str) -> Step:

@@ -12,6 +12,7 @@ from ci_sessions.catalogue.exports import job_exports
 from ci_sessions.catalogue.questions import QUESTIONS
 from ci_sessions.catalogue.setup import cleanup_steps, setup_steps
 from ci_sessions.catalogue.table import TABLE, find_row
+from ci_sessions.checkout.features import Feature
 from ci_sessions.job.variables import (
     CONTINUE_THROUGH_ERROR,
     LD_LIBRARY_PATH,
@@ -21,15 +22,22 @@ from ci_sessions.job.variables import (
 )
 from ci_sessions.plan.placeholders import literal
 from ci_sessions.plan.plan import Plan, assemble
-from ci_sessions.plan.step import Kind, Step
+from ci_sessions.plan.step import Kind, ShellFunction, Step
 
 if TYPE_CHECKING:
     from ci_sessions.catalogue.table import Row
     from ci_sessions.checkout.checkout import Checkout
     from ci_sessions.job.job import Job
+    from ci_sessions.plan.plan import Item
 
 __all__ = ["describe_row", "plan_job"]
 
+_HELPERS = {
+    "install_torchcomms": Feature.TORCHCOMMS,
+    "install_spmd_types": Feature.SPMD_TYPES,
+    "setup_torch_trace": Feature.TORCH_TRACE,
+    "collect_tlparse_output": Feature.TORCH_TRACE,
+}
 _EXTENDED = (LD_PRELOAD, LD_LIBRARY_PATH, OMP_NUM_THREADS)
 
 
@@ -53,7 +61,11 @@ def plan_job(job: Job, checkout: Checkout) -> Plan:
         notices=tuple(item.notice for item in differences),
         questions=QUESTIONS,
     )
-    drafts = [draft for part in row.parts for draft in part(escaped, checkout)]
+    drafts = [
+        replace(draft, items=tuple(item for item in draft.items if _is_helped(item, checkout)))
+        for part in row.parts
+        for draft in part(escaped, checkout)
+    ]
     before = {variable.name: escaped[variable] for variable in _EXTENDED if escaped[variable]}
     assembled = assemble(plan, drafts, before=before, scripts=checkout.scripts)
     return assembled.mapped(_skip_on_sample) if checkout.is_sample else assembled
@@ -62,6 +74,16 @@ def plan_job(job: Job, checkout: Checkout) -> Plan:
 def describe_row(row: Row) -> str:
     """Return the row's number in the table and its condition."""
     return f"row {TABLE.index(row) + 1} of {len(TABLE)}: {row.match.text}"
+
+
+def _is_helped(item: Item, checkout: Checkout) -> bool:
+    """Return whether the scripts of the checkout have the function that a step calls.
+
+    Older releases lack some, and do without.
+    """
+    is_call = isinstance(item, Step) and isinstance(item.command, ShellFunction)
+    feature = _HELPERS.get(item.argv[0]) if is_call else None  # type: ignore[union-attr]
+    return feature is None or checkout.has(feature)
 
 
 def _skip_on_sample(step: Step) -> Step:

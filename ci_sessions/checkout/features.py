@@ -47,12 +47,16 @@ class Feature(enum.Enum):
     SERIALIZATION_DEBUG = _Marker("TORCH_SERIALIZATION_DEBUG")
     DETECTS_CUDA_ARCH = _Marker("detect_cuda_arch")
     COMPILE_THREADS = _Marker("TORCHINDUCTOR_COMPILE_THREADS")
+    TORCHCOMMS = _Marker("install_torchcomms")
+    SPMD_TYPES = _Marker("install_spmd_types")
+    TORCH_TRACE = _Marker("setup_torch_trace")
     COMPILE_WORKER_TIMEOUT = _Marker("TORCHINDUCTOR_COMPILE_WORKER_WAIT_TIMEOUT")
 
     # Only older releases have these.
     SPLIT_CUDA = _Marker("BUILD_SPLIT_CUDA", is_legacy=True)
     SKIPS_LEAK_CHECK = _Marker("PYTORCH_TEST_SKIP_CUDA_MEM_LEAK_CHECK", is_legacy=True)
     CONDA_CMAKE = _Marker("conda install -q -y cmake", is_legacy=True)
+    TORCHDYNAMO = _Marker("install_torchdynamo", is_legacy=True)
     PIP_NINJA = _Marker("pip_install --user ninja", is_legacy=True)
 
 

@@ -9,6 +9,7 @@ from ci_sessions.catalogue.commands import (
     TORCH_BIN,
     assert_clean,
     include_args,
+    install_torchdynamo,
     link,
     run_test,
     shard_args,
@@ -40,6 +41,7 @@ def distributed(job: Job, checkout: Checkout) -> list[Draft]:
     return [
         replaces(
             functions,
+            install_torchdynamo(checkout),
             shell_function("install_torchcomms"),
             shell_function("install_spmd_types"),
             _python_tests(job, checkout, *several),

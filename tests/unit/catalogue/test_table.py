@@ -18,6 +18,7 @@ from ci_sessions.catalogue.table import (
     native_names,
 )
 from ci_sessions.checkout.checkout import RECORDED, Checkout
+from ci_sessions.checkout.features import Feature
 from ci_sessions.cli.listing import config_tags
 from ci_sessions.errors import InputError, UnknownConfigError
 from ci_sessions.plan.plan import TestKind
@@ -283,3 +284,20 @@ def test_every_test_runs_on_exactly_one_shard(config, build, total):
     assert named
     repeated = [argv for (_, argv), count in plain.items() if count != 1]
     assert [argv for argv in repeated if not ON_EVERY_SHARD.match(argv)] == []
+
+
+def test_older_releases_do_without_helpers_that_they_lack():
+    helpers = {"install_torchcomms", "install_spmd_types"}
+
+    def calls(checkout, *job):
+        return [step.argv for step in plan_job(make_job(*job), checkout).steps()]
+
+    distributed = ("distributed", CPU, "2/3")
+    assert helpers <= {argv[0] for argv in calls(RECORDED, *distributed)}
+    features = {Feature.TORCHCOMMS, Feature.SPMD_TYPES, Feature.TORCH_TRACE}
+    older = replace(RECORDED, features=RECORDED.features - features | {Feature.TORCHDYNAMO})
+    assert not helpers & {argv[0] for argv in calls(older, *distributed)}
+    assert any("pytorch/torchdynamo.git@" in argv[-1] for argv in calls(older, *distributed))
+    traced = ("inductor_cpp_wrapper", CUDA, "1/2")
+    assert "setup_torch_trace" in {argv[0] for argv in calls(RECORDED, *traced)}
+    assert "setup_torch_trace" not in {argv[0] for argv in calls(older, *traced)}
