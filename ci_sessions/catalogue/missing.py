@@ -12,11 +12,12 @@ import re
 from typing import TYPE_CHECKING
 
 from ci_sessions.catalogue.devices import CPU, device_of
+from ci_sessions.checkout.checkout import is_sample
 from ci_sessions.checkout.files import read_regular
 from ci_sessions.plan.step import Kind, Program, ShellFunction, SourcedFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from ci_sessions.plan.plan import Plan
@@ -56,7 +57,7 @@ def missing_from(plan: Plan, root: Path) -> tuple[str, ...]:
             who = f"step {step.number} of {name}"
             lacks = [what for what in _missing(step, root, created) if what not in named]
             named.update(lacks)
-            found[who] = [*lacks, *_unknown_options(step, root)]
+            found[who] = [*lacks, *_unknown_options(step, root), *_unknown_files(step, root)]
             if step.kind in (Kind.FILE, Kind.INSTALL):
                 created += "\0".join(("", *step.argv))
     return tuple(
@@ -113,6 +114,32 @@ def _unknown_options(step: Step, root: Path) -> Iterator[str]:
         name = word.partition("=")[0]
         if _LONG_OPTION.fullmatch(f'"{name}"') and not any(one.startswith(name) for one in known):
             yield f"option {name} in {_RUN_TEST}"
+
+
+def _unknown_files(step: Step, root: Path) -> Iterator[str]:
+    """Yield the test files that run_test.py is to include and the checkout does not have.
+
+    What run_test.py itself names, such as ``doctests``, needs no file.
+    """
+    text = _read(root / _RUN_TEST)
+    if step.argv[:2] != ("python", _RUN_TEST) or text is None or is_sample(root):
+        return
+    for name in _included(step.argv[2:]):
+        is_named = f'"{name}"' in text or f"'{name}'" in text
+        if _PATH.fullmatch(name) and not name.startswith("cpp/") and not is_named:
+            path = root / "test" / f"{name.removesuffix('.py')}.py"
+            if not path.exists():
+                yield f"test file {path.relative_to(root).as_posix()}"
+
+
+def _included(words: Sequence[str]) -> Iterator[str]:
+    """Yield the values of ``--include`` and ``-i``."""
+    is_value = False
+    for word in words:
+        if word.startswith("-"):
+            is_value = word in ("--include", "-i")
+        elif is_value:
+            yield word
 
 
 def _defines(root: Path, file: str, name: str) -> bool:

@@ -156,6 +156,8 @@ def _run_test(argv: _Argv, files: Sequence[str], cases: Sequence[str], checkout:
         argv = (*argv[:script], "--include", *names, *argv[script:])
     if not cases:
         return argv
+    if "doctests" in argv:
+        raise InputError("--case cannot select doctests: run_test.py runs all of them.")
     if checkout.has(Feature.CASE_EXPRESSION):
         return (*_without(argv, "-k"), "-k", literal(_expression(cases)))
     patterns = [word for case in cases for word in ("-k", f"*.{'.'.join(_words(case))}")]

@@ -17,7 +17,7 @@ from ci_sessions.errors import CheckoutError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["RECORDED", "Checkout", "locate_scripts", "read_checkout"]
+__all__ = ["RECORDED", "Checkout", "is_sample", "locate_scripts", "read_checkout"]
 
 SAMPLE_MARKER = ".ci-sessions-sample"
 SPEEDUPS = "benchmarks/dynamo/expected_ci_speedup_inductor_torchbench_cpu.csv"
@@ -62,6 +62,11 @@ RECORDED = Checkout(speedups=(("resnet50", "inductor", "float32", "static", "def
 """The checkout and machine that the traces were recorded on."""
 
 
+def is_sample(root: Path) -> bool:
+    """Return whether a checkout is this project's sample."""
+    return (root / SAMPLE_MARKER).is_file()
+
+
 def locate_scripts(root: Path) -> Checkout:
     """Return where the scripts of the checkout at ``root`` are: enough to run a job in the shell.
 
@@ -71,7 +76,7 @@ def locate_scripts(root: Path) -> Checkout:
     return Checkout(
         root=root,
         scripts=folders[0] if folders else _SCRIPT_FOLDERS[0],
-        is_sample=(root / SAMPLE_MARKER).is_file(),
+        is_sample=is_sample(root),
         has_onnx_script=(root / ".ci" / "onnx" / "test.sh").is_file(),
     )
 

@@ -1,4 +1,4 @@
-"""Test cases in the output of unittest and pytest, for steps that write no JUnit XML.
+"""Test cases in the output of unittest, pytest and xdoctest, for steps that write no JUnit XML.
 
 The comparison of a model benchmark's results names the models that differ, which count as cases.
 """
@@ -22,7 +22,8 @@ _UNITTEST = re.compile(r"(ERROR|FAIL): (?:test )?(\S+) \((\S+)\)")
 _UNITTEST_TOTAL = re.compile(r"Ran ([0-9]{1,9}) tests? in ")
 _UNITTEST_RESULT = re.compile(r"(?:FAILED|OK) \(([a-z =,0-9]{1,200})\)$")
 _PYTEST_SECTION = re.compile(r"_{3,} (\S.{0,500}?) _{3,}$")
-_PYTEST_TOTAL = re.compile(r"=+ ([0-9].{0,300}) in [0-9.]+s")
+_PYTEST_TOTAL = re.compile(r"=+ ([0-9].{0,300}) in [0-9.]+ ?s")  # xdoctest: "1.2 seconds"
+_XDOCTEST = re.compile(r"python -m xdoctest (\S{1,500}\.py) (\S{1,200})$")
 _NUMBERS = re.compile(r"([0-9]{1,9}) ([a-z]+)")
 _PYTHON_FRAME = re.compile(r'  File "([^"]{1,500})", line ([0-9]{1,7})')
 _PYTEST_FRAME = re.compile(r"([\w./+-]{1,300}\.py):([0-9]{1,7}): ")
@@ -31,8 +32,8 @@ _TEST_FILE = re.compile(
     r"(?:Running|PRINTING LOG FILE of) ([\w./-]{1,300})(?: [0-9]+/[0-9]+)? [.(]"
 )
 _STARTS = (
-    *("Running ", "PRINTING LOG", "ERROR", "FAIL", "OK (", "Ran ", "____", "====="),
-    *("Error: ", "Improvement: "),
+    *("Running ", "PRINTING LOG", "ERROR", "FAIL", "OK (", "Ran ", "____", "==="),
+    *("Error: ", "Improvement: ", "python -m xdoctest "),
 )
 _ABOUT_CASES = re.compile(f"\n(?:{'|'.join(map(re.escape, _STARTS))})")
 _INSTALLED = ("/lib/python", "site-packages/", "dist-packages/", "torch/testing/")
@@ -126,7 +127,7 @@ class CaseScanner:
         elif match := _TEST_FILE.match(line):
             self._close()
             self._test_file = match[1]
-        elif line.startswith("====="):
+        elif line.startswith("==="):
             self._close()
             if match := _PYTEST_TOTAL.match(line):
                 self._add_pytest_counts(match[1])
@@ -138,14 +139,19 @@ class CaseScanner:
             self._counts["total"] += int(match[1])
         elif match := _UNITTEST_RESULT.match(line):
             self._add_unittest_counts(match[1])
-        elif match := _MODELS.match(line):
-            self._close()
-            self._detail = _Detail("", message=match[1], is_of_models=True)
-        elif line.startswith(("ERROR", "FAIL")):
+        else:
             self._read_name(line)
 
     def _read_name(self, line: str) -> None:
-        """Read the line that names a failed case."""
+        """Read a line that names a failed case, or says that models follow."""
+        if match := _XDOCTEST.match(line):
+            # An installed module is named as it is imported.
+            self._add(Case(f"{match[1].rpartition('-packages/')[2]}::{match[2]}", "failure"))
+            return
+        if match := _MODELS.match(line):
+            self._close()
+            self._detail = _Detail("", message=match[1], is_of_models=True)
+            return
         if match := _UNITTEST.match(line):
             self._close()
             # Python 3.11 and later also print the case's name in the parentheses.

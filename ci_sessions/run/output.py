@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["OutputCapture", "Screen"]
 
 _TAIL_LINES = 8  # the last lines of a step, kept in case it fails without a failed test case
+_KEPT_LINES = 40  # more, since the last of them may only say that a test file failed
 _MAX_WIDTH = 300  # characters kept of each of these lines
 _MAX_TEXT = 4 << 20  # characters of an output that is kept, from its start
 
@@ -71,7 +72,7 @@ class OutputCapture:
         self._keep_text = keep_text
         self._pending = ""
         self._is_broken = False
-        self._last_lines: deque[str] = deque(maxlen=_TAIL_LINES + 1)
+        self._last_lines: deque[str] = deque(maxlen=_KEPT_LINES + 1)
 
     def __call__(self, text: str) -> None:
         """Process a piece of output. An error ends the processing, but never the step."""
@@ -97,7 +98,7 @@ class OutputCapture:
     def tail(self) -> tuple[str, ...]:
         """Return the last lines that are not blank; of overwritten lines, the last text."""
         shown = (line.rstrip("\r").rpartition("\r")[2] for line in self._last_lines)
-        return tuple(line for line in shown if line.strip())[-_TAIL_LINES:]
+        return tuple(_before_runner([line for line in shown if line.strip()])[-_TAIL_LINES:])
 
     def running_test(self) -> str:
         """Return the name of the test that had started when the output ended, or ""."""
@@ -117,9 +118,19 @@ class OutputCapture:
 
     def _remember(self, text: str) -> None:
         """Update the last lines, in time proportional to the text, with bounded memory."""
-        lines = text.rsplit("\n", _TAIL_LINES + 1)
-        if len(lines) == _TAIL_LINES + 2:  # the first one is everything that came before
+        lines = text.rsplit("\n", _KEPT_LINES + 1)
+        if len(lines) == _KEPT_LINES + 2:  # the first one is everything that came before
             lines = lines[1:]
         elif self._last_lines:
             lines[0] = self._last_lines.pop() + lines[0]
         self._last_lines.extend(line[:_MAX_WIDTH] for line in lines)
+
+
+def _before_runner(lines: list[str]) -> list[str]:
+    """Leave out the traceback with which run_test.py ends, since the cause is above it."""
+    starts = [at for at, line in enumerate(lines) if line.startswith("Traceback (most recent ")]
+    end = lines[starts[-1] :] if starts else []
+    is_of_runner = any("test/run_test.py" in line for line in end) and any(
+        line.startswith("RuntimeError: ") and " failed!" in line for line in end
+    )
+    return lines[: starts[-1]] if is_of_runner else lines

@@ -85,11 +85,13 @@ def test_options_that_run_test_does_not_know(tree):
         for text in found
     )
     assert not any("--verbose" in text or "--include" in text for text in found)
-    assert missing_from(make_plan("jit_legacy"), root) == ()
 
 
 def test_an_option_is_named_for_each_step_that_has_it(tree):
-    root = tree({"test/run_test.py": "'--include'"})
+    tests = dict.fromkeys(
+        ("test/test_jit.py", "test/test_jit_legacy.py", "test/test_jit_fuser_legacy.py"), ""
+    )
+    root = tree({"test/run_test.py": "'--include'", **tests})
     found = missing_from(make_plan("jit_legacy"), root)
     assert [text.rpartition("--verbose")[2] for text in found] == [
         " in test/run_test.py, which step 1 of test_jit needs",
@@ -109,3 +111,17 @@ def test_an_option_is_named_for_each_step_that_has_it(tree):
 def test_a_benchmark_on_a_device_that_the_build_does_not_have(config, build, sentence):
     found = other_device(make_plan(config, build))
     assert (len(found) == 1 and found[0].endswith(sentence)) if sentence else found == ()
+
+
+def test_test_files_that_the_checkout_does_not_have(tree):
+    files = {"test/run_test.py": "'--include', '--verbose', '-i', 'doctests'"}
+    root = tree({**files, "test/test_jit_fuser_legacy.py": ""})
+    found = missing_from(make_plan("jit_legacy"), root)
+    assert [text.removeprefix("this checkout has no test file ") for text in found] == [
+        "test/test_jit.py, which step 1 of test_jit needs",
+        "test/test_jit_legacy.py, which step 1 of test_jit_legacy needs",
+    ]
+    tree({".ci/pytorch/docs-test.sh": ""})
+    assert missing_from(make_plan("docs_test"), root) == ()
+    tree({".ci-sessions-sample": ""})
+    assert missing_from(make_plan("jit_legacy"), root) == ()

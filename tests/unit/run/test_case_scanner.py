@@ -44,3 +44,20 @@ def test_models_that_differ_from_the_expected_results():
         Case("GPT2ForSequence", "failure", "accuracy status improved"),
     )
     assert (cases.total, cases.failures) == (3, 3)
+
+
+def test_doctests_have_a_summary_of_their_own():
+    """This is what xdoctest prints for ``run_test.py --include doctests`` of PyTorch 2.6.0."""
+    module = "/venv/lib/python3.11/site-packages/torch/utils/_cxx_pytree.py"
+    scanner = CaseScanner()
+    scanner.feed(
+        f"        python -m xdoctest {module} tree_map:0\n\n"
+        f"=== Failed tests ===\npython -m xdoctest {module} tree_iter:0\n"
+        f"python -m xdoctest {module} tree_map:0\n"
+        "=== 2 failed, 358 passed, 440 skipped, 15 warnings in 101.99 seconds ===\n"
+    )
+    cases = scanner.cases()
+    assert [case.name for case in cases.failed] == [
+        *("torch/utils/_cxx_pytree.py::tree_iter:0", "torch/utils/_cxx_pytree.py::tree_map:0")
+    ]
+    assert (cases.total, cases.failures, cases.skipped) == (800, 2, 440)
