@@ -107,7 +107,7 @@ def other_device(plan: Plan) -> tuple[str, ...]:
 
 def _unknown_options(step: Step, root: Path) -> Iterator[str]:
     """Yield the long options that the checkout's run_test.py does not define, before any ``--``."""
-    if step.argv[:2] != ("python", _RUN_TEST):
+    if step.argv[:2] != ("python", _RUN_TEST) or is_sample(root):
         return
     known = set(_LONG_OPTION.findall(_read(root / _RUN_TEST) or ""))
     for word in itertools.takewhile(lambda word: word != "--", step.argv[2:] if known else ()):

@@ -155,6 +155,7 @@ class Execution:
             keep_going=plan.job[CONTINUE_THROUGH_ERROR],
             on_ci=environment[CI],
             requires_test=not self.options.is_one_step,
+            requires_case=bool(self.options.case),
         )
         started = clock.timestamp()
         record = RunRecord(

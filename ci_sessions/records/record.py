@@ -166,6 +166,12 @@ class RunRecord:
         return any(step.is_test and step.outcome is not Outcome.SKIPPED for step in self.steps)
 
     @property
+    def has_no_cases(self) -> bool:
+        """Whether steps report how many test cases ran, and none did."""
+        cases = [step.cases for step in self.steps if step.cases]
+        return bool(cases) and not any(one.total or one.failed for one in cases)
+
+    @property
     def failed_steps(self) -> tuple[StepRecord, ...]:
         """The steps that failed, in order."""
         return tuple(step for step in self.steps if step.outcome.is_failure)

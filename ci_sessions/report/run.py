@@ -36,7 +36,10 @@ def describe_run(run: RunRecord, repeat: Mapping[str, Sequence[str]], record: st
     if run.note:
         lines += ["", f"the runner failed: {run.note}"]
     if run.outcome is Outcome.NO_TEST:
-        lines += ["", "no test ran, so the run failed: --dry-run shows why each test is skipped."]
+        why = "--dry-run shows why each test is skipped"
+        if run.has_run_tests:
+            why = "no test case has the name that --case gives"
+        lines += ["", f"no test ran, so the run failed: {why}."]
     lines += [""] if repeat else []
     for what, commands in repeat.items():
         lines += [f"Repeat {what}:", *(f"  {command}" for command in commands)]
@@ -108,7 +111,7 @@ def _case_counts(steps: list[StepRecord]) -> str:
     )
     if total:
         return f"   {count(total, 'case')}" + (f": {named}" if named else "")
-    return f"   {named}" if named else ""
+    return f"   {named}" if named else "   no test case ran" if cases else ""
 
 
 def _failed_cases(step: StepRecord) -> list[str]:

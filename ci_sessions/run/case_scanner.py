@@ -22,7 +22,7 @@ _UNITTEST = re.compile(r"(ERROR|FAIL): (?:test )?(\S+) \((\S+)\)")
 _UNITTEST_TOTAL = re.compile(r"Ran ([0-9]{1,9}) tests? in ")
 _UNITTEST_RESULT = re.compile(r"(?:FAILED|OK) \(([a-z =,0-9]{1,200})\)$")
 _PYTEST_SECTION = re.compile(r"_{3,} (\S.{0,500}?) _{3,}$")
-_PYTEST_TOTAL = re.compile(r"=+ ([0-9].{0,300}) in [0-9.]+ ?s")  # xdoctest: "1.2 seconds"
+_PYTEST_TOTAL = re.compile(r"=+ ((?:[0-9]|no tests).{0,300}) in [0-9.]+ ?s")  # xdoctest: "seconds"
 _XDOCTEST = re.compile(r"python -m xdoctest (\S{1,500}\.py) (\S{1,200})$")
 _NUMBERS = re.compile(r"([0-9]{1,9}) ([a-z]+)")
 _PYTHON_FRAME = re.compile(r'  File "([^"]{1,500})", line ([0-9]{1,7})')
@@ -76,6 +76,7 @@ class CaseScanner:
         self._rest = ""
         self._test_file = ""
         self._lines_left = _MAX_LINES
+        self._has_total = False
 
     def feed(self, text: str) -> None:
         """Process a piece of output."""
@@ -99,9 +100,9 @@ class CaseScanner:
             self._read(text[start : min(end, start + _MAX_LINE)].rstrip("\r"))
 
     def cases(self) -> Cases | None:
-        """Return the cases that were found, or None."""
+        """Return the cases that were found, or None if nothing says how many ran."""
         self._close()
-        if not self._failed and not self._counts["total"]:
+        if not self._failed and not self._has_total:
             return None
         failed = tuple(self._failed.values())
         errors = sum(case.fault == "error" for case in failed)
@@ -136,6 +137,7 @@ class CaseScanner:
             self._detail = _Detail(match[1])
         elif match := _UNITTEST_TOTAL.match(line):
             self._close()
+            self._has_total = True
             self._counts["total"] += int(match[1])
         elif match := _UNITTEST_RESULT.match(line):
             self._add_unittest_counts(match[1])
@@ -221,6 +223,7 @@ class CaseScanner:
                 self._counts[name] += int(number)
 
     def _add_pytest_counts(self, text: str) -> None:
+        self._has_total = True
         numbers = {word: int(number) for number, word in _NUMBERS.findall(text)}
         errors = numbers.get("error", 0) + numbers.get("errors", 0)
         self._counts["failures"] += numbers.get("failed", 0)

@@ -66,7 +66,8 @@ class _StopJobError(Exception):
 class Executor:
     """Runs a plan. ``on_ci``: a checkout that was dirty before the run is a failure too.
 
-    ``requires_test``: a run in which no test ran is not a success.
+    ``requires_test``: a run in which no test ran is not a success. ``requires_case``: nor is one
+    whose tests report that no case ran.
     """
 
     plan: Plan
@@ -78,6 +79,7 @@ class Executor:
     keep_going: bool = False
     on_ci: bool = False
     requires_test: bool = True
+    requires_case: bool = False
 
     def run(
         self, run: RunRecord, before: Callable[[RunRecord], RunRecord] = lambda run: run
@@ -157,6 +159,8 @@ class _Run:
         if ended.failed_steps:
             return replace(ended, outcome=Outcome.FAILED, exit_code=ended.failed_steps[0].code or 1)
         if self.executor.requires_test and not ended.has_run_tests:
+            return replace(ended, outcome=Outcome.NO_TEST, exit_code=2)
+        if self.executor.requires_case and ended.has_no_cases:
             return replace(ended, outcome=Outcome.NO_TEST, exit_code=2)
         return replace(ended, outcome=Outcome.PASSED, exit_code=0)
 

@@ -210,6 +210,14 @@ def test_cases_and_files_of_one_step(red):
     assert "RAN" not in done.stdout
 
 
+def test_a_case_that_does_not_exist_is_not_a_success(red):
+    args = ("--test", "test_jit_legacy", "--case", "test_geren")
+    done = ci("run", "jit_legacy", *args, cwd=red, check=2)
+    assert "test_jit_legacy              exit 0" in done.stdout
+    assert "   no test case ran\n" in done.stdout
+    assert "no test case has the name that --case gives" in done.stdout
+
+
 def test_a_command_runs_in_the_environment_of_the_job(checkout):
     code = "import os; print(os.getcwd(), os.environ['VALGRIND'], os.environ['TEST_CONFIG'])"
     args = ("--build-environment", CPU, "--exec", sys.executable, "-c", code)

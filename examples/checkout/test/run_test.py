@@ -78,7 +78,7 @@ def matching(suite, expression):
     """Return the cases whose names contain all words of one of the alternatives."""
     alternatives = [one.strip(" ()").split(" and ") for one in expression.split(" or ")]
     found = [c for c in cases_of(suite) if any(all(w in c.id() for w in one) for one in alternatives)]
-    return unittest.TestSuite(found) if found else suite
+    return unittest.TestSuite(found)
 
 
 class Result(unittest.TextTestResult):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from ci_sessions.records.record import Case
 from ci_sessions.run.case_scanner import CaseScanner
 
@@ -61,3 +63,17 @@ def test_doctests_have_a_summary_of_their_own():
         *("torch/utils/_cxx_pytree.py::tree_iter:0", "torch/utils/_cxx_pytree.py::tree_map:0")
     ]
     assert (cases.total, cases.failures, cases.skipped) == (800, 2, 440)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ran 0 tests in 0.000s\n\nNO TESTS RAN\n",
+        "=========================== 3564 deselected in 0.89s ===========================\n",
+        "============================ no tests ran in 0.01s =============================\n",
+    ],
+)
+def test_a_total_of_no_cases_is_known(text):
+    scanner = CaseScanner()
+    scanner.feed(text)
+    assert scanner.cases().total == 0
