@@ -60,12 +60,15 @@ NUMBA_CUDA_DIR = Question(
     " 2>/dev/null",
 )
 WORKSPACE_OWNER = Question(name="workspace_owner", line="stat -c %u /var/lib/jenkins/workspace")
-CUTLASS_DIR = Question(name="cutlass_dir", line="realpath ./third_party/cutlass")
+CUTLASS_DIR = Question(
+    name="cutlass_dir", line="realpath ./third_party/cutlass", is_about_checkout=True
+)
 DTENSOR_TESTS = Question(
     name="dtensor_tests",
     line="find test/distributed/tensor -name 'test_*.py' -printf '%P\\n'"
     " | sed 's|\\.py$||; s|^|distributed/tensor/|' | sort | tr '\\n' ' '",
     is_list=True,
+    is_about_checkout=True,
 )
 ROCM_VERSION = Question(
     name="rocm_version",
@@ -134,11 +137,13 @@ XLA_IS_NOT_CLONED = Condition(
     name="xla_is_not_cloned",
     description="xla is not cloned",
     line="[ ! -d ./xla ]",
+    is_about_checkout=True,
 )
 TORCHTITAN_IS_NOT_CLONED = Condition(
     name="torchtitan_is_not_cloned",
     description="torchtitan is not cloned",
     line="[ ! -d ./torchtitan ]",
+    is_about_checkout=True,
 )
 
 

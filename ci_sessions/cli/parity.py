@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from ci_sessions.job.job_json import describe_job_json, job_from_json, job_to_js
 from ci_sessions.job.variables import TEST_CONFIG
 from ci_sessions.log import logger
 from ci_sessions.parity.accepted import read_accepted
+from ci_sessions.parity.answers import answers_for
 from ci_sessions.parity.compare import plan_commands
 from ci_sessions.parity.pool import Cache, trace_jobs
 from ci_sessions.parity.profile import read_profile
@@ -39,6 +40,7 @@ from ci_sessions.parity.verdict import (
     compare_versions,
     with_inputs,
 )
+from ci_sessions.plan.plan import Plan
 from ci_sessions.records.verdict import JobVerdict
 from ci_sessions.report.parity import describe_job, describe_parity, parity_markdown
 from ci_sessions.report.parity_json import STRUCTURE, parity_to_json
@@ -143,11 +145,25 @@ def _open_cache(options: ParityOptions, context: Context) -> Cache:
 
 
 def planned_commands(
-    job: Mapping[str, Any], checkout: Checkout, answers: Answers
-) -> tuple[Command, ...] | str:
-    """Return the commands of a job's plan with a profile's answers, or why it has no plan."""
+    jobs: Sequence[Mapping[str, Any]], checkout: Checkout, profile: Profile, cache: Cache
+) -> list[tuple[Command, ...] | str]:
+    """Return the commands of each job's plan, or why it has none."""
+    plans = [_plan(job, checkout) for job in jobs]
+    valid = [plan for plan in plans if isinstance(plan, Plan)]
+    answers = answers_for(valid, root_of(checkout), checkout.scripts, profile, cache)
+    return [plan if isinstance(plan, str) else _commands(plan, answers) for plan in plans]
+
+
+def _plan(job: Mapping[str, Any], checkout: Checkout) -> Plan | str:
     try:
-        return plan_commands(plan_job(job_from_json(job, config_facts), checkout), answers)
+        return plan_job(job_from_json(job, config_facts), checkout)
+    except CiSessionsError as error:
+        return str(error)
+
+
+def _commands(plan: Plan, answers: Answers) -> tuple[Command, ...] | str:
+    try:
+        return plan_commands(plan, answers)
     except CiSessionsError as error:
         return str(error)
 
@@ -190,9 +206,6 @@ class _ParityRun:
         own = [job for job in jobs if others[id(job)] is None]
         return own, [other for other in others.values() if other is not None]
 
-    def plan(self, job: JobDict) -> tuple[Command, ...] | str:
-        return planned_commands(job, self.checkout, self.profile.plan_answers)
-
     def result(self) -> ParityResult:
         """Compare each job's plan with the script."""
         path = self.options.accepted
@@ -200,9 +213,11 @@ class _ParityRun:
         own, others = self.split(self.selection.jobs)
         runs = [(job.data, given) for job in own for given in job.environments]
         recordings = iter(self.trace(runs, self.stage()))
+        planned = planned_commands(
+            [job.data for job in own], self.checkout, self.profile, replace(self.cache)
+        )
         jobs = []
-        for job in own:
-            plan = self.plan(job.data)
+        for job, plan in zip(own, planned, strict=True):
             traced = [next(recordings) for _ in job.environments]
             jobs.append(combine([compare_job(job.data, one, plan, accepted) for one in traced]))
         problems = check_accepted(
@@ -280,6 +295,6 @@ def compare_one(job: Job, checkout: Checkout) -> tuple[JobVerdict, str]:
     profile = read_profile()
     stage = read_stage(root_of(checkout), checkout.script, profile)
     (recording,) = trace_jobs([job_variables(data)], stage, profile, workers=1)
-    plan = planned_commands(data, checkout, profile.plan_answers)
+    (plan,) = planned_commands([data], checkout, profile, Cache(None))
     found = compare_job(data, recording, plan, read_accepted())
     return found.verdict, describe_job(found) if found.verdict.is_failure else ""

@@ -18,6 +18,7 @@ class Question:
     ``is_list``: the answer is split into arguments at white space, possibly none.
     ``is_optional``: if the answer is empty, the variable keeps the caller's value.
     ``is_needed``: the run fails if there is no answer.
+    ``is_about_checkout``: the answer depends only on files of the checkout.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Question:
     is_list: bool = False
     is_optional: bool = False
     is_needed: bool = False
+    is_about_checkout: bool = False
 
     @property
     def answer(self) -> str:
@@ -37,12 +39,14 @@ class Condition:
     """A shell test that decides whether a step runs. ``description``: "umf is installed".
 
     ``is_fixed``: the result cannot change during a run, so it is evaluated once.
+    ``is_about_checkout``: the result depends only on files of the checkout.
     """
 
     name: str
     description: str
     line: str
     is_fixed: bool = False
+    is_about_checkout: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,7 +15,7 @@ import pytest
 from ci_sessions.checkout.checkout import read_checkout
 from ci_sessions.cli.parity import planned_commands
 from ci_sessions.job.job_json import job_variables
-from ci_sessions.parity.pool import trace_jobs
+from ci_sessions.parity.pool import Cache, trace_jobs
 from ci_sessions.parity.profile import read_profile
 from ci_sessions.parity.staging import read_stage
 from ci_sessions.parity.verdict import compare_job, compare_versions
@@ -146,5 +146,5 @@ def test_a_change_of_the_script_is_detected_in_the_release(
         assert (number, field) in found
     if config in ("jit_legacy", "docs_test"):  # it was equal to its plan before
         checkout = read_checkout(source, machine="x86_64")
-        plan = planned_commands(line, checkout, profile.plan_answers)
+        (plan,) = planned_commands([line], checkout, profile, Cache(None))
         assert compare_job(line, after, plan).verdict is JobVerdict.DIFFERENT
