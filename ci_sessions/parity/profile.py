@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ci_sessions.errors import InputError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Profile", "read_profile"]
 
 _STRING_KEYS = ("command", "output", "error", "writes")
-_MACHINE_KEYS = ("functions", "missing", "silent", "folders", "moved", "pins")
+_MACHINE_KEYS = ("functions", "missing", "silent", "folders", "built", "moved", "pins")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ class Profile:
 
     ``functions`` of the checkout are recorded by name, without tracing into them. ``missing``
     programs are not installed; ``silent`` ones get an answer but are not recorded. ``moved``
-    absolute paths are redirected into the temporary folder. ``plan_answers`` are the answers for
-    plans on the same machine.
+    absolute paths are redirected into the temporary folder. ``built`` are folders that a build
+    fills. ``plan_answers`` are the answers for plans on the same machine.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -58,6 +58,7 @@ class Profile:
     silent: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     folders: tuple[str, ...] = ()
+    built: tuple[str, ...] = ()
     moved: tuple[str, ...] = ()
     pins: tuple[str, ...] = ()
     pin: str = "{}"
@@ -139,7 +140,7 @@ def read_profile(path: Path | None = None) -> Profile:
         **{key: machine.strings(key, ()) for key in _MACHINE_KEYS},
         pin=machine.string("pin", "{}"),
         answers=tuple(_parse_answer(answer) for answer in top.tables("answer")),
-        plan_answers=answers,
+        plan_answers=replace(answers, has_stand_ins=True),
         digest=hashlib.sha256(file.text.encode()).hexdigest(),
     )
     if problems:

@@ -456,7 +456,7 @@ __ci_tool() {
     ;;
   find)
     case $__ci_all in
-    *" -exec"* | *" -ok"* | *" -delete"* | *" -f"[pl]*) ;;
+    *" -exec "* | *" -execdir "* | *" -ok"* | *" -delete"* | *" -f"[pl]*) ;;
     *) __ci_program find "$@" 2>/dev/null | LC_ALL=C "$__ci_path/sort" ;;
     esac
     ;;

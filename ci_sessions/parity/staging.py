@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from ci_sessions.checkout.files import read_regular
 from ci_sessions.errors import CheckoutError
 from ci_sessions.log import logger
+from ci_sessions.parity.loops import stand_ins_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -39,7 +40,7 @@ class Stage:
     """The contents of a copy: files and folders by path in the checkout, and the script's path.
 
     ``scripts`` is the folder whose files the script may source. ``moved`` absolute paths are
-    replaced in shell files.
+    replaced in shell files. ``stand_ins`` are files in place of those that a build makes.
     """
 
     script: str
@@ -47,6 +48,12 @@ class Stage:
     files: Mapping[str, bytes]
     folders: tuple[str, ...]
     moved: tuple[str, ...]
+    stand_ins: tuple[str, ...] = ()
+
+    @property
+    def shell_files(self) -> dict[str, bytes]:
+        """The shell files that the script may source, by path."""
+        return _shell_files(self.files, self.scripts)
 
     @property
     def digest(self) -> str:
@@ -55,6 +62,7 @@ class Stage:
         for name, data in sorted(self.files.items()):
             digest.update(f"{name}\0{len(data)}\0".encode() + data)
         digest.update("\0".join((self.script, *self.folders, *self.moved)).encode())
+        digest.update("\0".join(("", *self.stand_ins)).encode())
         return digest.hexdigest()
 
 
@@ -64,6 +72,7 @@ def read_stage(
     """Read everything that a trace of ``script`` (relative to ``root``) needs.
 
     ``overlay`` replaces the files in the script's folder, to use those of another revision.
+    Where the script loops over files that a build makes, one file stands for them.
     Raises CheckoutError if there is no such script.
     """
     scripts = script.rpartition("/")[0]
@@ -76,15 +85,26 @@ def read_stage(
             f"{root / script} does not exist: give the root of a PyTorch checkout, with test.sh "
             "in .ci/pytorch or .jenkins/pytorch."
         )
-    text = "\n".join(
-        data.decode(errors="replace") for name, data in script_files.items() if name.endswith(".sh")
-    )
+    shell_files = _shell_files(script_files, scripts)
+    text = "\n".join(data.decode(errors="replace") for data in shell_files.values())
     paths, folders = _find_named(root, text)
     files = {
         name: data for name, data in _read_files(root, paths) if not name.startswith(f"{scripts}/")
     }
     files |= _pins(root, profile)
-    return Stage(script, scripts, files | script_files, tuple(sorted(folders)), profile.moved)
+    return Stage(
+        script=script,
+        scripts=scripts,
+        files=files | script_files,
+        folders=tuple(sorted(folders)),
+        moved=profile.moved,
+        stand_ins=stand_ins_for(text, profile.built, profile.files),
+    )
+
+
+def _shell_files(files: Mapping[str, bytes], folder: str) -> dict[str, bytes]:
+    inside = (name for name in files if name.startswith(f"{folder}/") and name.endswith(".sh"))
+    return {name: files[name] for name in inside}
 
 
 def _files_in(folder: Path) -> Iterator[Path]:
@@ -157,7 +177,8 @@ def write_stage(stage: Stage, profile: Profile, base: Path) -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
     for name in profile.folders:
         Path(root, profile.locate(name, places)).mkdir(parents=True, exist_ok=True)
-    for name, text in profile.files.items():
+    extra = {**dict.fromkeys(stage.stand_ins, ""), **profile.files}
+    for name, text in extra.items():
         path = Path(root, profile.locate(name, places))
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(path, text.encode())

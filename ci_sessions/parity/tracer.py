@@ -12,10 +12,10 @@ import pickle
 import re
 import sys
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ci_sessions.parity.loops import unknown_loops
 from ci_sessions.parity.order import PID_LIMIT
 from ci_sessions.parity.recording import Fault, FaultKind, Note, NoteKind, Recording, read_log
 from ci_sessions.parity.staging import places_below, remove, write_stage
@@ -38,8 +38,6 @@ _LOST_COMMAND = re.compile(
 )
 """Bash's error messages for commands that it could not start: they were not recorded. Missing
 files that programs themselves report (``cat``) do not match."""
-_LOOP = re.compile(r"^(?!\s*#).*?\b(?:for|select)\s+\w+\s+in\s(?:\\\n|[^\n;])*", re.MULTILINE)
-_EXPANDED = re.compile(r"\$\{?([A-Za-z_]\w*)")
 _END = "\036"  # the recorder writes it when the script ends, before any EXIT trap
 _MAX_CHUNK, _MAX_CHUNKS = 2000, 20  # characters and chunks of output kept for error messages
 
@@ -105,7 +103,8 @@ class Tracer:
         terminate_descendants(set())
         texts = [path.read_bytes().decode(errors="surrogateescape") for path in log.iterdir()]
         commands, notes, is_ordered = read_log(texts, start, places, _pid_max())
-        notes = (*notes, *loops_over(self.stage, unknown))
+        loops = unknown_loops(self.stage.shell_files, unknown)
+        notes = (*notes, *loops, *self.used_stand_ins(commands))
         fault = self.fault(ended, notes, _last_lines(commands, notes), "".join(output), lost)
         return Recording(
             ended.code,
@@ -145,6 +144,12 @@ class Tracer:
             return Fault(FaultKind.NO_END, "the end of the script was not recorded", lines)
         return None
 
+    def used_stand_ins(self, commands: Iterable[Command]) -> Iterator[Note]:
+        """Yield a note for each file of a build that is only a stand-in, and that a command has."""
+        words = {word.rpartition("/")[2] for command in commands for word in command.argv}
+        for name in sorted({path.rpartition("/")[2] for path in self.stage.stand_ins} & words):
+            yield Note(NoteKind.ASSUMED, f"{name} stands for files that a build makes")
+
     def line(self, location: str) -> str:
         """Return the text of a line of the copied scripts, such as ``.ci/pytorch/test.sh:7``."""
         name, _, number = location.rpartition(":")
@@ -159,24 +164,6 @@ def _pid_max() -> int:
         return int(Path("/proc/sys/kernel/pid_max").read_text())
     except (OSError, ValueError):  # no Linux, so there are no start times either
         return PID_LIMIT
-
-
-def loops_over(stage: Stage, unknown: Iterable[str]) -> Iterator[Note]:
-    """Yield the loops over values that are known only at run time.
-
-    Bash does not report a loop over nothing, which such a loop is in a trace, so they are found in
-    the text, whether or not the job gets there.
-    """
-    patterns = tuple(unknown)
-    for name, data in stage.files.items():
-        if not patterns or not (name.startswith(f"{stage.scripts}/") and name.endswith(".sh")):
-            continue
-        text = data.decode(errors="replace")
-        for loop in _LOOP.finditer(text):
-            line = f"{name}:{text.count(chr(10), 0, loop.start()) + 1}"
-            for word in dict.fromkeys(_EXPANDED.findall(loop[0])):
-                if any(fnmatchcase(word, pattern) for pattern in patterns):
-                    yield Note(NoteKind.UNKNOWN, word, (line,))
 
 
 def unknown_to_bash(patterns: Iterable[str]) -> str:

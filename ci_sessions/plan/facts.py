@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Condition", "Executables", "Question"]
+__all__ = ["Condition", "Executables", "Question", "stand_in"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,3 +55,12 @@ class Executables:
 
     name: str
     patterns: tuple[str, ...]
+
+
+def stand_in(pattern: str) -> str:
+    """Return the name of one file that stands for all that match a glob pattern.
+
+    ``vec256_test*`` → ``vec256_test_stand_in``
+    """
+    before, _, after = pattern.rpartition("*")
+    return f"{before.replace('*', '')}_stand_in{after}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ci_sessions.errors import InputError
+from ci_sessions.plan.facts import stand_in
 from ci_sessions.plan.placeholders import Kind as PieceKind
 from ci_sessions.plan.placeholders import Piece, names_in, render
 from ci_sessions.plan.plan import TestKind
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from ci_sessions.plan.facts import Condition
+    from ci_sessions.plan.facts import Condition, Executables
     from ci_sessions.plan.plan import Plan
     from ci_sessions.plan.step import Kind, Step
     from ci_sessions.toml import TomlFile
@@ -43,11 +44,16 @@ PROFILE = "profile.toml"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answers:
-    """A machine's answers to questions and conditions, and its executables, all by name."""
+    """A machine's answers to questions and conditions, and its executables, all by name.
+
+    ``has_stand_ins``: one name stands for executables that the machine does not have, so that their
+    steps are seen. The machine that recorded the traces had none.
+    """
 
     questions: Mapping[str, str] = field(default_factory=dict)
     conditions: Mapping[str, bool] = field(default_factory=dict)
     executables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    has_stand_ins: bool = False
 
     def render(self, template: str) -> str:
         """Return a template in the form of a trace: paths by name ($ROOT), questions answered."""
@@ -81,6 +87,13 @@ class Answers:
                 "add it to [conditions]."
             )
         return self.conditions[condition.name]
+
+    def paths(self, executables: Executables) -> tuple[str, ...]:
+        """Return the paths of executables, relative to the step's folder."""
+        found = self.executables.get(executables.name, ())
+        if found or not self.has_stand_ins:
+            return found
+        return tuple(map(stand_in, executables.patterns))
 
     def argv(self, templates: Iterable[str], lists: Iterable[str]) -> list[str]:
         """Return a command's arguments; an answer to a question in ``lists`` may become several."""
@@ -188,7 +201,7 @@ def _executed(steps: Iterable[Step], answers: Answers) -> Iterator[Step]:
             continue
         command = step.command
         if isinstance(command, ForEach):
-            for path in answers.executables.get(command.executables.name, ()):
+            for path in answers.paths(command.executables):
                 yield replace(step, command=command.on(path))
         else:
             yield step

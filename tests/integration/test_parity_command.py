@@ -77,6 +77,18 @@ def test_a_line_added_to_the_script_is_found_at_its_line(checkout):
     assert "accepted differences: unused: '*--new' for 'jit_legacy, *'" in done.stdout
 
 
+def test_a_change_in_a_loop_over_files_of_a_build_is_seen(checkout):
+    """The checkout of a pull request has no build, so one file stands for what it makes."""
+    edit(checkout, '"$binary" --gtest', '"$binary" --new --gtest')
+    done = ci("parity", cwd=checkout, check=1)
+    assert "equal 9" in done.stdout
+    assert "`--new` is missing from the plan in python: 1 job" in done.stdout
+    assert "assumed: vec256_test_stand_in stands for files that a build makes" in done.stdout
+    edit(checkout, '"$binary" --new --gtest', "echo")
+    done = ci("parity", "python", cwd=checkout, check=1)
+    assert "is not in the script in python: 1 job" in done.stdout
+
+
 def test_markdown_and_recordings(checkout):
     assert ci("parity", "docs_test", "--markdown", cwd=checkout, check=0).stdout.startswith(
         "### ✅ Plans compared with the script"

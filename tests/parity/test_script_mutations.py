@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from parity.recorder import SCRIPT, trace
+from parity.recorder import SCRIPT, trace, tree_of
 
 from ci_sessions.parity.verdict import compare_versions
 from ci_sessions.records.verdict import JobVerdict
@@ -68,3 +68,22 @@ def test_a_change_of_the_script_is_detected_at_its_line(tmp_path, before, old, n
         for source_line in side.lines
     ]
     assert (line, field) in found
+
+
+@pytest.mark.parametrize(
+    "loop",
+    [
+        "cd build/bin\nfound=$(find . -maxdepth 1 -executable -name 'vec_test*')\nfor one in $found\ndo\n  $one --all\ndone\n",
+        "for one in build/bin/vec_test*; do [[ -x $one ]] && $one --all; done\n",
+        "while read -r one; do $one --all; done < <(find build/bin -name 'vec_test*')\n",
+    ],
+    ids=["a list", "a pattern", "a pipe"],
+)
+def test_a_change_in_a_loop_over_files_that_a_build_makes_is_detected(tmp_path, loop):
+    before = trace(tree_of(tmp_path / "before", loop))
+    after = trace(tree_of(tmp_path / "after", loop.replace("--all", "--some")))
+    assert (before.fault, after.fault) == (None, None)
+    result = compare_versions({"config": "x"}, before, after)
+    assert [one.field for one in result.differences] == ["argv"]
+    (note,) = after.notes
+    assert note.text == "vec_test_stand_in stands for files that a build makes"

@@ -35,6 +35,16 @@ test_aten() {
   assert_git_not_dirty
 }
 
+test_vec256() {
+  mkdir -p test/test-reports/vec256
+  pushd build/bin >/dev/null
+  for binary in ./vec256_test*; do
+    "$binary" --gtest_output=xml:test/test-reports/vec256/"$binary".xml
+  done
+  popd >/dev/null
+  assert_git_not_dirty
+}
+
 test_smoke() {
   install_nvmath
   run_test --include inductor/test_flex_attention -k test_tma_with_customer_kernel_options --upload-artifacts-while-running
@@ -128,5 +138,6 @@ case "$TEST_CONFIG" in
   *)
     test_python
     test_aten
+    test_vec256
     ;;
 esac
