@@ -50,7 +50,9 @@ _ASSIGNED = re.compile(r"(?<![\w-])([A-Za-z_]\w*)=")
 _SET = re.compile(r"\bexport\s+([A-Za-z_]\w*)=")
 _WRITTEN = re.compile(r"([A-Za-z_]\w*)(?:=|<<)[^\n]{0,300}>>\s*\"?'?\$\{?GITHUB_ENV\b")
 _DOCKER = re.compile(r"\b(?:docker|podman)\s+(?:run|exec)\b")
-_PASSED = re.compile(r"(?:^|\s)(?:-e|--env)[\s=]+\"?'?([A-Za-z_]\w*)(=?)", re.MULTILINE)
+_PASSED = re.compile(
+    r"(?:^|\s)(?:-e|--env)[\s=]+\"?'?([A-Za-z_]\w*)(=?)([\w./-]*)(?=(\s?))", re.MULTILINE
+)
 _RUNTIME = ("GITHUB_*", "RUNNER_*", "ACTIONS_*", "INPUT_*")
 """The runner sets variables of these names; those whose values are not known here are unknown."""
 
@@ -149,7 +151,7 @@ def job_of_step(
     """
     run = str(step["run"])
     is_in_docker = _DOCKER.search(run) is not None
-    passed = {name: bool(equals) for name, equals in _PASSED.findall(run)} if is_in_docker else {}
+    passed = _passed(run) if is_in_docker else {}
     env = _read_env(step, job, origin, context)
     env.update((name, text) for name, text in _EXPORT.findall(run) if name in _JOB_NAMES)
     for name in _JOB_NAMES:
@@ -210,28 +212,42 @@ def _computed(job: Mapping[str, Any], step: Mapping[str, Any], run: str, script:
     return names
 
 
+def _passed(run: str) -> dict[str, str | None]:
+    """Return the variables that are passed into a container, with their own values.
+
+    None: the value of the step. Empty: a value that is not a plain word, so it is not known.
+    """
+    found = _PASSED.findall(run)
+    return {name: (word if end else "") if equals else None for name, equals, word, end in found}
+
+
 def _handed(
     env: Mapping[str, Any],
     own: Mapping[str, str],
-    passed: Mapping[str, bool] | None,
+    passed: Mapping[str, str | None] | None,
     computed: Iterable[str],
 ) -> dict[str, Any]:
     """Return the variables besides the job's own that reach the script, and the unknown ones.
 
-    ``passed``: what the step passes into a container that it starts itself, and whether with a
-    value of its own; what else is set there is not known. None if it starts none.
+    ``passed``: what the step passes into a container that it starts itself (see ``_passed``); what
+    else is set there is not known. None if it starts none.
     """
     values: dict[str, str] = {}
     unknown = {name for name in (*computed, *_RUNTIME) if name not in own}
     for name, value in env.items():
         if not (isinstance(name, str) and name.isidentifier()) or name in own or name in unknown:
             continue
-        reaches = passed is None or (name in passed and not passed[name])
+        reaches = passed is None or (name in passed and passed[name] is None)
         if not reaches or not is_known(value):
             unknown.add(name)
         elif value is not None and "\0" not in (text := to_string(value)):
             values[name] = text
-    unknown.update(name for name, has_value in (passed or {}).items() if has_value)
+    for name, word in (passed or {}).items():
+        if word:
+            values[name] = word
+            unknown.discard(name)
+        elif word is not None:
+            unknown.add(name)
     return {"variables": values, "unknown": sorted(unknown)}
 
 

@@ -229,11 +229,13 @@ __ci_debug() {
     __ci_pid=$BASHPID __ci_n=0
   fi
   __ci_n=$((__ci_n + 1))
-  if [[ $__ci_reading && $1 == $__ci_reading && ! ( $__ci_over && $1 == "${__ci_previous-}" ) ]]; then
+  # Before the first command of an EXIT trap, bash reports the previous command again, with line 1.
+  local __ci_again=
+  [[ $1 != "${__ci_previous-}" || $2 != 1 && ! $__ci_over ]] || __ci_again=1
+  if [[ $__ci_reading && ! $__ci_again && $1 == $__ci_reading ]]; then
     __ci_reads "$1" "$2" "${@:3:$#-3}"
   fi
-  # Before the first command of an EXIT trap, bash reports the previous command again, with line 1.
-  if [[ $2 != 1 || $1 != "${__ci_previous-}" ]]; then
+  if [[ $2 != 1 || ! $__ci_again ]]; then
     __ci_previous=$1 __ci_last=${BASH_SOURCE[1]-}:$2$'\n'
     [[ ${#BASH_SOURCE[@]} -le 2 ]] || __ci_last+=${BASH_SOURCE[-1]}:${BASH_LINENO[-2]-}$'\n'
   fi

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ci_sessions.parity.decisions import changes_nothing
 from ci_sessions.parity.loops import unknown_loops
 from ci_sessions.parity.order import PID_LIMIT
 from ci_sessions.parity.recording import Fault, FaultKind, Note, NoteKind, Recording, read_log
@@ -103,8 +104,13 @@ class Tracer:
         terminate_descendants(set())
         texts = [path.read_bytes().decode(errors="surrogateescape") for path in log.iterdir()]
         commands, notes, is_ordered = read_log(texts, start, places, _pid_max())
-        loops = unknown_loops(self.stage.shell_files, unknown)
-        notes = (*notes, *loops, *self.used_stand_ins(commands))
+        scripts = self.stage.shell_files
+        loops = unknown_loops(scripts, unknown)
+        notes = (
+            *(note for note in notes if not _is_irrelevant(note, scripts)),
+            *loops,
+            *self.used_stand_ins(commands),
+        )
         fault = self.fault(ended, notes, _last_lines(commands, notes), "".join(output), lost)
         return Recording(
             ended.code,
@@ -164,6 +170,10 @@ def _pid_max() -> int:
         return int(Path("/proc/sys/kernel/pid_max").read_text())
     except (OSError, ValueError):  # no Linux, so there are no start times either
         return PID_LIMIT
+
+
+def _is_irrelevant(note: Note, scripts: Mapping[str, bytes]) -> bool:
+    return note.kind is NoteKind.UNKNOWN and changes_nothing(scripts, note)
 
 
 def unknown_to_bash(patterns: Iterable[str]) -> str:

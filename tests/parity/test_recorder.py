@@ -365,6 +365,19 @@ def unknown_reads(folder, text):
         ("FLAG=1 python a\npython --FLAG=x\n", []),
         ("unset FLAG\nexport FLAG\n", []),
         ("[[ $KNOWN == 1 ]] && python a $GITHUB\n", []),
+        # Bash reports the last command again at the end of a script, with line 1.
+        ("\npython a $FLAG\n", [("FLAG", 2)]),
+        ("\nf() {\n  python a $FLAG\n}\nf\n", [("FLAG", 3)]),
+        ("trap 'echo bye' EXIT\n\npython a $FLAG\n", [("FLAG", 3)]),
+        # It decides nothing but a limit.
+        ('\nif [[ "$KNOWN" == 2 ]] || [[ "${FLAG}" == "1" ]]; then\n  # no core dumps\n  ulimit -c 0\n\nfi\npython a\n', []),
+        ("if [[ $KNOWN ]]\nthen\n  :\nelif [[ -n $FLAG ]]; then\n  ulimit -c 0\nelse\n  ulimit -c 1\nfi\n", []),
+        ("if [[ $FLAG ]]; then\n  ulimit -c 0\n  python a\nfi\n", [("FLAG", 1)]),
+        ("if [[ $FLAG ]]; then\n  ulimit -c $FLAG\nfi\n", [("FLAG", 1)]),
+        ("if [[ $FLAG ]]; then\n  ulimit -c 0\nfi | python a\n", [("FLAG", 1)]),
+        ("if [[ $FLAG =~ (.*) ]]; then\n  ulimit -c 0\nfi\n", [("FLAG", 1)]),
+        ("if [[ ${FLAG:=x} ]]; then\n  ulimit -c 0\nfi\n", [("FLAG", 1)]),
+        ("if [[ $FLAG == $(python a) ]]; then\n  ulimit -c 0\nfi\n", [("FLAG", 1)]),
     ],
 )  # fmt: skip
 def test_reads_of_variables_that_are_known_only_at_run_time(tmp_path, text, expected):

@@ -364,11 +364,12 @@ def test_several_triggers_leave_the_event_unknown(tree):
 
 
 def test_a_container_that_the_step_starts_gets_only_what_is_passed(tree):
-    text = STEP.replace(".ci/pytorch/test.sh", "docker run -e A -e B=7 image .ci/pytorch/test.sh")
+    run = "docker run -e A -e B=7 -e C=$(nproc) image .ci/pytorch/test.sh"
+    text = STEP.replace(".ci/pytorch/test.sh", run)
     (job,) = read_schedule(workflow_files(tree(own=text)), SCRIPT).jobs
     (found,) = job["environments"]
-    assert found["variables"] == {"A": "1"}
-    assert {"B", "BOTH", "CI", "GITHUB_WORKFLOW"} <= set(found["unknown"])
+    assert found["variables"] == {"A": "1", "B": "7"}
+    assert {"C", "BOTH", "CI", "GITHUB_WORKFLOW"} <= set(found["unknown"])
     assert "env" not in job
 
 
