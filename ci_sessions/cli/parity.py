@@ -26,10 +26,10 @@ from ci_sessions.parity.answers import answers_for
 from ci_sessions.parity.compare import plan_commands
 from ci_sessions.parity.pool import Cache, trace_jobs
 from ci_sessions.parity.profile import read_profile
-from ci_sessions.parity.recording import trace_line
 from ci_sessions.parity.revision import files_at
 from ci_sessions.parity.schedule import environment_pairs, pair_jobs
 from ci_sessions.parity.staging import read_stage
+from ci_sessions.parity.trace_line import trace_line
 from ci_sessions.parity.verdict import (
     JobComparison,
     ParityResult,

@@ -25,7 +25,6 @@ __all__ = [
     "classify",
     "from_dict",
     "read_log",
-    "trace_line",
 ]
 
 _SHELL_VARIABLES = {"PWD", "OLDPWD", "SHLVL", "_", "BASH_ENV"}
@@ -321,28 +320,3 @@ def classify(argv: tuple[str, ...]) -> str:
     """Return a command's kind. A command that matches no rule is a test."""
     line = _SUDO.sub("", " ".join(argv), count=1) if argv[0] == "sudo" else " ".join(argv)
     return next((kind for kind, rule in _RULES if rule.match(line)), "test")
-
-
-def trace_line(recording: Recording, job: Mapping[str, object]) -> dict[str, object]:
-    """Return the recording in the format of the recorded traces.
-
-    Variables that all test commands share belong to the job; each command has those that it adds.
-    """
-    tests = [command.env for command in recording.commands if command.kind == "test"]
-    environments = tests or [command.env for command in recording.commands]
-    common = {
-        name: value
-        for name, value in (environments[0] if environments else {}).items()
-        if value is not None and all(env.get(name) == value for env in environments)
-    }
-    commands = []
-    for command in recording.commands:
-        line: dict[str, object] = {"kind": command.kind, "argv": list(command.argv)}
-        if command.cwd != ".":
-            is_absolute = command.cwd.startswith(("$", "/"))
-            line["cwd"] = command.cwd if is_absolute else f"$ROOT/{command.cwd}"
-        own = {k: v for k, v in command.env.items() if common.get(k) != v and v is not None}
-        if own and command.kind == "test":
-            line["env"] = own
-        commands.append(line)
-    return {"job": dict(job), "exit": recording.exit_code, "env": common, "commands": commands}

@@ -21,8 +21,8 @@ from ci_sessions.parity.recording import (
     NoteKind,
     Recording,
     from_dict,
-    trace_line,
 )
+from ci_sessions.parity.trace_line import trace_line
 from ci_sessions.parity.verdict import (
     ParityResult,
     Side,
@@ -389,19 +389,36 @@ def test_a_recording_survives_json():
 def test_a_trace_line_factors_out_common_variables():
     one = recording(
         command("pip install x", "install", A="1"),
-        command("t1", A="1", B="2"),
+        command("source venv/bin/activate", "source"),
+        command("check", "preflight", A="0"),
+        command("deactivate", "source"),
+        command("t1", A="1", B="2", PATH="/bin", TERM="vt100"),
         command("t2", A="1", cwd="test", C=None),
-        command("t3", A="1", cwd="$TMP/x"),
+        command("t3", A="1", cwd="$TMP/x", PATH="/bin"),
     )
     line = trace_line(one, JOB)
     assert line["env"] == {"A": "1"}
     assert line["commands"] == [
         {"kind": "install", "argv": ["pip", "install", "x"]},
+        {"kind": "source", "argv": ["source", "venv/bin/activate"]},
+        {"kind": "preflight", "argv": ["check"], "env": {"A": "0"}},
         {"kind": "test", "argv": ["t1"], "env": {"B": "2"}},
         {"kind": "test", "argv": ["t2"], "cwd": "$ROOT/test"},
         {"kind": "test", "argv": ["t3"], "cwd": "$TMP/x"},
     ]
     assert trace_line(recording(), JOB)["env"] == {}
+
+
+def test_a_trace_line_without_tests_has_the_variables_of_the_sanity_checks():
+    one = recording(
+        command("pip install x", "install"),
+        command("check", "preflight", A="1", B="2"),
+        command("check again", "preflight", A="1", PATH="/bin"),
+        command("sudo chown", "probe", A="1", C="3"),
+    )
+    line = trace_line(one, JOB)
+    assert line["env"] == {"A": "1"}
+    assert [entry.get("env") for entry in line["commands"]] == [None, {"B": "2"}, None, None]
 
 
 def test_causes_are_grouped_across_jobs_and_none_is_hidden():
