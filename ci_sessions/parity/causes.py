@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from ci_sessions.parity.verdict import Side
 from ci_sessions.plan.shell import quote, quote_all
 from ci_sessions.records.verdict import JobVerdict
+from ci_sessions.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from ci_sessions.parity.compare import Difference
     from ci_sessions.parity.verdict import JobComparison, ParityResult
@@ -38,12 +39,16 @@ _VERDICTS = {
 
 @dataclass(slots=True)
 class Cause:
-    """One cause: what it is, the script's lines, the jobs that it affects, and an example."""
+    """One cause: what it is, the script's lines, the jobs that it affects, and an example.
+
+    ``others``: further commands with the same call, if a call of several is missing or new.
+    """
 
     text: str
     lines: tuple[str, ...] = ()
     jobs: list[JobComparison] = field(default_factory=list)
     example: Difference | None = None
+    others: list[Difference] = field(default_factory=list)
 
     @property
     def configs(self) -> list[str]:
@@ -59,7 +64,27 @@ def find_causes(result: ParityResult) -> list[Cause]:
             found = causes.setdefault(key, cause)
             if not (found.jobs and found.jobs[-1] is job):
                 found.jobs.append(job)
-    return sorted(causes.values(), key=lambda cause: -len(cause.jobs))
+    calls = _by_call(causes.values(), result.other)
+    return sorted(calls, key=lambda cause: -len(cause.jobs))
+
+
+def _by_call(causes: Iterable[Cause], side: Side) -> Iterator[Cause]:
+    """Join the commands that one call of a function adds or removes in the same jobs."""
+    groups: dict[object, list[Cause]] = {}
+    for number, cause in enumerate(causes):
+        one = cause.example
+        is_call = one is not None and one.field in ("missing", "extra") and len(cause.lines) > 1
+        key = one and (one.field, cause.lines[1:], tuple(map(id, cause.jobs)))
+        groups.setdefault(key if is_call else number, []).append(cause)
+    for first, *others in groups.values():
+        if others and first.example:
+            script, plan = first.example.script, first.example.plan
+            command = script or plan
+            argv = _cut(command.argv) if command else ""
+            words = str(_WORDS[side]["gone" if script else "new"]).replace("is ", "are ", 1)
+            first.text = f"`{argv}` and {count(len(others), 'more command')} {words}"
+            first.others = [one.example for one in others if one.example]
+        yield first
 
 
 def _causes_of(job: JobComparison, side: Side) -> Iterator[tuple[object, Cause]]:

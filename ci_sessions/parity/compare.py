@@ -31,6 +31,7 @@ STREAMS = ("test", "preflight", "install", "helper", "file", "source")
 
 ALL_STREAMS = (*STREAMS, "probe")
 
+_SIMILAR = 0.5  # of the words of two commands
 Field = Literal["argv", "cwd", "env", "order", "missing", "extra"]
 _IGNORED_VARIABLES = frozenset({"PATH", "TERM", "PYTHONUNBUFFERED", "FORCE_COLOR"})
 """Plans always set these, for clean logs; the script sets them only sometimes."""
@@ -115,25 +116,38 @@ def _compare_stream(
     matcher = SequenceMatcher(
         None, [item.argv for item in script], [item.argv for item in plan], autojunk=False
     )
-    for tag, start, end, first, last in matcher.get_opcodes():
+    for _, start, end, first, last in matcher.get_opcodes():
         pairs = min(end - start, last - first)
         for offset in range(pairs):
             left, right = script[start + offset], plan[first + offset]
-            number = start + offset + 1
-            if tag == "replace":
-                yield Difference(stream, "argv", number, left, right)
-                continue
-            if left.cwd != right.cwd:
-                yield Difference(stream, "cwd", number, left, right)
-            if stream == "test":
-                for name in sorted({**left.env, **right.env}):
-                    # None is a variable of the job that a side unsets; a missing one is as it was.
-                    if left.env.get(name, "\0") != right.env.get(name, "\0"):
-                        yield Difference(stream, "env", number, left, right, name)
+            yield from _compare_pair(stream, start + offset + 1, left, right)
         for index in range(start + pairs, end):
             yield Difference(stream, "missing", index + 1, script[index], None)
         for index in range(first + pairs, last):
             yield Difference(stream, "extra", index + 1, None, plan[index])
+
+
+def _compare_pair(stream: str, number: int, script: Command, plan: Command) -> Iterator[Difference]:
+    """Compare two commands at the same place; the environment only of tests."""
+    if script.argv != plan.argv:
+        yield Difference(stream, "argv", number, script, plan)
+        if not _is_variant(script, plan):
+            return
+    if script.cwd != plan.cwd:
+        yield Difference(stream, "cwd", number, script, plan)
+    names = sorted({**script.env, **plan.env}) if stream == "test" else []
+    for name in names:
+        # None is a variable of the job that a side unsets; a missing one is as it was.
+        if script.env.get(name, "\0") != plan.env.get(name, "\0"):
+            yield Difference(stream, "env", number, script, plan, name)
+
+
+def _is_variant(one: Command, other: Command) -> bool:
+    """Return whether two different commands are one that changed, by the words they share.
+
+    Then its folder and environment can be compared too.
+    """
+    return SequenceMatcher(None, one.argv, other.argv, autojunk=False).ratio() >= _SIMILAR
 
 
 def _out_of_order(

@@ -103,6 +103,9 @@ def _block(cause: Cause, result: ParityResult) -> Iterator[str]:
     yield f"{_printable(cause.text)}{few}: {count(len(cause.jobs), 'job')}{where}"
     if cause.example:
         yield from _diff(cause.example, result)
+    for other in cause.others:
+        name = SIDES[result.other][0 if other.script else 1]
+        yield f"  {name:{max(map(len, SIDES[result.other]))}}  {_line(other.script or other.plan)}"
     more = count(len(cause.jobs) - 1, "more job") if len(cause.jobs) > 1 else ""
     yield f"  job: {cause.jobs[0].name}" + (f", and {more}" if more else "")
     if len(configs) > _MAX_CONFIGS:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -148,3 +149,49 @@ def test_a_change_of_the_script_is_detected_in_the_release(
         checkout = read_checkout(source, machine="x86_64")
         (plan,) = planned_commands([line], checkout, profile, Cache(None))
         assert compare_job(line, after, plan).verdict is JobVerdict.DIFFERENT
+
+
+# Ten changes at once: of the script, of its library, and of a workflow.
+LIBRARY, WORKFLOW = ".jenkins/pytorch/common_utils.sh", ".github/workflows/pull.yml"
+TEN = [
+    (SCRIPT, "export VALGRIND=ON\n", ""),
+    (SCRIPT, "test_jit_fuser_legacy --verbose", "test_jit_fuser_legacy --verbose --new-option"),
+    (SCRIPT, "python bench.py -n 1 -m 2", "python bench.py -n 1 -m 3"),
+    (SCRIPT, 'if [[ "${SHARD_NUMBER}" == 1 ]]; then\n    test_rpc', 'if [[ "${SHARD_NUMBER}" == 2 ]]; then\n    test_rpc'),
+    (SCRIPT, "  python test_custom_ops.py -v\n", ""),
+    (SCRIPT, "  .jenkins/pytorch/docs-test.sh", "  .jenkins/pytorch/docs-test.sh --strict"),
+    (SCRIPT, 'export PYTORCH_TESTING_DEVICE_ONLY_FOR="cuda"', 'export PYTORCH_TESTING_DEVICE_ONLY_FOR="cuda" CUDA_MODULE_LOADING=LAZY'),
+    (SCRIPT, "    aten/tools/run_tests.sh", "    python tools/new_check.py\n    aten/tools/run_tests.sh"),
+    (LIBRARY, "git+https://github.com/pytorch/vision.git@", "git+https://github.com/pytorch/vision@"),
+    (WORKFLOW, '          { config: "functorch", shard: 1, num_shards: 1, runner: "linux.2xlarge" },\n', ""),
+]  # fmt: skip
+RPC = "`'$SITE/torch/bin/test_cpp_rpc' --gtest_output=xml:test/test-reports/cpp-rpc/test_rpc/test_cpp_rpc.xml` and 3 more commands are"
+TEN_CAUSES = {
+    "VALGRIND is no longer exported": 53,
+    "`--new-option` is new": 2,
+    "`2` before, `3` now": 17,
+    f"{RPC} gone": 3,
+    f"{RPC} new": 3,
+    "`python test_custom_ops.py -v` is gone": 16,
+    "`--strict` is new": 1,
+    "CUDA_MODULE_LOADING is now exported": 37,
+    "`python tools/new_check.py` is new": 15,
+    "`git+https://github.com/pytorch/vision.git@PIN-vision` before, `git+https://github.com/pytorch/vision@PIN-vision` now": 33,
+    "gone job": 1,
+    # No change, but a fact: a condition of the script depends on the run.
+    "reads PR_NUMBER, whose value is known only at run time": 63,
+}  # fmt: skip
+
+
+def test_ten_changes_at_once_are_reported_by_cause_each_once(source, tmp_path):
+    tree = tmp_path / "tree"
+    shutil.copytree(source, tree, symlinks=True, ignore=shutil.ignore_patterns(".git"))
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.invalid"]
+    for args in (["init", "-q"], ["add", "-A", "-f"], [*who, "commit", "-qm", "x"]):
+        subprocess.run(["git", *args], cwd=tree, check=True)
+    for name, old, new in TEN:
+        text = (tree / name).read_text()
+        assert old in text, old
+        (tree / name).write_text(text.replace(old, new, 1))
+    found = json.loads(parity(tree, tmp_path, "--since", "HEAD", "--json").stdout)
+    assert {cause["text"]: len(cause["jobs"]) for cause in found["causes"]} == TEN_CAUSES

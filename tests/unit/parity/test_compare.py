@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from conftest import make_job
@@ -60,6 +61,8 @@ def found(script, plan):
         ([command("a b")], [command("a c")], [("test", "argv", 1)]),
         ([command("a b")], [command("a b", cwd="test")], [("test", "cwd", 1)]),
         ([command("a b", X="1")], [command("a b")], [("test", "env", 1)]),
+        ([command("a b c", X="1")], [command("a b d", cwd="test")], [("test", "argv", 1), ("test", "cwd", 1), ("test", "env", 1)]),
+        ([command("a b c", X="1")], [command("e b f", cwd="test")], [("test", "argv", 1)]),
         ([command("a"), command("b")], [command("b")], [("test", "missing", 1)]),
         ([command("b")], [command("b"), command("c")], [("test", "extra", 2)]),
         ([command("a"), command("b")], [command("b"), command("a")], [("test", "extra", 1), ("test", "missing", 2)]),
@@ -459,6 +462,27 @@ def test_an_option_with_its_value_is_one_cause():
     text = describe_parity(result(*jobs, other=Side.EARLIER))
     headline = "`--exclude dynamo/test_wheel_size` is new in dynamo_core: 3 jobs   test.sh:7"
     assert text.splitlines()[1] == headline
+
+
+def test_the_commands_of_one_call_are_one_cause():
+    def called(text, kind="test"):
+        return replace(command(text, kind), lines=("t.sh:2", "t.sh:9"))
+
+    after = recording(called("ln a b", "file"), called("rpc"), command("own"))
+    jobs = [
+        compare_versions({**JOB, "shard": 1}, recording(), after),
+        compare_versions({**JOB, "shard": 2}, recording(), after),
+    ]
+    report = result(*jobs, other=Side.EARLIER)
+    found = [(cause.text, len(cause.jobs)) for cause in find_causes(report)]
+    assert found == [("`rpc` and 1 more command are new", 2), ("`own` is new", 2)]
+    lines = describe_parity(report).splitlines()
+    assert lines[1:5] == [
+        "`rpc` and 1 more command are new in xla: 2 jobs   t.sh:2 (called from t.sh:9)",
+        "  now     rpc",
+        "  command 1 was added",
+        "  now     ln a b",
+    ]
 
 
 def test_many_configurations_are_on_a_line_of_their_own():
