@@ -394,14 +394,16 @@ __ci_is_script() { # file: whether it is one of the checkout's own scripts
 }
 
 __ci_inside() { # paths...: whether all are in the temporary folder, with links resolved
-  local __ci_file
-  for __ci_file; do
-    __ci_file=$("$__ci_path/realpath" -m -- "$__ci_file" 2>/dev/null)
-    case $__ci_file in
+  local __ci_rest __ci_count=0
+  __ci_rest=$("$__ci_path/realpath" -m -- "$@" 2>/dev/null)$'\n'
+  while [[ $__ci_rest ]]; do
+    case ${__ci_rest%%$'\n'*} in
     "$__ci_base"/tmp/* | "$__ci_base"/abs/* | "$__ci_base"/site/* | "$__ci_base"/home/*) ;;
     *) return 1 ;;
     esac
+    __ci_rest=${__ci_rest#*$'\n'} __ci_count=$((__ci_count + 1))
   done
+  [[ $__ci_count == "$#" ]] # not if one cannot be resolved, or has a newline
 }
 
 __ci_write() { # option, arguments...: write the file that the option names
@@ -505,10 +507,11 @@ __ci_tool() {
 }
 
 __ci_inside_all() { # arguments of a command: whether all that could be files are inside
-  local __ci_one
+  local __ci_one __ci_files=()
   for __ci_one; do
-    [[ $__ci_one == -* && $__ci_one != */* ]] || __ci_inside "$__ci_one" || return 1
+    [[ $__ci_one == -* && $__ci_one != */* ]] || __ci_files+=("$__ci_one")
   done
+  [[ ${#__ci_files[@]} == 0 ]] || __ci_inside "${__ci_files[@]}"
 }
 
 __ci_mktemp() { # always the same name, as in the recorded traces
