@@ -16,7 +16,7 @@ __all__ = ["PipeReader"]
 
 _MAX_DELAY = 0.3  # seconds before an incomplete line is passed on
 _CHUNK = 65536
-_MAX_PENDING = 65536  # characters of an incomplete line
+_MAX_PENDING = 65536  # bytes of an incomplete line
 
 
 class PipeReader:
@@ -32,7 +32,7 @@ class PipeReader:
         self._selector.register(self._file, selectors.EVENT_READ)
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
         self._emit = emit
-        self._pending = ""
+        self._pending = bytearray()  # of an incomplete line
         self._pending_since = clock.monotonic()
         self._is_open = True
 
@@ -41,28 +41,50 @@ class PipeReader:
         if not self._is_open:
             clock.sleep(wait / 10)
             return False
-        if self._selector.select(wait):
-            data = os.read(self._file.fileno(), _CHUNK)
+        data = self._read_now()
+        if data is None and self._selector.select(wait):
+            data = self._read_now()
+        if data is not None:
             self._is_open = bool(data)
-            self._feed(self._decoder.decode(data, final=not data))
+            self._feed(data)
         is_late = clock.monotonic() - self._pending_since > _MAX_DELAY
         if self._pending and (is_late or len(self._pending) > _MAX_PENDING):
-            self._emit_text(self._pending)
-            self._pending = ""
+            self._emit_pending()
         return self._is_open
+
+    def _read_now(self) -> bytes | None:
+        """Read what is there, or return None. While output flows, nothing needs to be awaited."""
+        try:
+            return os.read(self._file.fileno(), _CHUNK)
+        except BlockingIOError:
+            return None
 
     def wait(self, seconds: float) -> bool:
-        """Sleep instead of reading; return whether the pipe is still open."""
-        clock.sleep(seconds / 10)
+        """Sleep instead of reading, for a part of ``seconds``; return whether the pipe is open.
+
+        The reader of this process's output may only be a moment behind.
+        """
+        clock.sleep(seconds / 50)
         return self._is_open
 
-    def _feed(self, text: str) -> None:
-        whole, newline, rest = (self._pending + text).rpartition("\n")
-        if newline or not self._pending:
+    def _feed(self, data: bytes) -> None:
+        """Pass on complete lines. They are cut as bytes, so that each is decoded only once."""
+        cut = data.rfind(b"\n") + 1
+        if cut or not self._pending:
             self._pending_since = clock.monotonic()  # an incomplete line starts here
-        self._pending = rest
-        if newline:
-            self._emit_text(whole + newline)
+        if cut:
+            whole = (
+                b"".join((self._pending, memoryview(data)[:cut])) if self._pending else data[:cut]
+            )
+            self._pending.clear()
+            self._emit_text(self._decoder.decode(whole))
+        self._pending += data[cut:]
+
+    def _emit_pending(self, *, is_last: bool = False) -> None:
+        """Pass on an incomplete line; the bytes of an incomplete character stay in the decoder."""
+        text = self._decoder.decode(bytes(self._pending), final=is_last)
+        self._pending.clear()
+        self._emit_text(text)
 
     def _emit_text(self, text: str) -> None:
         if text:
@@ -70,7 +92,5 @@ class PipeReader:
 
     def finish(self) -> None:
         """Pass on the remaining output."""
-        self._feed(self._decoder.decode(b"", final=True))
-        self._emit_text(self._pending)
-        self._pending = ""
+        self._emit_pending(is_last=True)
         self._selector.close()

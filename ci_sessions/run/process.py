@@ -294,15 +294,19 @@ def _wait_for(  # noqa: PLR0913, PLR0917 - the arguments of ``stream``
     output = PipeReader(child.stdout, emit)
     usage: resource.struct_rusage | None = None
     reason, signum = Reason.EXIT, 0
-    exited, reads_left = float("inf"), _MAX_READS_AFTER_EXIT
+    exited, reads_left, next_check = float("inf"), _MAX_READS_AFTER_EXIT, 0.0
     while True:
         # After the child's exit, the rest of its output is read even if nobody takes it.
         reads_left -= usage is not None
         can_read = is_ready() or (usage is not None and reads_left > 0)
         is_open = output.read(_TICK) if can_read else output.wait(_TICK)
-        elapsed = clock.monotonic() - start
+        now = clock.monotonic()
+        elapsed = now - start
         on_tick(elapsed)
-        if usage is None:
+        # While output flows, the child is not asked for after every piece: a system call is slow if
+        # another thread waits to run.
+        if usage is None and (now >= next_check or not is_open):
+            next_check = now + _TICK / 10
             usage = reap(child)
             if usage is None:
                 signum = _noted_signal(signals)

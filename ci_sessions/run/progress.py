@@ -27,8 +27,8 @@ _INTERVAL = 2.0  # seconds between two looks at the logs
 _TAIL_LINES = 8
 _MAX_WIDTH = 300  # characters of a line
 _NAME = re.compile(
-    r"\n(?:(?P<case>test\w{0,200}) \((?P<where>[\w.]{1,300})\)"
-    r"|(?P<node>[\w./-]{1,300}\.py::\S{1,300}))"
+    r"(?P<case>test\w{0,200}) \((?P<where>[\w.]{1,300})\)"
+    r"|(?P<node>[\w./-]{1,300}\.py::\S{1,300})"
 )
 _RESULT = re.compile(
     r"\.\.\. (?:ok|FAIL|ERROR|skipped|expected failure|unexpected success)"
@@ -38,23 +38,30 @@ _RESULT = re.compile(
 
 def last_test(text: str) -> str:
     """Return the name of the last test that the end of a text names at the start of a line."""
-    return _name(_last_match(text))
+    lines = _end_of(text).split("\n")
+    # From the end, because the last lines usually name a test: this is done for all output.
+    matches = (_match(line) for line in reversed(lines))
+    return _name(next((match for match in matches if match is not None), None))
 
 
 def running_test(text: str) -> str:
     """Return the name of the test that has started and has no result yet, or ""."""
-    match = _last_match(text)
-    if match is None or _RESULT.search(match.string, match.end()):
-        return ""
-    return _name(match)
+    lines = _end_of(text).split("\n")
+    for number in reversed(range(len(lines))):
+        match = _match(lines[number])
+        if match is not None:
+            rest = "\n".join(lines[number:])
+            return "" if _RESULT.search(rest, match.end()) else _name(match)
+    return ""
 
 
-def _last_match(text: str) -> re.Match[str] | None:
-    """Return the last name at the start of a line: a search for line feeds is a fast one."""
-    found = None
-    for match in _NAME.finditer(f"\n{text[-_END:]}"):
-        found = match
-    return found
+def _end_of(text: str) -> str:
+    return text[-_END:]
+
+
+def _match(line: str) -> re.Match[str] | None:
+    """Return the name of a test at the start of a line, if there is one."""
+    return _NAME.match(line) if line.startswith("test") or ".py::" in line else None
 
 
 def _name(match: re.Match[str] | None) -> str:

@@ -236,3 +236,17 @@ def test_no_secret_survives(secret, before, after):
     redact = Redactor({"A_TOKEN": secret})
     if secret.lower() not in ("default", "***"):
         assert secret not in redact(before + secret + after)
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("https://me:pw@host/a@b", "https://***@host/a@b"),
+        ("a@b https://host/x", "a@b https://host/x"),
+        ("git+ssh://git@host, http://me@host", "git+ssh://***@host, http://***@host"),
+        ("://://me@host ://@host", "://://***@host ://@host"),
+        (f"https://{'x' * 301}@host", f"https://{'x' * 301}@host"),
+    ],
+)
+def test_only_the_credentials_of_an_address_are_replaced(text, safe):
+    assert without_credentials(text) == safe
