@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,18 +16,18 @@ from ci_sessions.cli.rollout_file import apply_verdicts, open_phase
 from ci_sessions.errors import InputError
 from ci_sessions.gate.evidence import Evidence, collect_evidence, relevant_runs
 from ci_sessions.gate.forecast import forecast, measure_pace
-from ci_sessions.gate.pairs import newest_pairs
 from ci_sessions.gate.rollout import read_rollout
 from ci_sessions.gate.verdict import Action, judge
 from ci_sessions.records.details import read_details
 from ci_sessions.records.query import read_summaries
+from ci_sessions.records.run_list import RunList
 from ci_sessions.report.rollout import describe_rollout
 from ci_sessions.report.rollout_json import plan_to_json, rollout_to_json
 from ci_sessions.report.rollout_plan import describe_plan
 from ci_sessions.text import count, for_json, for_log, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from ci_sessions.cli.options import Context
     from ci_sessions.gate.rollout import Rollout
@@ -89,8 +90,9 @@ def main(argv: Sequence[str], context: Context) -> int:
     if options.open is not None:
         open_phase(rollout, options.open, path, context.out)
         return 0
-    runs = _read_runs(options.records)
-    evidence = _evidence(runs, rollout)
+    runs: dict[str, RunList] = defaultdict(RunList)
+    read = _read_runs(options.records)
+    evidence = _evidence(_keep(read, runs) if options.plan else read, rollout)
     if options.plan:
         _print_plan(rollout, evidence, runs, options, context)
         return 0
@@ -114,40 +116,47 @@ def main(argv: Sequence[str], context: Context) -> int:
     return int(any(item.action is Action.ROLL_BACK for item in verdicts.values()))
 
 
-def _read_runs(source: str | None) -> list[Summary]:
-    """Return all runs in the records. Raises InputError if the given place has none."""
+def _read_runs(source: str | None) -> Iterator[Summary]:
+    """Yield all runs in the records. Raises InputError if the given place has none."""
     files = record_files(source)
-    runs = list(read_summaries(files))
-    if source is not None and not runs:
+    is_empty = True
+    for run in read_summaries(files):
+        is_empty = False
+        yield run
+    if source is not None and is_empty:
         what = f"no run in {count(len(files), 'file')}" if files else "no file of records there"
         raise InputError(f"--records is {shown(source)}: {what}.")
-    return runs
 
 
-def _evidence(runs: Sequence[Summary], rollout: Rollout) -> dict[str, Evidence]:
+def _keep(runs: Iterable[Summary], kept: dict[str, RunList]) -> Iterator[Summary]:
+    """Yield runs and keep them by configuration, also those that do not count any more."""
+    for run in runs:
+        kept[run.config].append(run)
+        yield run
+
+
+def _evidence(runs: Iterable[Summary], rollout: Rollout) -> dict[str, Evidence]:
     """Return the evidence for each configuration; runs of pairs are read again in full."""
-    relevant = list(relevant_runs(runs, rollout))
-    members: dict[str, list[Summary]] = {name: [] for name in rollout.configurations}
-    for run in relevant:
-        if run.config in members:
-            members[run.config].append(run)
-    pairs = [pair for found in members.values() for pair in newest_pairs(found)]
+    found = collect_evidence(relevant_runs(runs, rollout), acknowledged=rollout.acknowledged)
+    evidence = {name: found.get(name, Evidence(name)) for name in rollout.configurations}
+    pairs = [pair for one in evidence.values() for pair in one.pairs]
     details = read_details(run for pair in pairs for run in pair.runs)
-    found = collect_evidence(relevant, details, rollout.acknowledged)
-    return {name: found.get(name, Evidence(name)) for name in rollout.configurations}
+    for one in evidence.values():
+        one.pairs = [pair.with_details(details) for pair in one.pairs]
+    return evidence
 
 
 def _print_plan(
     rollout: Rollout,
     evidence: Mapping[str, Evidence],
-    runs: Sequence[Summary],
+    runs: Mapping[str, RunList],
     options: RolloutOptions,
     context: Context,
 ) -> None:
     """Print the forecast. A rate that is given replaces the one in the records."""
     given = {"runs": options.runs_per_day, "pairs": options.pairs_per_day}
     changes = {name: value for name, value in given.items() if value is not None}
-    paces = {name: measure_pace(run for run in runs if run.config == name) for name in evidence}
+    paces = {name: measure_pace(runs.get(name, ())) for name in evidence}
     if changes:
         paces = {name: replace(pace, **changes, days=0.0) for name, pace in paces.items()}
     plans = {name: forecast(item, rollout, paces[name]) for name, item in evidence.items()}

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ci_sessions.gate.evidence import Evidence
     from ci_sessions.gate.rollout import Configuration
     from ci_sessions.gate.verdict import Verdict
-    from ci_sessions.records.query import Summary
 
 __all__ = ["RolloutCommands"]
 
@@ -98,8 +97,9 @@ class RolloutCommands:
 
 def _job_of(found: Evidence) -> dict[str, str]:
     """Return the variables of the configuration's newest job in the records, if there is one."""
-    runs: list[Summary] = [*found.python, *found.shell]
-    run = max((run for run in runs if run.build), key=lambda run: run.started, default=None)
+    newest = (found.python.newest_with_build, found.shell.newest_with_build)
+    known = [run for run in newest if run is not None]
+    run = max(known, key=lambda run: run.started, default=None)
     if run is None:
         return {}
     shard, _, total = run.shard.partition("/")

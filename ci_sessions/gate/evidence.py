@@ -7,14 +7,15 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ci_sessions.gate.pairs import FlakyCase, Measure, Pair, flaky_cases, newest_pairs
+from ci_sessions.gate.pairs import MAX_PAIRS, FlakyCase, Measure, Pair, flaky_cases, newest_pairs
 from ci_sessions.gate.statistics import Interval, Rate, bootstrap_median
 from ci_sessions.records.query import by_time
 from ci_sessions.records.record import Outcome
-from ci_sessions.records.route import Fallback, Reason, Runner
+from ci_sessions.records.route import Reason, Runner
+from ci_sessions.records.run_list import RunChain, RunList, members_of_newest_pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from ci_sessions.gate.rollout import Acknowledged, Rollout
     from ci_sessions.records.details import RunDetails
@@ -28,16 +29,24 @@ class Evidence:
     """The runs of one configuration that count.
 
     ``jobs`` counts the runs of each job. ``acknowledged`` is what the rollout file says is known.
+    Each kind of runs may be given as any sequence.
     """
 
     config: str
-    python: list[Summary] = field(default_factory=list)
-    shell: list[Summary] = field(default_factory=list)
-    fallbacks: list[Summary] = field(default_factory=list)
-    shadows: list[Summary] = field(default_factory=list)
+    python: RunList = field(default_factory=RunList)
+    shell: RunList = field(default_factory=RunList)
+    fallbacks: RunList = field(default_factory=RunList)
+    shadows: RunList = field(default_factory=RunList)
     pairs: list[Pair] = field(default_factory=list)
     jobs: Counter[str] = field(default_factory=Counter)
     acknowledged: tuple[Acknowledged, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Keep the runs in little memory."""
+        for name in ("python", "shell", "fallbacks", "shadows"):
+            runs = getattr(self, name)
+            if not isinstance(runs, RunList):
+                setattr(self, name, RunList(runs))
 
     @property
     def runs(self) -> int:
@@ -45,11 +54,10 @@ class Evidence:
         return sum(self.jobs.values())
 
     @property
-    def python_runs(self) -> list[Summary]:
+    def python_runs(self) -> Sequence[Summary]:
         """The jobs that Python should have run, including those that fell back."""
         # After a bug in the run, the Python run has a record of its own.
-        unrecorded = [run for run in self.fallbacks if run.fallback != Fallback.BUG_IN_RUN]
-        return [*self.python, *unrecorded]
+        return RunChain(self.python, self.fallbacks.without_own_record())
 
     @property
     def attempts(self) -> int:
@@ -57,9 +65,9 @@ class Evidence:
         return len(self.python_runs)
 
     @property
-    def errors(self) -> list[Summary]:
+    def errors(self) -> RunList:
         """The runs in which the runner failed."""
-        return [run for run in self.python if run.outcome is Outcome.RUNNER_ERROR]
+        return self.python.with_outcome(lambda outcome: outcome is Outcome.RUNNER_ERROR)
 
     @property
     def fallback_rate(self) -> Rate:
@@ -72,9 +80,9 @@ class Evidence:
         return Rate(len(self.errors), self.attempts)
 
     @property
-    def python_red(self) -> list[Summary]:
+    def python_red(self) -> RunList:
         """The Python runs with a red result of the job itself."""
-        return [run for run in self.python if _is_red(run)]
+        return self.python.with_outcome(_is_red)
 
     @property
     def python_red_rate(self) -> Rate:
@@ -84,30 +92,23 @@ class Evidence:
     @property
     def shell_red_rate(self) -> Rate:
         """The rate of red results in the shell."""
-        red = [run for run in self.shell if _is_red(run)]
-        finished = [run for run in self.shell if run.outcome is not Outcome.RUNNER_ERROR]
+        red = self.shell.with_outcome(_is_red)
+        finished = self.shell.with_outcome(lambda outcome: outcome is not Outcome.RUNNER_ERROR)
         return Rate(len(red), len(finished))
 
     @property
     def failed_shadows(self) -> list[Summary]:
         """The shadow comparisons that differ or failed, without acknowledged ones, oldest first."""
         known = {one.run for one in self.acknowledged}
-        return [
-            run
-            for run in sorted(self.shadows, key=by_time)
-            if run.shadow is not None and run.shadow.is_failure and run.id not in known
-        ]
+        failed = self.shadows.with_shadow(lambda verdict: verdict.is_failure)
+        return sorted((run for run in failed if run.id not in known), key=by_time)
 
     @property
-    def clean_shadows(self) -> list[Summary]:
+    def clean_shadows(self) -> RunList:
         """The equal shadow comparisons since the last one that was not."""
+        clean = self.shadows.with_shadow(lambda verdict: verdict.is_success)
         failed = self.failed_shadows
-        last = by_time(failed[-1]) if failed else ("", "")
-        return [
-            run
-            for run in sorted(self.shadows, key=by_time)
-            if run.shadow is not None and run.shadow.is_success and by_time(run) > last
-        ]
+        return clean.after(failed[-1]) if failed else clean
 
     @property
     def differing_pairs(self) -> list[Pair]:
@@ -147,8 +148,8 @@ class Evidence:
         )
 
 
-def _is_red(run: Summary) -> bool:
-    return not run.is_pass and run.outcome is not Outcome.RUNNER_ERROR
+def _is_red(outcome: Outcome) -> bool:
+    return outcome not in (Outcome.PASSED, Outcome.RUNNER_ERROR)
 
 
 def relevant_runs(runs: Iterable[Summary], rollout: Rollout) -> Iterator[Summary]:
@@ -167,7 +168,7 @@ def _decide(run: Summary, rollout: Rollout) -> Summary:
     if run.reason != Reason.UNDECIDED.value:
         return run
     is_for_python = rollout.is_for_python(run.config, run.job)
-    return run if is_for_python else replace(run, fallback="")
+    return run if is_for_python else replace(run, fallback="", place=-1)  # the file says otherwise
 
 
 def collect_evidence(
@@ -190,7 +191,8 @@ def collect_evidence(
             )
         _add(found[run.config], run)
     for evidence in found.values():
-        evidence.pairs = newest_pairs([*evidence.python, *evidence.shell], details)
+        members = members_of_newest_pairs(evidence.python, evidence.shell, MAX_PAIRS)
+        evidence.pairs = newest_pairs(members, details)
     return found
 
 

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING
 
 from ci_sessions.gate.pairs import Measure
 from ci_sessions.gate.statistics import difference
-from ci_sessions.records.route import Reason
 from ci_sessions.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from ci_sessions.gate.evidence import Evidence
     from ci_sessions.gate.rollout import Rollout, Targets
@@ -72,7 +71,7 @@ class Finding:
 
     text: str
     next: NextStep
-    runs: tuple[Summary, ...] = ()
+    runs: Sequence[Summary] = ()
 
 
 def closed_phase(rollout: Rollout, phase: str) -> Finding:
@@ -100,7 +99,7 @@ def missed_targets(evidence: Evidence, targets: Targets) -> list[Finding]:
         if rate.total >= MIN_RUNS and rate.interval.low >= target:
             text = f"{what} in at least {_percent(rate.interval.low)} of runs"
             text += f", target {100 * target:g} %"
-            found.append(Finding(text, NextStep.INSPECT, tuple(runs)))
+            found.append(Finding(text, NextStep.INSPECT, runs))
     for measure, target in _measures(targets):
         low = evidence.excess_interval(measure).low
         if len(evidence.ratios(measure)) >= MIN_PAIRS and low >= target:
@@ -146,7 +145,7 @@ def objections(evidence: Evidence, rollout: Rollout) -> list[Finding]:
     # The records are looked at every day, and by chance some day of a hundred looks bad.
     if _can_compare(ours, theirs) and difference(ours, theirs, _Z_99).low > 0:
         text = f"significantly more often red: {_red_rates(ours, theirs)}"
-        found.append(Finding(text, NextStep.INSPECT, tuple(evidence.python_red)))
+        found.append(Finding(text, NextStep.INSPECT, evidence.python_red))
     return found
 
 
@@ -174,11 +173,11 @@ def first_needs(evidence: Evidence, rollout: Rollout) -> list[Finding]:
         more = MIN_SHADOWS - len(clean)
         if more > 0 and not evidence.failed_shadows:
             text = f"{count(more, 'more clean shadow comparison')} needed"
-            found.append(Finding(text, NextStep.SHADOW, tuple(clean)))
+            found.append(Finding(text, NextStep.SHADOW, clean))
     elif evidence.attempts < MIN_SHADOWS:
         more = MIN_SHADOWS - evidence.attempts
         text = f"{count(more, 'more clean run')} with the flag at 1 needed"
-        found.append(Finding(text, NextStep.PAIR, tuple(evidence.python_runs)))
+        found.append(Finding(text, NextStep.PAIR, evidence.python_runs))
     if evidence.fallbacks or evidence.errors:
         found += _missing_runs(evidence, rollout, NextStep.PAIR)
     return found
@@ -198,7 +197,7 @@ def later_needs(evidence: Evidence, rollout: Rollout) -> list[Finding]:
     is_in_doubt = ours.hits > 0 and excess.high >= most and not is_significant
     if _can_compare(ours, theirs) and is_in_doubt:
         text = f"may be more often red, more runs will tell: {_red_rates(ours, theirs)}"
-        found.append(Finding(text, NextStep.WAIT, tuple(evidence.python_red)))
+        found.append(Finding(text, NextStep.WAIT, evidence.python_red))
     if entry.compare:
         found += _missing_pairs(evidence, rollout.targets)
     return found
@@ -216,7 +215,7 @@ def moves_no_job(evidence: Evidence, rollout: Rollout) -> bool:
         return False
     if min(evidence.jobs.values()) == 1:
         return False
-    return not any(run.reason == Reason.SPLIT_IN for run in evidence.python)
+    return not evidence.python.has_split_in
 
 
 def clean_runs_needed(
@@ -241,7 +240,7 @@ def _missing_runs(evidence: Evidence, rollout: Rollout, step: NextStep) -> list[
     for what, target, more in needed:
         if more < 0:
             text = f"{what}: no number of runs meets a target of {100 * target:g} %"
-            return [Finding(text, NextStep.INSPECT, tuple(evidence.python_runs))]
+            return [Finding(text, NextStep.INSPECT, evidence.python_runs)]
     more, what = max((more, what) for what, _, more in needed)
     if more == 0:
         return []
@@ -249,7 +248,7 @@ def _missing_runs(evidence: Evidence, rollout: Rollout, step: NextStep) -> list[
     if step is NextStep.PAIR:
         entry = rollout.configurations[evidence.config]
         text += f" (no job of it runs in Python at {entry.share} %, so only made on purpose)"
-    return [Finding(text, step, tuple(evidence.python_runs))]
+    return [Finding(text, step, evidence.python_runs)]
 
 
 def _missing_pairs(evidence: Evidence, targets: Targets) -> list[Finding]:

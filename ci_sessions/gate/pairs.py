@@ -8,13 +8,13 @@ one side is red, is a difference between the runners.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ci_sessions.gate.statistics import is_one_sided
 from ci_sessions.records.query import by_time
-from ci_sessions.records.record import Outcome
 from ci_sessions.records.route import Runner
+from ci_sessions.records.run_list import NO_RESULT
 from ci_sessions.text import StrEnum, count
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from ci_sessions.records.details import RunDetails
     from ci_sessions.records.query import Summary
 
-__all__ = ["FlakyCase", "Measure", "Pair", "find_pairs", "flaky_cases", "newest_pairs"]
+__all__ = ["MAX_PAIRS", "FlakyCase", "Measure", "Pair", "find_pairs", "flaky_cases", "newest_pairs"]
 
-_MAX_PAIRS = 500  # of a configuration; more would only cost time
+MAX_PAIRS = 500  # of a configuration; more would only cost time
 _SEVERAL = 2
 
 
@@ -50,6 +50,14 @@ class Pair:
     def runs(self) -> tuple[Summary, Summary]:
         """Both runs."""
         return (self.python, self.shell)
+
+    def with_details(self, details: Mapping[str, RunDetails]) -> Pair:
+        """Return the pair with the details of its runs, by their IDs."""
+        return replace(
+            self,
+            python_details=details.get(self.python.id),
+            shell_details=details.get(self.shell.id),
+        )
 
     def ratio(self, measure: Measure) -> float | None:
         """Return Python's value divided by the shell's; None unless both passed and have one.
@@ -124,7 +132,7 @@ def find_pairs(
         lambda: {Runner.PYTHON: [], Runner.SHELL: []}
     )
     for run in sorted(runs, key=by_time):
-        if run.commit and not run.fallback and run.outcome not in _NO_RESULT:
+        if run.commit and not run.fallback and run.outcome not in NO_RESULT:
             sides[run.config, run.job, run.commit][run.runner].append(run)
     pairs = [
         Pair(
@@ -143,10 +151,7 @@ def newest_pairs(
     runs: Iterable[Summary], details: Mapping[str, RunDetails] | None = None
 ) -> list[Pair]:
     """Return the pairs that count: the newest ones, oldest first."""
-    return find_pairs(runs, details)[-_MAX_PAIRS:]
-
-
-_NO_RESULT = (Outcome.INTERRUPTED, Outcome.ABORTED, Outcome.UNKNOWN, Outcome.RUNNER_ERROR)
+    return find_pairs(runs, details)[-MAX_PAIRS:]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,10 +19,12 @@ from ci_sessions.gate.findings import (
     missed_targets,
     objections,
 )
-from ci_sessions.records.query import by_time
+from ci_sessions.records.run_list import ids_by_time
 from ci_sessions.text import StrEnum
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ci_sessions.gate.evidence import Evidence
     from ci_sessions.gate.rollout import Rollout
 
@@ -49,7 +51,7 @@ class Verdict:
     share: int
     reasons: tuple[str, ...]
     next: NextStep
-    runs: tuple[str, ...] = ()
+    runs: Sequence[str] = ()
     case: str = ""
     run: str = ""
 
@@ -92,18 +94,19 @@ def _verdict(
     findings: list[Finding],
     step: NextStep | None = None,
 ) -> Verdict:
-    runs = {run.id: run for finding in findings for run in finding.runs}
-    if not runs:  # such as for a promotion: all that was counted
-        counted = [*evidence.python_runs, *evidence.shadows]
-        counted += [run for pair in evidence.pairs for run in pair.runs]
-        runs = {run.id: run for run in counted or evidence.shell}
+    runs = [finding.runs for finding in findings]
+    if not any(runs):  # such as for a promotion: all that was counted
+        paired = [run for pair in evidence.pairs for run in pair.runs]
+        runs = [evidence.python_runs, evidence.shadows, paired]
+    if not any(runs):
+        runs = [evidence.shell]
     suspects = [case.name for case in evidence.flaky if case.is_suspect]
     return Verdict(
         action=action,
         share=share,
         reasons=tuple(finding.text for finding in findings),
         next=min(finding.next for finding in findings) if step is None else step,
-        runs=tuple(run.id for run in sorted(runs.values(), key=by_time)),
+        runs=ids_by_time(runs),
         case=suspects[0] if suspects else "",
         run=_differing_run(evidence),
     )

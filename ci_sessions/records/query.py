@@ -1,9 +1,14 @@
-"""Summaries of runs, read quickly: only the first and the last event of each, and failed steps."""
+"""Summaries of runs, read quickly: only the first and the last event of each, and failed steps.
+
+A fleet's records have millions of lines, nearly all of which are about steps that passed. So files
+are read in large blocks, and such a line is recognised by its beginning.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ci_sessions.checkout.files import open_regular
@@ -15,14 +20,23 @@ from ci_sessions.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
+    from typing import IO
 
-__all__ = ["Summary", "by_time", "event_of", "lines_of", "read_summaries"]
+__all__ = ["Summary", "by_time", "event_of", "lines_of", "read_again", "read_summaries"]
 
 _NAMES = (b'"run started"', b'"run ended"')
 _STEP, _PASSED = b'"step ended"', b'"outcome": "passed"'
 _FAILURES = {outcome.value for outcome in Outcome if outcome.is_failure}
+_STEP_EVENT = b'{"event": "step '  # how this package writes them
+_STARTED_EVENT = _STEP_EVENT + b'started"'
 _LONGEST_LINE = 1 << 20  # bytes
+_BLOCK = 1 << 18  # bytes
+_SHORT_BLOCK = 1 << 14  # bytes, to read a single run
+_DECODE = (
+    json.JSONDecoder().raw_decode
+)  # json.loads also looks for the encoding, and for white space
+_OUTCOMES = {outcome.value: outcome for outcome in Outcome}
+_RUNNERS = {runner.value: runner for runner in Runner}
 _LONGEST_RUN = 1e7  # seconds: no run takes four months
 
 
@@ -30,7 +44,8 @@ _LONGEST_RUN = 1e7  # seconds: no run takes four months
 class Summary:
     """What the rollout and the history need to know about a run. ``wall`` is in seconds.
 
-    ``failed_tests`` are the names of the tests with a failed step. ``path`` is the record file.
+    ``failed_tests`` are the names of the tests with a failed step. ``path`` is the record file, and
+    ``place`` the number of bytes in it before the run's first event; -1 if it is not from a file.
     """
 
     id: str
@@ -49,6 +64,7 @@ class Summary:
     shard: str = ""
     failed_tests: tuple[str, ...] = ()
     path: str = ""
+    place: int = field(default=-1, compare=False, repr=False)
 
     @property
     def is_pass(self) -> bool:
@@ -69,8 +85,9 @@ def read_summaries(paths: Iterable[Path]) -> Iterator[Summary]:
     """
     unreadable: list[str] = []
     for path in paths:
+        name = str(path)
         for events in _runs(path, unreadable):
-            found = _summary(events, path)
+            found = _summary(events, name)
             if found is None:
                 unreadable.append(str(path))
             else:
@@ -80,37 +97,59 @@ def read_summaries(paths: Iterable[Path]) -> Iterator[Summary]:
         logger.warning("skipped %s that cannot be read, such as %s", number, unreadable[0])
 
 
+def read_again(path: str, places: Iterable[int]) -> Iterator[Summary]:
+    """Yield the summaries of the runs that start at these places of a file, if they still do."""
+    for place in places:
+        events = next(
+            (one for one in _runs(Path(path), [], place, _SHORT_BLOCK) if one.place == place), None
+        )
+        found = None if events is None else _summary(events, path)
+        if found is not None:
+            yield found
+
+
 @dataclass(slots=True)
 class _Events:
     """The first and the last event of a run, and the names of its tests with a failed step."""
 
+    place: int
     start: dict[str, Any]
     end: dict[str, Any]
     failed: dict[str, None]
 
 
-def _runs(path: Path, unreadable: list[str]) -> Iterator[_Events]:
+def _runs(
+    path: Path, unreadable: list[str], begin: int = 0, size: int | None = None
+) -> Iterator[_Events]:
     """Give the events of each run of a file."""
     open_runs: dict[str, _Events] = {}
     latest: _Events | None = None  # events of steps do not name their run
-    for line in lines_of(path, unreadable):
-        if any(name in line for name in _NAMES):
-            event = event_of(line)
-            if event is None or event.get("format", FORMAT) != FORMAT:
-                unreadable.append(str(path))
+    for place, block in _blocks(path, unreadable, begin, size):
+        at = 0  # of the line in the block; only looked up for the first event of a run
+        for line in block.split(b"\n"):
+            if line.startswith(_STEP_EVENT) and (
+                line.startswith(_STARTED_EVENT) or _PASSED in line
+            ):
                 continue
-            if event.get("event") == "run started":
-                latest = _Events(event, {}, {})
-                open_runs[event["id"]] = latest
-            elif event.get("event") == "run ended" and event["id"] in open_runs:
-                run = open_runs.pop(event["id"])
-                run.end = event
-                yield run
-        # A step whose output has the name of such an event as a line is a step all the same.
-        if latest is not None and _STEP in line and _PASSED not in line:
-            test = _failed_test(line)
-            if test:
-                latest.failed[test] = None
+            if _NAMES[0] in line or _NAMES[1] in line:
+                event = event_of(line)
+                if event is None or event.get("format", FORMAT) != FORMAT:
+                    unreadable.append(str(path))
+                    continue
+                if event.get("event") == "run started":
+                    at = block.index(line, at)
+                    latest = _Events(place + at, event, {}, {})
+                    open_runs[event["id"]] = latest
+                    at += 1
+                elif event.get("event") == "run ended" and event["id"] in open_runs:
+                    run = open_runs.pop(event["id"])
+                    run.end = event
+                    yield run
+            # A step whose output has the name of such an event as a line is a step all the same.
+            if latest is not None and _STEP in line and _PASSED not in line:
+                test = _failed_test(line)
+                if test:
+                    latest.failed[test] = None
     yield from open_runs.values()
 
 
@@ -127,51 +166,75 @@ def lines_of(path: Path, unreadable: list[str]) -> Iterator[bytes]:
 
     A file that cannot be read has no lines; its path is appended to ``unreadable``.
     """
+    for _, block in _blocks(path, unreadable):
+        yield from block.split(b"\n")
+
+
+def _blocks(
+    path: Path, unreadable: list[str], begin: int = 0, size: int | None = None
+) -> Iterator[tuple[int, bytes]]:
+    """Give the complete lines of a file in blocks, each with its place in the file.
+
+    Of a line that is very long, only its beginning is given.
+    """
     try:
-        file = open_regular(path)
+        with open_regular(path) as file:
+            file.seek(begin)
+            yield from _complete_lines(file, begin, size or _BLOCK)
     except OSError as error:
         unreadable.append(f"{path} ({error.strerror})")
-        return
-    with file:
-        try:
-            is_beginning = True
-            while line := file.readline(_LONGEST_LINE):
-                if is_beginning:
-                    yield line
-                is_beginning = line.endswith(b"\n")
-        except OSError as error:
-            unreadable.append(f"{path} ({error.strerror})")
+
+
+def _complete_lines(file: IO[bytes], place: int, size: int) -> Iterator[tuple[int, bytes]]:
+    rest, is_cut = b"", False  # what is left of a block, and whether it belongs to a cut line
+    while data := file.read(size):
+        block = rest + data
+        if is_cut:
+            end = block.find(b"\n") + 1
+            is_cut = end == 0
+            skipped = end or len(block)
+            place, block = place + skipped, block[skipped:]
+        end = block.rfind(b"\n") + 1
+        if end:
+            yield place, block[:end]
+        place, rest = place + end, block[end:]
+        if len(rest) >= _LONGEST_LINE:
+            yield place, rest[:_LONGEST_LINE]
+            place, rest, is_cut = place + len(rest), b"", True
+    if rest:
+        yield place, rest
 
 
 def event_of(line: bytes) -> dict[str, Any] | None:
     """Return the event in a line, or None if the line is not one."""
     try:
-        event = json.loads(line)
+        text = line[:_LONGEST_LINE].decode("utf-8", "surrogatepass").strip()
+        event, end = _DECODE(text)
     except (ValueError, RecursionError):
         return None
-    is_event = isinstance(event, dict) and isinstance(event.get("id"), str)
+    is_event = end == len(text) and isinstance(event, dict) and isinstance(event.get("id"), str)
     return event if is_event else None
 
 
-def _summary(events: _Events, path: Path) -> Summary | None:
+def _summary(events: _Events, path: str) -> Summary | None:
     """Return the summary of a run from its events, or None if a value is invalid."""
     try:
         return _parse_summary(events, path)
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
 
 
-def _parse_summary(events: _Events, path: Path) -> Summary:
+def _parse_summary(events: _Events, path: str) -> Summary:
     start, end = events.start, events.end
     job, route = start.get("job", {}), end.get("route") or start.get("route", {})
     return Summary(
         id=start["id"],
         config=_text(job.get("config")),
         job=_text(job.get("id")),
-        runner=Runner(start.get("runner", Runner.PYTHON.value)),
+        runner=_RUNNERS[start["runner"]] if "runner" in start else Runner.PYTHON,
         commit=_text(route.get("commit")),
         started=_text(start.get("started")),
-        outcome=Outcome(end.get("outcome", Outcome.ABORTED.value)),
+        outcome=_OUTCOMES[end["outcome"]] if "outcome" in end else Outcome.ABORTED,
         wall=_seconds(end.get("wall")),
         fallback=_text(route.get("fallback")),
         shadow=JobVerdict(route["shadow"]) if route.get("shadow") else None,
@@ -180,7 +243,8 @@ def _parse_summary(events: _Events, path: Path) -> Summary:
         build=_text(job.get("build_environment")),
         shard=_shard(job),
         failed_tests=tuple(events.failed),
-        path=str(path),
+        path=path,
+        place=events.place,
     )
 
 
@@ -192,8 +256,10 @@ def _shard(job: dict[str, Any]) -> str:
 
 
 def _text(value: object) -> str:
-    if value is None or isinstance(value, str):
-        return value or ""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
     raise TypeError(f"a {type(value).__name__} is no text")
 
 

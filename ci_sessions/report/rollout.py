@@ -131,7 +131,7 @@ def _runs(verdict: Verdict) -> str:
 def _details(found: Evidence) -> list[str]:
     lines: list[str] = []
     if found.shadows:
-        failed = len([run for run in found.shadows if run.shadow and run.shadow.is_failure])
+        failed = len(found.shadows.with_shadow(lambda verdict: verdict.is_failure))
         text = f"{count(len(found.shadows), 'comparison')}, {failed} did not match the script"
         lines += _wrapped("shadow", text)
     if found.pairs:

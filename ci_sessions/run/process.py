@@ -300,13 +300,11 @@ def _wait_for(  # noqa: PLR0913, PLR0917 - the arguments of ``stream``
         reads_left -= usage is not None
         can_read = is_ready() or (usage is not None and reads_left > 0)
         is_open = output.read(_TICK) if can_read else output.wait(_TICK)
-        now = clock.monotonic()
-        elapsed = now - start
+        elapsed = clock.monotonic() - start
         on_tick(elapsed)
-        # While output flows, the child is not asked for after every piece: a system call is slow if
-        # another thread waits to run.
-        if usage is None and (now >= next_check or not is_open):
-            next_check = now + _TICK / 10
+        # Not after every piece of output: system calls are slow while another thread waits to run.
+        if usage is None and (elapsed >= next_check or not is_open):
+            next_check = elapsed + _TICK / 10
             usage = reap(child)
             if usage is None:
                 signum = _noted_signal(signals)

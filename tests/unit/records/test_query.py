@@ -143,7 +143,7 @@ def test_the_warning_names_the_first_file_that_cannot_be_read(tmp_path, caplog):
 
 def test_a_file_whose_reading_fails_is_named(tmp_path, caplog, monkeypatch):
     class Broken(io.BytesIO):
-        def readline(self, _size=-1):
+        def read(self, _size=-1):
             raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(query, "open_regular", lambda _: Broken())
@@ -156,6 +156,34 @@ def test_a_line_that_is_very_long_is_not_read_whole(tmp_path, caplog, monkeypatc
     long = {**START, "id": "long", "note": "x" * 900}
     assert read(tmp_path, long, START, END) == [SUMMARY]
     assert "skipped 1 record" in caplog.text
+
+
+@pytest.mark.parametrize("size", [1, 7, 50, 400, 10_000])
+def test_the_size_of_blocks_does_not_matter(tmp_path, monkeypatch, size):
+    runs = [({**START, "id": f"r{n}"}, {**END, "id": f"r{n}"}) for n in range(3)]
+    step = {"event": "step ended", "test": "test_x", "outcome": "failed"}
+    events = [runs[0][0], {**step, "id": "s"}, runs[0][1], b"x" * 3000, *runs[1], *runs[2]]
+    expected = read(tmp_path, *events)
+    assert [(one.id, one.failed_tests) for one in expected] == [
+        ("r0", ("test_x",)), ("r1", ()), ("r2", ()),
+    ]  # fmt: skip
+    monkeypatch.setattr(query, "_BLOCK", size)
+    monkeypatch.setattr(query, "_LONGEST_LINE", 2000)
+    assert read(tmp_path, *events) == expected
+
+
+@pytest.mark.parametrize("size", [7, 10_000])
+def test_runs_can_be_read_again_from_their_places(tmp_path, monkeypatch, size):
+    monkeypatch.setattr(query, "_BLOCK", size)
+    first, second = ({**START, "id": name} for name in "ab")
+    step = {"event": "step ended", "id": "s", "test": "test_x", "outcome": "failed"}
+    read(tmp_path, first, second, step, {**END, "id": "b"}, {**END, "id": "a"})
+    path = tmp_path / "a.jsonl"
+    found = list(read_summaries([path]))
+    assert [one.id for one in found] == ["b", "a"]
+    places = [one.place for one in found]
+    assert list(query.read_again(str(path), places)) == found
+    assert list(query.read_again(str(path), [places[0] + 1])) == []
 
 
 JOB = {"config": "smoke", "build_environment": "linux", "shard": 2, "num_shards": 3, "id": "x"}
