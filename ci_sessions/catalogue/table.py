@@ -7,7 +7,6 @@ another; each is a function that takes the job and the checkout and returns test
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -268,11 +267,14 @@ def config_problem(config: str) -> str | None:
     """Return an error message with suggestions for an unknown configuration; None if known."""
     if is_known(_plain_job(config)):
         return None
+    import difflib  # noqa: PLC0415 - slow to import, and only for a typing error
+
     close = difflib.get_close_matches(config, known_names(), n=3)
     hint = f"did you mean {' or '.join(close)}?" if close else "`nox -l` lists configurations."
     return f"{TEST_CONFIG.name} is {shown(config)}, which is not a known configuration: {hint}"
 
 
+@functools.lru_cache(maxsize=1024)
 def config_facts(config: str) -> ConfigFacts:
     """Return what ``read_job`` needs to know about a configuration."""
     return ConfigFacts(config_problem(config), find_row(_plain_job(config)).first_shard)

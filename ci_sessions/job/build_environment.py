@@ -25,6 +25,7 @@ _MAX_LENGTH = 500  # characters of a label; the longest real one has 60
 _ARCHITECTURES = {"aarch64": "aarch64", "arm64": "aarch64", "s390x": "s390x"}
 _SANITIZERS = ("asan", "ubsan", "tsan")
 _COMPILERS = ("gcc", "clang")
+_INVALID = re.compile(r"[^\w.+/-]", re.ASCII)
 _VERSIONED = re.compile(r"([a-z]+)([0-9][\w.]*)", re.ASCII)
 _EXAMPLES = {  # for the message about a word with an invalid version
     "py": "py3.10 or py3.14t",
@@ -40,7 +41,7 @@ def label_problem(label: str) -> str | None:
         return f"{name} is empty: set it to a build label, such as linux-jammy-py3.10-gcc11."
     if len(label) > _MAX_LENGTH:
         return f"{name} has {len(label)} characters: a build label has at most {_MAX_LENGTH}."
-    invalid = sorted({char for char in label if re.match(r"[\w.+/-]", char, re.ASCII) is None})
+    invalid = sorted(set(_INVALID.findall(label)))
     if invalid:
         shown = " ".join(map(repr, invalid))
         return (

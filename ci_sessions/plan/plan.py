@@ -251,27 +251,38 @@ def assemble(
 
     ``before`` are templates with the caller's variables; ``scripts`` is the value of $SCRIPTS.
     """
-    tests = tuple(_fold_exports(drafts, {**before, **plan.env}))
-    assembled = dataclasses.replace(
-        plan, setup=_numbered(plan.setup), tests=tests, cleanup=_numbered(plan.cleanup)
-    )
 
     def value(piece: Piece) -> str | None:
         return scripts if piece == _SCRIPTS else None
 
-    def fill_scripts(step: Step) -> Step:
-        if not any("$SCRIPTS" in template for template in step.templates()):
-            return step
-        return step.mapped(lambda template: substitute(template, value))
+    def fill(template: str) -> str:
+        return substitute(template, value) if "SCRIPTS" in template else template
 
-    return assembled.mapped(fill_scripts)
+    def fill_step(step: Step) -> Step:
+        return step.mapped(fill) if "SCRIPTS" in "\n".join(step.templates()) else step
+
+    def fill_item(item: Item) -> Item:
+        if isinstance(item, Step):
+            return fill_step(item)
+        texts = item.values.items()
+        return Export({name: text if text is None else fill(text) for name, text in texts})
+
+    def numbered(steps: Iterable[Step]) -> tuple[Step, ...]:
+        return tuple(fill_step(step).in_plan(n, step.env) for n, step in enumerate(steps, 1))
+
+    # Before exports are folded in, which many steps share.
+    filled = (
+        dataclasses.replace(draft, items=tuple(map(fill_item, draft.items))) for draft in drafts
+    )
+    return dataclasses.replace(
+        plan,
+        setup=numbered(plan.setup),
+        tests=tuple(_fold_exports(filled, {**before, **plan.env})),
+        cleanup=numbered(plan.cleanup),
+    )
 
 
 _SCRIPTS = Piece(PieceKind.PLACE, "SCRIPTS")
-
-
-def _numbered(steps: Iterable[Step]) -> tuple[Step, ...]:
-    return tuple(dataclasses.replace(step, number=n) for n, step in enumerate(steps, 1))
 
 
 def _fold_exports(drafts: Iterable[Draft], start: Variables) -> Iterator[Test]:
@@ -293,13 +304,13 @@ def _fold_exports(drafts: Iterable[Draft], start: Variables) -> Iterator[Test]:
             else:
                 ignores_env = item.kind in (Kind.FILE, Kind.PROBE)  # ln and git, for example
                 env = item.env if ignores_env else {**exported, **item.env}
-                steps.append(dataclasses.replace(item, env=env))
+                steps.append(item.in_plan(len(steps) + 1, env))
         if draft.kind is not TestKind.ADDED:
             inherited = exported
         yield Test(
             name=draft.name,
             kind=draft.kind,
-            steps=_numbered(steps),
+            steps=tuple(steps),
             replaces=draft.replaces,
             skipped=draft.skipped,
         )

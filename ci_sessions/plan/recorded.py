@@ -19,7 +19,7 @@ from ci_sessions.plan.step import ForEach
 from ci_sessions.toml import read_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Container, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from ci_sessions.plan.facts import Condition, Executables
@@ -57,7 +57,7 @@ class Answers:
 
     def render(self, template: str) -> str:
         """Return a template in the form of a trace: paths by name ($ROOT), questions answered."""
-        return render(template, self._piece)
+        return render(template, self._piece) if "$" in template else template
 
     def _piece(self, piece: Piece) -> str:
         match piece.kind:
@@ -95,13 +95,15 @@ class Answers:
             return found
         return tuple(map(stand_in, executables.patterns))
 
-    def argv(self, templates: Iterable[str], lists: Iterable[str]) -> list[str]:
+    def argv(self, templates: Iterable[str], lists: Container[str]) -> list[str]:
         """Return a command's arguments; an answer to a question in ``lists`` may become several."""
-        list_names = set(lists)
         argv: list[str] = []
         for template in templates:
+            if "$" not in template:  # nearly all
+                argv.append(template)
+                continue
             names = names_in(template, PieceKind.QUESTION)
-            if names and names[0] in list_names:
+            if names and names[0] in lists:
                 argv += self._answer(names[0]).split()
             else:
                 argv.append(self.render(template))
@@ -182,7 +184,7 @@ def recorded_plan(
 ) -> tuple[dict[str, str], list[RecordedTest]]:
     """Return the plan's environment and its tests in the form of a trace on that machine."""
     answers = answers or recorded_answers()
-    lists = [name for name, question in plan.questions.items() if question.is_list]
+    lists = {name for name, question in plan.questions.items() if question.is_list}
 
     def test(name: str, kind: TestKind, skipped: str | None, steps: Iterable[Step]) -> RecordedTest:
         recorded = tuple(_record(step, answers, lists) for step in _executed(steps, answers))
@@ -207,12 +209,16 @@ def _executed(steps: Iterable[Step], answers: Answers) -> Iterator[Step]:
             yield step
 
 
-def _record(step: Step, answers: Answers, lists: Iterable[str]) -> RecordedStep:
+def _record(step: Step, answers: Answers, lists: Container[str]) -> RecordedStep:
     return RecordedStep(
         kind=step.kind,
         argv=tuple(answers.argv(step.argv, lists)),
         cwd=answers.render(step.cwd),
-        env={name: answers.render(text) for name, text in step.env.items() if text is not None},
+        env={
+            name: answers.render(text) if "$" in text else text
+            for name, text in step.env.items()
+            if text is not None
+        },
     )
 
 

@@ -6,7 +6,7 @@ All strings are templates (see ``placeholders``).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -62,10 +62,17 @@ class Expect(StrEnum):
 
 
 def _check_argv(argv: object) -> None:
-    if not isinstance(argv, tuple) or not argv or not all(isinstance(arg, str) for arg in argv):
-        raise TypeError(f"argv must be a non-empty tuple of strings, but was {argv!r}.")
+    if not isinstance(argv, tuple) or not argv:
+        raise _invalid_argv(argv)
     for arg in argv:
-        parse(arg)
+        if not isinstance(arg, str):
+            raise _invalid_argv(argv)
+        if "$" in arg:
+            parse(arg)
+
+
+def _invalid_argv(argv: object) -> TypeError:
+    return TypeError(f"argv must be a non-empty tuple of strings, but was {argv!r}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,20 +209,34 @@ class Step:
         makes_room = words[0] in ("mkdir", "ln") or words[:2] == ("rm", "-f")
         return self.kind is Kind.FILE and makes_room
 
+    def in_plan(self, number: int, env: Variables) -> Step:
+        """Return the step at its place in a plan: with its number and its variables there.
+
+        Every step of every plan is copied like this, and ``dataclasses.replace`` is slower.
+        """
+        return Step(
+            kind=self.kind,
+            command=self.command,
+            cwd=self.cwd,
+            env=env,
+            policy=self.policy,
+            is_test=self.is_test,
+            when=self.when,
+            skipped=self.skipped,
+            number=number,
+        )
+
     def with_policy(self, **changes: object) -> Step:
         """Return the step with some fields of its policy changed."""
         policy = dataclasses.replace(self.policy, **changes)  # type: ignore[arg-type]
         return dataclasses.replace(self, policy=policy)
 
-    def templates(self) -> Iterator[str]:
-        """Yield every template of the step."""
-        yield from self.argv
-        yield self.cwd
-        yield from (value for value in self.env.values() if value is not None)
+    def templates(self) -> list[str]:
+        """Return every template of the step that is not empty."""
+        more: tuple[str | None, ...] = (self.cwd, self.policy.required_output)
         if isinstance(self.command, ShellFunction):
-            yield from self.command.sources
-            yield self.command.stdout or ""
-        yield self.policy.required_output or ""
+            more = (*more, self.command.stdout, *self.command.sources)
+        return [text for text in (*self.argv, *self.env.values(), *more) if text]
 
     def mapped(self, change: Callable[[str], str]) -> Step:
         """Return the step with ``change`` applied to every template."""
