@@ -7,7 +7,6 @@ process that failed.
 
 from __future__ import annotations
 
-import difflib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(__version__)
         return 0
     if command not in COMMANDS:
+        import difflib  # noqa: PLC0415 - slow to import, and only for a typing error
+
         near = difflib.get_close_matches(command, COMMANDS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(COMMANDS)}."
         print(for_log(f"error: unknown command {shown(command)}: {hint}"), file=sys.stderr)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 _SIGNALLED = 128  # exit codes above this are 128 + N, for signal N
+_BY_NAME = ("-s", "-e", "--session", "--sessions")  # nox's options that select sessions by name
 _CI_SESSION = re.compile(r"""\bci\(config=(['"])([\w.+/:-]+)\1\)""")
 
 
@@ -81,20 +82,28 @@ def _parameters() -> Iterator[Any]:
 
     named = (match[2] for text in _requested_names() for match in _CI_SESSION.finditer(text))
     for config in dict.fromkeys([*listed_configs(), *named]):
-        yield nox.param(config, id=f"config={config!r}", tags=list(config_tags(config)))
+        tags = list(config_tags(config)) if _needs_tags() else []
+        yield nox.param(config, id=f"config={config!r}", tags=tags)
+
+
+def _needs_tags() -> bool:
+    """Return whether nox may list or select by tags; they take a plan of each configuration."""
+    options = [arg for arg in _nox_arguments() if arg.startswith("-")]
+    return any(arg not in _BY_NAME for arg in options) or not _requested_names()
 
 
 def _requested_names() -> list[str]:
     """Return the names of the requested sessions: nox's own options, and NOXSESSION."""
     from ci_sessions.job.environment import process_environment  # noqa: PLC0415 - as above
 
-    argv = sys.argv[1 : sys.argv.index("--")] if "--" in sys.argv else sys.argv[1:]
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument(
-        "-s", "-e", "--session", "--sessions", action="extend", nargs="*", default=[]
-    )
-    names = parser.parse_known_args(argv)[0].session
+    parser.add_argument(*_BY_NAME, action="extend", nargs="*", default=[])
+    names = parser.parse_known_args(_nox_arguments())[0].session
     return [name.strip() for name in names or process_environment().get("NOXSESSION").split(",")]
+
+
+def _nox_arguments() -> list[str]:
+    return sys.argv[1 : sys.argv.index("--")] if "--" in sys.argv else sys.argv[1:]
 
 
 def _check_not_whole_list(session: nox.Session) -> None:

@@ -13,11 +13,9 @@ where untrusted text is shown: ``for_log``, ``for_annotation``, ``for_markdown``
 from __future__ import annotations
 
 import enum
-import html
 import json
 import re
 import signal
-import urllib.parse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -204,6 +202,18 @@ def for_annotation_title(text: str) -> str:
     return for_annotation(text).replace(":", "%3A").replace(",", "%2C")
 
 
+def _quote_url(text: str, safe: str) -> str:
+    from urllib.parse import quote  # noqa: PLC0415 - slow to import, and only for secrets
+
+    return quote(text, safe=safe, errors="surrogateescape")  # any bytes
+
+
+def _escape_html(text: str, *, quote: bool = True) -> str:
+    import html  # noqa: PLC0415 - slow to import, and few commands need it
+
+    return html.escape(text, quote=quote)
+
+
 # How a string is written inside the quotes of a shell, JSON or Python, in a URL, and in HTML.
 _QUOTINGS: tuple[Callable[[str], str], ...] = (
     str,
@@ -215,9 +225,9 @@ _QUOTINGS: tuple[Callable[[str], str], ...] = (
     lambda text: json.dumps(text)[1:-1],
     lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
     lambda text: repr(text)[1:-1],
-    lambda text: urllib.parse.quote(text, errors="surrogateescape"),  # any bytes
-    lambda text: urllib.parse.quote(text, safe="", errors="surrogateescape"),
-    html.escape,
+    lambda text: _quote_url(text, "/"),
+    lambda text: _quote_url(text, ""),
+    _escape_html,
     for_annotation,
 )
 
@@ -225,7 +235,7 @@ _QUOTINGS: tuple[Callable[[str], str], ...] = (
 def for_markdown(text: str) -> str:
     """Escape untrusted text for Markdown: one line without markup, links or HTML."""
     flat = " ".join(for_log(text).split())
-    return html.escape(_MARKDOWN.sub(r"\\\1", flat), quote=False)
+    return _escape_html(_MARKDOWN.sub(r"\\\1", flat), quote=False)
 
 
 def for_markdown_block(lines: Iterable[str], language: str = "") -> list[str]:
@@ -238,7 +248,7 @@ def for_markdown_block(lines: Iterable[str], language: str = "") -> list[str]:
 
 def for_html(text: str) -> str:
     """Escape untrusted text for HTML, including attributes."""
-    return html.escape(for_log(text))
+    return _escape_html(for_log(text))
 
 
 def for_json(data: Any, *, indent: int | None = None) -> str:  # noqa: ANN401 - any JSON value

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ci_sessions.checkout.files import read_regular, reason_of
@@ -22,11 +22,11 @@ else:
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
-    from pathlib import Path
 
 __all__ = ["Fields", "TomlFile", "read_toml"]
 
 T = TypeVar("T")
+_RESOURCES = Path(__file__).parent / "resources"  # importlib.resources is slow to import
 _MAX_SIZE = 4 << 20  # bytes of a file
 # The time to read a key grows with the square of its parts.
 _LONG_KEY = re.compile(r"(?<![\w.-])(?:[\w-]+[ \t]*\.[ \t]*){20}")
@@ -50,7 +50,7 @@ def read_toml(
     """
     if path is None:
         name = f"the bundled {bundled}"
-        text = (resources.files("ci_sessions.resources") / bundled).read_text("utf-8")
+        text = (_RESOURCES / bundled).read_text("utf-8")
     else:
         name = str(path)
         try:

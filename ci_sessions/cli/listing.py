@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from ci_sessions.catalogue.planner import plan_job
@@ -25,8 +26,11 @@ def config_tags(config: str) -> tuple[str, ...]:
     return () if config_problem(config) is not None else tuple(dict.fromkeys(_tags(config)))
 
 
+_rollout = functools.cache(read_rollout)  # for all configurations
+
+
 def _tags(config: str) -> Iterator[str]:
-    entry = read_rollout().configurations.get(config)
+    entry = _rollout().configurations.get(config)
     if entry is not None:
         yield f"phase-{entry.phase}"
     device = listed_configs().get(config)

@@ -14,9 +14,6 @@ from ci_sessions.checkout.checkout import RECORDED
 from ci_sessions.cli.options import JobGroup, OptionParser, SelectionGroup, parse_options
 from ci_sessions.cli.prepare import PreparedJob, local_label, prepare_job, read_job_file
 from ci_sessions.errors import CiSessionsError, InputError
-from ci_sessions.job.job_json import job_from_json
-from ci_sessions.plan.plan_json import STRUCTURE, plan_to_json
-from ci_sessions.plan.recorded import trace_line
 from ci_sessions.report.plan import describe_plan, plan_script
 from ci_sessions.run.machine import count_devices
 from ci_sessions.text import for_json
@@ -80,6 +77,8 @@ def show_plan(
     plan = dataclasses.replace(prepared.plan, notices=(*prepared.plan.notices, *doubts))
     redact, out = context.redact, context.out
     if as_json:
+        from ci_sessions.plan.plan_json import STRUCTURE, plan_to_json  # noqa: PLC0415 - only here
+
         data = {**extra, **plan_to_json(plan.filled(machine.resolve))}
         data["checkout"] = str(prepared.root)
         print(for_json(redact.fields(data, STRUCTURE), indent=1), file=out)
@@ -113,6 +112,9 @@ def plan_jobs(jobs: Iterable[Any], out: Stdout) -> int:
 
     For a job that cannot be planned the line has ``job`` and ``error``, and the exit code is 2.
     """
+    from ci_sessions.job.job_json import job_from_json  # noqa: PLC0415 - not to plan a single job
+    from ci_sessions.plan.recorded import trace_line  # noqa: PLC0415 - as above
+
     code = 0
     for job in jobs:
         try:

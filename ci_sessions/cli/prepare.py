@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,6 @@ from ci_sessions.checkout.files import read_regular, reason_of
 from ci_sessions.checkout.locate import find_checkout
 from ci_sessions.errors import CheckoutError, InputError
 from ci_sessions.job.job import JobOptions, read_job
-from ci_sessions.job.job_json import parse_jobs
 from ci_sessions.job.variables import HF_CACHE
 from ci_sessions.run.machine import Machine
 from ci_sessions.text import shorten
@@ -52,7 +51,8 @@ class PreparedJob:
 
 def local_label() -> str:
     """Return the default build label on this machine: a plain CPU build."""
-    machine = {"x86_64": "", "arm64": "aarch64-"}.get(platform.machine(), f"{platform.machine()}-")
+    name = os.uname().machine
+    machine = {"x86_64": "", "arm64": "aarch64-"}.get(name, f"{name}-")
     return f"linux-{machine}py{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -86,7 +86,7 @@ def prepare_job(
         raise
     if problems:
         raise CheckoutError(*problems)
-    checkout = read_checkout(root, machine=platform.machine(), hf_cache=environment[HF_CACHE])
+    checkout = read_checkout(root, machine=os.uname().machine, hf_cache=environment[HF_CACHE])
     plan = _select(plan_job(job, checkout), selection, checkout, with_added=with_added)
     variables = {**environment.variables, **job.shown_variables()}
     machine = Machine(root, variables, plan.questions)
@@ -122,6 +122,8 @@ def read_job_file(name: str) -> list[Any]:
     except (OSError, ValueError, AttributeError) as error:
         hint = "" if name == "-" else " Give a file, or - to read standard input."
         raise InputError(f"{source} cannot be read: {reason_of(error)}.{hint}") from error
+    from ci_sessions.job.job_json import parse_jobs  # noqa: PLC0415 - not for a single job
+
     return parse_jobs(text, source)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -84,6 +83,8 @@ class ConsoleScreen:
         self._name = f"[{self._number + 1}/{total}] {step.test}"
         self._step_id = step.id
         if self.on_github:
+            import secrets  # noqa: PLC0415 - slow to import, and only for GitHub
+
             self._mark = secrets.token_hex(16)
             self._command("group", f"{title} · {for_log(step.command)}")
             self._command("stop-commands", self._mark)

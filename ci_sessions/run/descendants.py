@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci_sessions import clock
@@ -24,11 +22,12 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 def _processes() -> Iterator[tuple[int, int, int, str]]:
     """Yield the pid, parent, group and state of every process, from /proc; nothing without it."""
-    for entry in Path("/proc").glob("[0-9]*/stat"):
+    pids = os.listdir("/proc") if sys.platform == "linux" else ()  # noqa: PTH208 - much faster
+    for pid in filter(str.isdigit, pids):
         with suppress(OSError, ValueError, IndexError):
-            pid, rest = entry.parent.name, entry.read_text(errors="replace").rpartition(")")[2]
-            state, parent, group = rest.split()[:3]
-            yield int(pid), int(parent), int(group), state
+            with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - as above
+                state, parent, group = file.read().rpartition(b")")[2].split()[:3]
+            yield int(pid), int(parent), int(group), state.decode()
 
 
 def group_size(group: int) -> int:
@@ -39,12 +38,20 @@ def group_size(group: int) -> int:
         except (ProcessLookupError, PermissionError):
             return 0
         return 1
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return 0  # as usual: then no process needs to be looked at
+    except PermissionError:
+        pass
     return sum(1 for _, _, its, state in _processes() if its == group and state not in "ZX")
 
 
 def adopt_orphans() -> None:
     """Become a subreaper (Linux): orphaned descendants become children of this process."""
     if sys.platform == "linux":
+        import ctypes  # noqa: PLC0415 - slow to import, and only for runs
+
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
-import secrets
 import shutil
-import string
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +15,6 @@ from ci_sessions.errors import CheckoutError, InternalError, MissingToolError
 from ci_sessions.log import logger
 from ci_sessions.plan.placeholders import Kind, Piece, names_in, parse, render, substitute
 from ci_sessions.plan.shell import bash_argv, quote
-from ci_sessions.run import process
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +22,7 @@ if TYPE_CHECKING:
     from ci_sessions.plan.facts import Condition, Executables, Question
     from ci_sessions.plan.plan import DeviceNeed, Plan
     from ci_sessions.plan.step import Step, Variables
+    from ci_sessions.run.process import ShellOutput
     from ci_sessions.run.signals import Signals
 
 __all__ = ["Machine", "check_scripts", "count_devices"]
@@ -61,6 +58,8 @@ class Machine:
         if name == "ROOT":
             return str(self.root)
         if name == "SITE":
+            from ci_sessions.run import process  # noqa: PLC0415 - as for _run_shell
+
             found = process.capture(
                 _LOCATE_TORCH, cwd=self.root, env=self.variables, signals=self.signals
             )
@@ -69,6 +68,8 @@ class Machine:
             python = shutil.which("python", path=self.variables.get("PATH"))
             return str(Path(python).parent) if python else "$SHIMS"
         if name == "TMP":
+            import tempfile  # noqa: PLC0415 - slow to import, and few plans need it
+
             return tempfile.gettempdir()
         return self.variables.get(name, f"${name}")  # HOME, PATH
 
@@ -76,6 +77,9 @@ class Machine:
     def random(self) -> str:
         """Eight random letters, the same for the whole run."""
         if "random" not in self._cache:
+            import secrets  # noqa: PLC0415 - slow to import, and few plans need them
+            import string  # noqa: PLC0415
+
             self._cache["random"] = "".join(secrets.choice(string.ascii_letters) for _ in range(8))
         return self._cache["random"]
 
@@ -93,9 +97,11 @@ class Machine:
         """Return the answer to a question. Raises InternalError if a needed one has no answer."""
         key = f"ask:{name}"
         if key not in self._cache:
+            from ci_sessions.run.process import TIMED_OUT  # noqa: PLC0415 - as for _run_shell
+
             question = self.questions[name]
             output = self._run_shell(question.line)
-            if output.code == process.TIMED_OUT or (output.code and question.is_needed):
+            if output.code == TIMED_OUT or (output.code and question.is_needed):
                 raise InternalError(
                     f"no answer to {name!r}: exit code {output.code} from: {question.line}"
                 )
@@ -112,8 +118,10 @@ class Machine:
             self._cache[key] = "" if code else "yes"
         return bool(self._cache[key])
 
-    def _run_shell(self, line: str) -> process.ShellOutput:
+    def _run_shell(self, line: str) -> ShellOutput:
         """Run a line of shell, with the places in it set as variables."""
+        from ci_sessions.run import process  # noqa: PLC0415 - slow to import; a plan starts nothing
+
         places = {name: self.place(name) for name in _PLACE_NAME.findall(line)}
         env = {**self.variables, **places}
         return process.capture(line, cwd=self.root, env=env, signals=self.signals)

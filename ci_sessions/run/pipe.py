@@ -39,7 +39,7 @@ class PipeReader:
     def read(self, wait: float) -> bool:
         """Read what arrives within ``wait`` seconds; return whether the pipe is still open."""
         if not self._is_open:
-            clock.sleep(wait / 10)
+            clock.sleep(wait / 50)
             return False
         data = self._read_now()
         if data is None and self._selector.select(wait):
