@@ -47,23 +47,29 @@ class RunDetails:
 def read_details(runs: Iterable[Summary]) -> dict[str, RunDetails]:
     """Return the details of runs by their IDs; runs that cannot be read again have none."""
     wanted: dict[str, set[str]] = {}
-    for run in runs:
-        wanted.setdefault(run.path, set()).add(run.id)
     found: dict[str, RunDetails] = {}
+    for run in runs:
+        if run.place >= 0:
+            found |= _read_file(Path(run.path), {run.id}, run.place)
+        else:
+            wanted.setdefault(run.path, set()).add(run.id)
     for path, ids in wanted.items():
         if path:
             found |= _read_file(Path(path), ids)
     return found
 
 
-def _read_file(path: Path, wanted: set[str]) -> dict[str, RunDetails]:
+def _read_file(path: Path, wanted: set[str], begin: int = -1) -> dict[str, RunDetails]:
+    """Read the details of runs in a file, or only those of the run that begins at a place."""
     steps: dict[str, list[dict[str, Any]]] = {}
     current: list[dict[str, Any]] | None = None  # events of steps do not name their run
-    for line in lines_of(path, []):
+    for line in lines_of(path, [], max(0, begin)):
         if _START not in line and (current is None or _STEP not in line):
             continue
         event = event_of(line) or {}
         if event.get("event") == "run started":
+            if begin >= 0 and current is not None:
+                break  # the next run
             current = steps.setdefault(event["id"], []) if event["id"] in wanted else None
         elif event.get("event") == "step ended" and current is not None:
             current.append(event)

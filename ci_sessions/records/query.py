@@ -161,12 +161,12 @@ def _failed_test(line: bytes) -> str:
     return test if is_failure and isinstance(test, str) and test not in NOT_TESTS else ""
 
 
-def lines_of(path: Path, unreadable: list[str]) -> Iterator[bytes]:
-    """Give the lines of a regular file; of one that is very long, its beginning only.
+def lines_of(path: Path, unreadable: list[str], begin: int = 0) -> Iterator[bytes]:
+    """Give the lines of a regular file from a place on; of a very long one, its beginning only.
 
     A file that cannot be read has no lines; its path is appended to ``unreadable``.
     """
-    for _, block in _blocks(path, unreadable):
+    for _, block in _blocks(path, unreadable, begin, _SHORT_BLOCK if begin else None):
         yield from block.split(b"\n")
 
 

@@ -31,7 +31,7 @@ _SHADOW_CODES = {shadow: code for code, shadow in enumerate(_SHADOWS)}
 _PLACE_BITS = 40  # of the place in a file; the rest is the number of the file
 _WHOLE = (1 << 64) - 1  # instead of a place, if the summary itself is kept
 _SPLIT_IN, _HAS_OWN_RECORD = 1, 2
-_FEW = 1000  # runs whose IDs are kept
+_FEW = 50  # runs whose IDs are read at once
 _DIGITS = str.maketrans("", "", "-:.TZ")
 _TIME_LENGTH = len("2026-11-28T05:41:00.000Z")
 

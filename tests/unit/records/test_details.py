@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from ci_sessions.records.details import RunDetails, read_details
-from ci_sessions.records.query import Summary
+from ci_sessions.records.query import Summary, read_summaries
 from ci_sessions.records.record import Outcome
 from ci_sessions.records.route import Runner
 
@@ -201,3 +202,19 @@ def test_only_names_in_a_list_of_cases_count(tmp_path, failed, names):
     found = details_of(tmp_path, step(cases={"total": 3, "failures": 1, "failed": failed}))
     assert found.failed == names
     assert found.is_complete is bool(names)
+
+
+def test_the_details_of_a_run_are_read_from_its_place(tmp_path):
+    """Only as far as the next run, unlike in a search of the whole file."""
+    step = {"event": "step ended", "id": "s", "test": "t", "outcome": "passed", "cpu": 1.0}
+    events = []
+    for name in "abc":
+        events += [{"event": "run started", "id": name}, step, step]
+        events += [{"event": "run ended", "id": name, "outcome": "passed"}]
+    path = tmp_path / "all.jsonl"
+    path.write_text("".join(json.dumps(event) + "\n" for event in events))
+    found = list(read_summaries([path]))
+    assert [one.place >= 0 for one in found] == [True, True, True]
+    expected = read_details(replace(one, place=-1) for one in found)
+    assert {name: one.cpu for name, one in expected.items()} == {"a": 2.0, "b": 2.0, "c": 2.0}
+    assert read_details(found) == expected
