@@ -70,7 +70,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session(reuse_venv=True, default=False)
 def bench(session: nox.Session) -> None:
-    """Benchmark planning and reading records against a baseline in the same run."""
+    """Benchmark against plain baselines; -- --fast, --check, --against REV, --json FILE."""
     install(session)
     session.run("python", "tests/bench/bench.py", *session.posargs)
 

@@ -1,151 +1,193 @@
-"""Benchmarks of operations that scale with the number of jobs.
+"""Benchmarks: start-up, planning, output, records and tracing, against plain baselines.
 
-Machines differ and are noisy, so compare ratios, not seconds. Each result is the best of a few
-rounds, relative to a plain baseline on the same data.
+    nox -s bench                      all cases, with a million runs: many minutes
+    nox -s bench -- --fast            small sizes, in less than a minute
+    nox -s bench -- --check           exit code 1 if a ratio is above its limit (limits.toml)
+    nox -s bench -- --against REV     the same cases with the package of another revision, in turn
+    nox -s bench -- --json FILE       also write all numbers as JSON
+
+Each command runs alternately with its baseline. A ratio is the median of the ratios in each round:
+of the CPU time of the whole process tree. A rate is per second of CPU time; that of output, of time.
 """
 
 from __future__ import annotations
 
-import io
+import argparse
 import json
-import lzma
 import os
-import resource
-import shlex
-import shutil
+import platform
 import subprocess
 import sys
 import tempfile
-import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ci_sessions.catalogue.table import listed_configs
-from ci_sessions.checkout.locate import sample_checkout
-from ci_sessions.cli.plan import plan_jobs
-from ci_sessions.gate.evidence import Evidence, collect_evidence
-from ci_sessions.gate.rollout import read_rollout
-from ci_sessions.gate.verdict import judge
-from ci_sessions.parity.pool import trace_jobs
-from ci_sessions.parity.profile import read_profile
-from ci_sessions.parity.staging import read_stage
-from ci_sessions.records.query import read_summaries
+import cases
+from cases import ROOT, Case
+from measuring import Usage, alternate, environment, median, ratio
 
-TRACES = Path(__file__).parents[1] / "parity" / "traces.jsonl.xz"
-RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-ROUNDS = 3
-LINES = 500_000  # of 100 bytes
-STEPS = 6  # steps of a run, each with two events that a summary skips
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-def best(work):
-    """Return the shortest time of a few rounds, in seconds."""
-    times = []
-    for _ in range(ROUNDS):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return min(times)
+LIMITS = Path(__file__).with_name("limits.toml")
+ATTEMPTS = 3  # of a case that exceeds a limit, so that a moment of load is no failure
 
 
-def plan_all(lines):
-    """Plan all recorded jobs and print their lines."""
-    plan_jobs(lines, io.StringIO())
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """The medians of a case. ``ratio`` is that of its measure to the baseline.
+
+    ``other`` is what the other revision used, and ``speed`` how this one compares with it.
+    """
+
+    case: Case
+    usage: Usage
+    baseline: Usage
+    ratio: float
+    other: Usage | None = None
+    speed: float | None = None
+
+    @property
+    def rate(self) -> float | None:
+        """What the case handles per second."""
+        time = getattr(self.usage, self.case.rate_of)
+        return self.case.amount / time if self.case.amount else None
+
+    def row(self) -> str:
+        """Return a row of the table."""
+        rate = f"{self.rate:,.0f} {self.case.unit}/s" if self.rate else ""
+        cells = (
+            f"{self.case.name:28}{self.usage.wall:8.2f}{self.usage.cpu:8.2f}{self.usage.peak:7.0f}"
+            f"  {rate:16}{self.ratio:6.2f} x {self.case.measure:4} of {self.case.baseline_name}"
+        )
+        return cells if self.speed is None else f"{cells}; {self.speed:.2f} x the other revision"
+
+    def to_json(self) -> dict[str, object]:
+        """Return all numbers."""
+        return {
+            "case": self.case.name,
+            "baseline": self.case.baseline_name,
+            "measure": self.case.measure,
+            "ratio": self.ratio,
+            "rate": self.rate,
+            "unit": self.case.unit,
+            "usage": asdict(self.usage),
+            "baseline_usage": asdict(self.baseline),
+            "other_usage": asdict(self.other) if self.other else None,
+            "to_other": self.speed,
+        }
 
 
-def trace_sample():
-    """Trace the sample's script for each configuration, with two workers and no cache."""
-    root, profile = sample_checkout(), read_profile()
-    stage = read_stage(root, ".ci/pytorch/test.sh", profile)
-    jobs = [{"TEST_CONFIG": config, "BUILD_ENVIRONMENT": "linux"} for config in listed_configs()]
-    return list(trace_jobs(jobs, stage, profile, workers=2))
-
-
-def write_runs(folder):
-    """Write a generated history: RUNS runs in 100 files, like merged artifacts."""
-    configs = list(read_rollout().configurations)
-    for part in range(100):
-        with (folder / f"{part}.jsonl").open("w") as out:
-            for n in range(part, RUNS, 100):
-                runner = "python" if n // 100 % 2 else "shell"
-                job = {"config": configs[n % len(configs)], "id": f"job-{n % 5000}"}
-                start = {
-                    "event": "run started", "format": 1, "id": str(n), "job": job, "started": f"{n:09}",
-                    "runner": runner, "route": {"intended": runner, "commit": f"c{n // 10000}"},
-                }  # fmt: skip
-                out.write(json.dumps(start) + "\n")
-                for step in range(2 * STEPS):
-                    out.write(
-                        json.dumps(
-                            {"event": "step ended", "id": f"{n}.{step}", "command": "x" * 120}
-                        )
-                        + "\n"
-                    )
-                end = {"event": "run ended", "id": str(n), "outcome": "passed", "wall": 100 + n % 7}
-                out.write(json.dumps(end) + "\n")
-
-
-def summarise(folder):
-    """Read all runs and compute each configuration's verdict."""
-    rollout = read_rollout()
-    found = collect_evidence(read_summaries(sorted(folder.glob("*.jsonl"))))
-    return [judge(found.get(name, Evidence(name)), rollout) for name in rollout.configurations]
-
-
-def pass_output(folder):
-    """Return the seconds that a job takes that prints LINES lines, and those of a plain pipe."""
-    root = folder / "checkout"
-    shutil.copytree(sample_checkout(), root)
-    code = (
-        f"import sys\nfor n in range({LINES} // 100): sys.stdout.write(('x' * 99 + '\\n') * 100)\n"
+def measure(case: Case, other: Path | None) -> Result:
+    """Run a case, its baseline and, if given, the package in ``other``, in turn."""
+    commands = [case.baseline, case.command(ROOT)]
+    commands += [case.command(other)] if other else []
+    baseline, ours, *theirs = alternate(commands, case.rounds)
+    return Result(
+        case=case,
+        usage=median(ours),
+        baseline=median(baseline),
+        ratio=ratio(ours, baseline, case.measure) / case.scale,
+        other=median(theirs[0]) if theirs else None,
+        speed=ratio(ours, theirs[0], case.measure) if theirs else None,
     )
-    (root / "test" / "run_test.py").write_text(code)
-    run = [sys.executable, "-m", "ci_sessions", "run", "jit_legacy", "--test", "test_jit_legacy"]
-    env = {**os.environ, "CI": ""}
-
-    def run_job():
-        null = subprocess.DEVNULL
-        subprocess.run(run, cwd=root, env=env, stdout=null, stderr=null, check=True)
-
-    def pipe():
-        line = f"{shlex.quote(sys.executable)} test/run_test.py | cat > {folder}/copy"
-        subprocess.run(["bash", "-c", line], cwd=root, env=env, check=True)
-
-    return best(run_job), best(pipe)
 
 
-def main():
-    """Print each result: seconds, and the ratio to its baseline."""
-    with lzma.open(TRACES, "rt") as text:
-        traces = text.read().splitlines()
-    lines = [json.dumps(json.loads(line)["job"]) for line in traces]
-    parse = best(lambda: [json.loads(line) for line in traces])
-    plan = best(lambda: plan_all(lines))
-    print(
-        f"plan {len(lines)} jobs             {plan:7.2f} s   {plan / parse:6.1f} x parsing their traces"
-    )
-    jobs = trace_sample()
-    started = best(lambda: [subprocess.run([sys.executable, "-c", ""], check=True) for _ in jobs])
-    took = best(trace_sample)
-    print(
-        f"trace {len(jobs)} jobs             {took:7.2f} s   {took / started:6.1f} x starting Python as often"
-    )
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_runs(folder)
-        size = sum(path.stat().st_size for path in folder.iterdir())
-        read = best(lambda: [path.read_text().splitlines() for path in folder.iterdir()])
-        took = best(lambda: summarise(folder))
-    print(
-        f"summarise {RUNS:,} runs    {took:7.2f} s   {took / read:6.1f} x reading the {size / 1e6:,.0f} MB"
-    )
-    with tempfile.TemporaryDirectory() as name:
-        took, piped = pass_output(Path(name))
-    print(
-        f"run, with {LINES // 10_000} MB of output  {took:7.2f} s   {took / piped:6.1f} x a pipe into a file"
-    )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"peak memory                {peak:7.0f} MiB")
+def failures(result: Result, limits: dict[str, dict[str, float]]) -> list[str]:
+    """Return which limits a result exceeds."""
+    limit = limits.get(result.case.name, {})
+    found = []
+    if result.ratio > limit.get("ratio", float("inf")):
+        found.append(f"{result.case.name}: {result.ratio:.2f} x, at most {limit['ratio']:g} x")
+    if result.usage.peak > limit.get("peak", float("inf")):
+        found.append(f"{result.case.name}: {result.usage.peak:.0f} MB, at most {limit['peak']:g}")
+    return found
+
+
+def machine() -> dict[str, object]:
+    """Return the facts about this machine that explain the numbers."""
+    info = Path("/proc/cpuinfo")
+    text = info.read_text() if info.is_file() else ""
+    models = [
+        line.partition(": ")[2] for line in text.splitlines() if line.startswith("model name")
+    ]
+    return {
+        "cpu": models[0] if models else platform.processor(),
+        "cpus": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
+        "load": [round(one, 2) for one in os.getloadavg()],
+        "memory_mb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 1_000_000,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    }
+
+
+@contextmanager
+def revision(name: str | None) -> Iterator[Path | None]:
+    """Check out a revision in a worktree of its own, and remove that in the end."""
+    if name is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        git = ["git", "-C", str(ROOT), "worktree"]
+        subprocess.run(
+            [*git, "add", "--quiet", "--detach", str(tree), name], env=environment({}), check=True
+        )
+        try:
+            yield tree
+        finally:
+            subprocess.run([*git, "remove", "--force", str(tree)], env=environment({}), check=True)
+
+
+def all_cases(folder: Path, *, is_fast: bool) -> Iterator[Case]:
+    """Yield the cases; files that one needs are written just before."""
+    rounds = 5 if is_fast else 9
+    yield from cases.start_up(folder, rounds)
+    yield from cases.planning(folder, rounds - 2, 0 if is_fast else 30_000)
+    yield from cases.output(folder, 3, 50 if is_fast else 200)
+    yield from cases.records(folder, 3, 10_000 if is_fast else 100_000, 0 if is_fast else 1_000_000)
+    if not is_fast:
+        yield from cases.tracing(folder, 3)
+
+
+def main() -> int:
+    """Measure, and print a row for each case as soon as it is known."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--fast", action="store_true", help="small sizes, in less than a minute")
+    parser.add_argument("--check", action="store_true", help="fail if a limit is exceeded")
+    parser.add_argument("--against", metavar="REV", help="also measure another revision")
+    parser.add_argument("--only", metavar="TEXT", default="", help="cases whose name contains TEXT")
+    parser.add_argument("--json", metavar="FILE", help="also write the numbers to a file")
+    options = parser.parse_args()
+    limits = tomllib.loads(LIMITS.read_text()) if options.check else {}
+    facts, results, failed = machine(), [], []
+    print("  ".join(f"{name}: {value}" for name, value in facts.items()))
+    print(f"{'case':28}{'wall s':>8}{'CPU s':>8}{'MB':>7}  {'':16}ratio")
+    with revision(options.against) as other, tempfile.TemporaryDirectory() as folder:
+        for case in all_cases(Path(folder), is_fast=options.fast):
+            if options.only not in case.name:
+                continue
+            for _ in range(ATTEMPTS):
+                result = measure(case, other)
+                print(result.row(), flush=True)
+                if not (exceeded := failures(result, limits)):
+                    break
+            results.append(result)
+            failed += exceeded
+    for line in failed:
+        print(f"too slow or too large: {line}")
+    if options.json:
+        data = {"machine": facts, "results": [result.to_json() for result in results]}
+        Path(options.json).write_text(json.dumps(data, indent=1) + "\n")
+    return int(bool(failed))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

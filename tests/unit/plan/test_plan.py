@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -11,10 +12,11 @@ from ci_sessions.catalogue.table import config_facts
 from ci_sessions.checkout.checkout import RECORDED
 from ci_sessions.errors import InputError
 from ci_sessions.job.job_json import job_from_json
+from ci_sessions.plan.facts import Condition
 from ci_sessions.plan.placeholders import render
 from ci_sessions.plan.plan import Draft, Export, Plan, TestKind, assemble
 from ci_sessions.plan.plan_json import plan_from_json, plan_to_json
-from ci_sessions.plan.step import Kind, Program, Step
+from ci_sessions.plan.step import Kind, Policy, Program, Step
 
 CUDA = "linux-jammy-cuda13.0-py3.10-gcc11"
 
@@ -166,3 +168,21 @@ def test_a_plan_has_tests_only_if_one_would_run():
     assert not make_plan("default", "linux-jammy-cpu-libtorch-debug").has_tests
     skipped = assembled(draft("a", step("1"), skipped="no"))
     assert not skipped.has_tests
+
+
+def test_a_step_keeps_all_of_its_fields_in_a_plan():
+    """It is copied by hand, which must not forget a field."""
+    step = Step(
+        kind=Kind.TEST,
+        command=Program(("true",)),
+        cwd="test",
+        policy=Policy(always=True),
+        is_test=True,
+        when=Condition(name="x", description="x is there", line="test -e x"),
+        skipped="not today",
+    )
+    defaults = Step(kind=Kind.PROBE, command=Program(("false",)))
+    names = {item.name for item in dataclasses.fields(Step)} - {"env", "number"}
+    assert all(getattr(step, name) != getattr(defaults, name) for name in names)
+    expected = dataclasses.replace(step, number=3, env={"A": "1"})
+    assert step.in_plan(3, {"A": "1"}) == expected
