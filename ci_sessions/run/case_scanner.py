@@ -27,6 +27,7 @@ _XDOCTEST = re.compile(r"python -m xdoctest (\S{1,500}\.py) (\S{1,200})$")
 _NUMBERS = re.compile(r"([0-9]{1,9}) ([a-z]+)")
 _PYTHON_FRAME = re.compile(r'  File "([^"]{1,500})", line ([0-9]{1,7})')
 _PYTEST_FRAME = re.compile(r"([\w./+-]{1,300}\.py):([0-9]{1,7}): ")
+_ITEMS = re.compile(r"Running ([0-9]{1,9}) items in this shard")
 _MODELS = re.compile(r"(?:Error|Improvement): [0-9]{1,5} models have ([\w ]{1,100}):$")
 _TEST_FILE = re.compile(
     r"(?:Running|PRINTING LOG FILE of) ([\w./-]{1,300})(?: [0-9]+/[0-9]+)? [.(]"
@@ -77,6 +78,7 @@ class CaseScanner:
         self._test_file = ""
         self._lines_left = _MAX_LINES
         self._has_total = False
+        self._announced: int | None = None  # in CI, run_test.py shows this but no total
 
     def feed(self, text: str) -> None:
         """Process a piece of output."""
@@ -102,7 +104,7 @@ class CaseScanner:
     def cases(self) -> Cases | None:
         """Return the cases that were found, or None if nothing says how many ran."""
         self._close()
-        if not self._failed and not self._has_total:
+        if not (self._failed or self._has_total or self._announced == 0):
             return None
         failed = tuple(self._failed.values())
         errors = sum(case.fault == "error" for case in failed)
@@ -128,6 +130,8 @@ class CaseScanner:
         elif match := _TEST_FILE.match(line):
             self._close()
             self._test_file = match[1]
+        elif match := _ITEMS.match(line):
+            self._announced = (self._announced or 0) + int(match[1])
         elif line.startswith("==="):
             self._close()
             if match := _PYTEST_TOTAL.match(line):

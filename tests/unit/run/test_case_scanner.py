@@ -70,6 +70,7 @@ def test_doctests_have_a_summary_of_their_own():
     [
         "Ran 0 tests in 0.000s\n\nNO TESTS RAN\n",
         "=========================== 3564 deselected in 0.89s ===========================\n",
+        "Running 0 items in this shard: \n\nRunning 0 items in this shard: \n",
         "============================ no tests ran in 0.01s =============================\n",
     ],
 )
@@ -77,3 +78,9 @@ def test_a_total_of_no_cases_is_known(text):
     scanner = CaseScanner()
     scanner.feed(text)
     assert scanner.cases().total == 0
+
+
+def test_cases_that_are_announced_are_no_total():
+    scanner = CaseScanner()
+    scanner.feed("Running 0 items in this shard: \nRunning 15 items in this shard: a, b\n")
+    assert scanner.cases() is None
