@@ -74,7 +74,7 @@ def _preflight(job: Job, checkout: Checkout) -> Iterator[Step]:
 
     def python(code: str, expect: Expect = Expect.SUCCESS) -> Step:
         program = Program(("python", "-c", f"import torch; {code}"))
-        policy = Policy(expect=expect)
+        policy = Policy(expect=expect, imports="torch")
         return Step(kind=Kind.PREFLIGHT, command=program, cwd="$ROOT/test", policy=policy)
 
     if job.build.is_asan:  # each must crash: otherwise the sanitizer is not active

@@ -152,7 +152,8 @@ class Policy:
     retry. ``always``: run at the end of its test even after a failure. ``defers_failure``: on
     failure, still run the next step before stopping. ``skips_without_match``: do not run if a
     wildcard matches no file. ``judge`` names a function of the catalogue that judges the output and
-    may ask for another run.
+    may ask for another run. ``imports`` is a module that is imported once for consecutive steps
+    ``python -c CODE`` that name it.
     """
 
     expect: Expect = Expect.SUCCESS
@@ -162,6 +163,7 @@ class Policy:
     defers_failure: bool = False
     skips_without_match: bool = False
     judge: str | None = None
+    imports: str | None = None
 
 
 DEFAULT = Policy()

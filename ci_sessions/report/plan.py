@@ -115,6 +115,7 @@ def _notes(step: Step) -> Iterator[tuple[object, str]]:
     yield policy.defers_failure, "a failure counts after the next step"
     yield policy.always, "always runs"
     yield policy.skips_without_match, "only if a file matches"
+    yield policy.imports, f"with other checks in one Python, which imports {policy.imports} once"
     yield policy.judge, f"its output is checked too ({policy.judge}), and it may run again"
     yield step.exports_variables, "its exports apply to later steps"
 

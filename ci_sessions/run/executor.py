@@ -124,6 +124,7 @@ class _Run:
             pass
         except Exception as error:  # noqa: BLE001 - whatever fails, clean up and record it
             self.add_error("", error)
+        extra("end the checks", self.runner.checks.close, None)
         self.clean_up(CLEANUP, plan.cleanup)
         if others is not None:
             terminate = functools.partial(terminate_descendants, others, self.signals.is_impatient)

@@ -59,6 +59,11 @@ class PipeReader:
         except BlockingIOError:
             return None
 
+    def drain(self) -> None:
+        """Pass on what is in the pipe now."""
+        while data := self._read_now():
+            self._feed(data)
+
     def wait(self, seconds: float) -> bool:
         """Sleep instead of reading, for a part of ``seconds``; return whether the pipe is open.
 

@@ -37,6 +37,7 @@ __all__ = [
     "capture_program",
     "disable_core_dumps",
     "run_attached",
+    "start",
     "stream",
 ]
 
@@ -152,7 +153,7 @@ def run_attached(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> i
 
     A signal terminates its process group before ``Interrupted`` propagates.
     """
-    child = _start(argv, cwd=cwd, env=dict(env))
+    child = start(argv, cwd=cwd, env=dict(env))
     try:
         return shell_code(child.wait())
     except BaseException:
@@ -240,11 +241,11 @@ def stream(  # noqa: PLR0913 - a process has this many settings
     when its pipe is full, but ``timeout`` (seconds) and signals still apply. If ``signals`` notes a
     signal, the process group is terminated and the reason is ``Reason.SIGNAL``.
     """
-    start = clock.monotonic()
+    began = clock.monotonic()
     signals = signals or Signals()
     stderr = subprocess.STDOUT if with_stderr else subprocess.DEVNULL
     try:
-        child = _start(
+        child = start(
             argv,
             cwd=cwd,
             env=dict(env),
@@ -255,9 +256,9 @@ def stream(  # noqa: PLR0913 - a process has this many settings
     except OSError as error:
         emit(f"{error.filename or argv[0]}: {error.strerror}\n")
         code = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
-        return ProcessResult(code, clock.monotonic() - start, 0.0, 0, Reason.NOT_FOUND)
+        return ProcessResult(code, clock.monotonic() - began, 0.0, 0, Reason.NOT_FOUND)
     try:
-        return _wait_for(child, start, emit, timeout, on_tick, is_ready, signals)
+        return _wait_for(child, began, emit, timeout, on_tick, is_ready, signals)
     except BaseException:
         terminate_group(child, signal.SIGTERM, signals)
         raise
@@ -266,7 +267,7 @@ def stream(  # noqa: PLR0913 - a process has this many settings
             child.stdout.close()
 
 
-def _start(argv: Sequence[str], **settings: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401 - Popen's
+def start(argv: Sequence[str], **settings: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401 - Popen's
     """Start a command in a session of its own; run a script without ``#!`` with bash, as bash does.
 
     Raises OSError if it cannot be started.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,6 +20,7 @@ from ci_sessions.records.record import (
 )
 from ci_sessions.run import process
 from ci_sessions.run.cases import complete_cases, read_cases
+from ci_sessions.run.checks import Checks
 from ci_sessions.run.environment import capture_exports
 from ci_sessions.run.extras import extra
 from ci_sessions.run.judging import judge_step, needs_output
@@ -90,6 +92,7 @@ class StepRunner:
     dirty_before: frozenset[str] | None = None
     records: list[StepRecord] = field(default_factory=list)
     exports: dict[str, str | None] = field(default_factory=dict)
+    checks: Checks = field(default_factory=Checks)
 
     def run(self, part: Part, step: Step, time_left: TimeLeft) -> Outcome:
         """Run a step, once for each of its executables if it has several; return its outcome.
@@ -250,8 +253,13 @@ class StepRunner:
             keep_text=needs_output(step.policy),
             log=log.write,
         )
+        run = process.stream
+        if step.policy.imports is None:
+            self.checks.close()
+        else:
+            run = functools.partial(self.checks.run, module=step.policy.imports)
         try:
-            result = process.stream(
+            result = run(
                 argv,
                 cwd=self.machine.root / self.machine.render(step.cwd),
                 env=env,
