@@ -5,10 +5,14 @@ Each difference of each job belongs to one cause, so nothing is hidden behind a 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
+from ci_sessions.catalogue.places import place_of_checks, places_of_export, places_of_tests
+from ci_sessions.errors import CiSessionsError
+from ci_sessions.job.job_json import job_from_json
 from ci_sessions.parity.verdict import Side
 from ci_sessions.plan.shell import quote, quote_all
 from ci_sessions.records.verdict import JobVerdict
@@ -54,6 +58,22 @@ class Cause:
     def configs(self) -> list[str]:
         """The configurations of its jobs, each once, in order."""
         return list(dict.fromkeys(str(job.job.get("config", "")) for job in self.jobs))
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where the catalogue has what differs: the lines that a maintainer may have to edit."""
+        if self.example is None:
+            return ()
+        if self.example.field == "env":
+            return places_of_export(self.example.variable)
+        if self.example.stream == "preflight":
+            return (place_of_checks(),)
+        jobs = {str(job.job.get("config", "")): job.job for job in reversed(self.jobs)}
+        found: dict[str, None] = {}
+        for data in reversed(jobs.values()):
+            with suppress(CiSessionsError):  # a job that has no plan has no place
+                found |= dict.fromkeys(places_of_tests(job_from_json(data)))
+        return tuple(found)
 
 
 def find_causes(result: ParityResult) -> list[Cause]:

@@ -48,6 +48,7 @@ _SHORT_LABELS = {
     JobVerdict.ERROR: "failed",
 }
 SIDES = {Side.PLAN: ("script", "plan"), Side.EARLIER: ("before", "now")}
+_MAX_PLACES = 3  # in the catalogue, named for a cause
 _MAX_CONFIGS = 3  # more configurations are on a line of their own
 _MAX_COLUMNS = 100  # longer commands are cut before the first difference
 
@@ -106,6 +107,9 @@ def _block(cause: Cause, result: ParityResult) -> Iterator[str]:
     for other in cause.others:
         name = SIDES[result.other][0 if other.script else 1]
         yield f"  {name:{max(map(len, SIDES[result.other]))}}  {_line(other.script or other.plan)}"
+    if places := cause.places:
+        rest = f", and {len(places) - _MAX_PLACES} more" if len(places) > _MAX_PLACES else ""
+        yield f"  edit {', '.join(places[:_MAX_PLACES])}{rest}"
     more = count(len(cause.jobs) - 1, "more job") if len(cause.jobs) > 1 else ""
     yield f"  job: {cause.jobs[0].name}" + (f", and {more}" if more else "")
     if len(configs) > _MAX_CONFIGS:

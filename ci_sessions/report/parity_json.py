@@ -38,6 +38,7 @@ def parity_to_json(result: ParityResult) -> dict[str, Any]:
             {
                 "text": cause.text,
                 "lines": list(cause.lines),
+                "places": list(cause.places),
                 "jobs": [job.name for job in cause.jobs],
             }
             for cause in find_causes(result)

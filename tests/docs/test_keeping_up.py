@@ -181,6 +181,9 @@ def test_a_change_is_followed_from_the_comment_to_the_catalogue(tree, tmp_path, 
     code, found = compare(tree, package, *new)
     assert code == 1
     assert len(found) >= causes
+    edited = set(re.findall(r"^--- (\S+)", in_catalogue, re.MULTILINE))
+    named = {place.partition(":")[0] for cause in found for place in cause["places"]}
+    assert named & edited or heading == "A new configuration", (named, edited)
 
     apply(in_catalogue, package)
     assert compare(tree, package, *new) == (0, [])

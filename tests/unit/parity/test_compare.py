@@ -241,7 +241,11 @@ def test_the_report_shows_where_two_commands_differ():
         for c in ("one", "two")
     ]
     text = describe_parity(result(*jobs, compare_job(JOB, recording(), [])))
-    assert text.splitlines()[:7] == [
+    *lines, edit, last, blank = text.splitlines()[:8]
+    assert re.fullmatch(
+        r"  edit (ci_sessions/catalogue/suites/\w+\.py:\d+ \w+, ){3}and 4 more", edit
+    )
+    assert [*lines, last, blank] == [
         (
             "jobs 3   equal 1   equal except for accepted differences 0   different 2   could not be traced 0"
             "   (.ci/pytorch/test.sh; 2 min 10 s)"
