@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -30,18 +32,17 @@ def apply_verdicts(
     Raises InputError without a file, RolloutError if it cannot be changed.
     """
     file = _own_file(path, "--apply")
-    changed = False
+    changes = []
     for config, verdict in verdicts.items():
         share = rollout.configurations[config].share
         if verdict.share != share:
             text = with_share(rollout, config, verdict.share, clock.timestamp())
             rollout = replace(rollout, source=text)
-            print(f"applied: {config} {share} % → {verdict.share} % in {file}", file=out)
-            changed = True
-    if changed:
+            changes.append(f"{config} {share} % → {verdict.share} % in {file}")
+    if changes:
         _write(file, rollout.source)
-    else:
-        print("applied: nothing to change", file=out)
+    for change in changes or ["nothing to change"]:
+        print(f"applied: {change}", file=out)
 
 
 def open_phase(rollout: Rollout, phase: str, path: Path | None, out: Stdout) -> None:
@@ -72,7 +73,15 @@ def _own_file(path: Path | None, option: str) -> Path:
 
 
 def _write(path: Path, text: str) -> None:
+    """Replace the file at once: jobs read it at any time, and a part of it would be an error."""
+    target = path.resolve()  # a link stays a link
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        path.write_text(text, encoding="utf-8")
+        try:
+            partial.write_text(text, encoding="utf-8")
+            partial.chmod(stat.S_IMODE(target.stat().st_mode))
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as error:
         raise RolloutError(f"{path} cannot be written: {reason_of(error)}.") from error

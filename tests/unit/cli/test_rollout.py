@@ -232,6 +232,41 @@ def test_a_phase_opens_when_the_earlier_ones_are_at_100_percent(tmp_path):
         call("--rollout", file, "--open", "2C", "--apply")
 
 
+def ready_for_2b(tmp_path):
+    """Return a file whose phase 2B may be opened."""
+    path = tmp_path / "rollout.toml"
+    own_file(tmp_path)
+    path.write_text(re.sub(r'("1"|"2A"), share = \d+', r"\1, share = 100", path.read_text()))
+    return path
+
+
+def test_the_file_is_replaced_at_once_where_it_is(tmp_path):
+    path = ready_for_2b(tmp_path)
+    path.chmod(0o640)
+    link = tmp_path / "link.toml"
+    link.symlink_to(path.name)
+    before = path.stat().st_ino
+    call("--rollout", str(link), "--open", "2B")
+    assert link.is_symlink()
+    assert "2B" in read_rollout(path).open_phases
+    assert (path.stat().st_mode & 0o777, path.stat().st_ino == before) == (0o640, False)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["link.toml", "rollout.toml"]
+
+
+def test_a_file_that_cannot_be_replaced_stays_as_it_is(tmp_path, monkeypatch):
+    path = ready_for_2b(tmp_path)
+    before = path.read_text()
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.replace", fail)
+    with pytest.raises(RolloutError, match=r"rollout\.toml cannot be written: No space left"):
+        call("--rollout", str(path), "--open", "2B")
+    assert path.read_text() == before
+    assert [one.name for one in tmp_path.iterdir()] == ["rollout.toml"]
+
+
 def test_a_phase_line_that_cannot_be_edited_is_reported(tmp_path):
     file = own_file(tmp_path)
     path = tmp_path / "rollout.toml"
