@@ -154,7 +154,7 @@ class Execution:
             limits=Limits(job=self.options.timeout, step=self.options.step_timeout),
             keep_going=plan.job[CONTINUE_THROUGH_ERROR],
             on_ci=environment[CI],
-            requires_test=not self.options.is_one_step,
+            requires_test=self.options.step is None or bool(self.options.case),
             requires_case=bool(self.options.case),
         )
         started = clock.timestamp()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import stat
 from dataclasses import replace
@@ -78,7 +79,10 @@ def _write(path: Path, text: str) -> None:
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         try:
-            partial.write_text(text, encoding="utf-8")
+            with partial.open("x", encoding="utf-8") as out:
+                out.write(text)
+                out.flush()
+                os.fsync(out.fileno())  # or it may be empty after a crash
             partial.chmod(stat.S_IMODE(target.stat().st_mode))
             partial.replace(target)
         finally:

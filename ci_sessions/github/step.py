@@ -24,7 +24,7 @@ from ci_sessions.job.job_json import job_variables
 from ci_sessions.text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
 __all__ = [
     "GITHUB",
@@ -175,7 +175,7 @@ def job_of_step(
     }
     found |= {"env": inputs} if inputs else {}
     own = job_variables(found)
-    computed = _computed(job, step, run, script)
+    computed = _computed(job, step, _PASSED.sub(" ", run) if is_in_docker else run, script)
     everything = {**origin.runner_variables(), **env}
     found["environments"] = [
         {
@@ -217,15 +217,19 @@ def _passed(run: str) -> dict[str, str | None]:
 
     None: the value of the step. Empty: a value that is not a plain word, so it is not known.
     """
-    found = _PASSED.findall(run)
-    return {name: (word if end else "") if equals else None for name, equals, word, end in found}
+    found: dict[str, str | None] = {}
+    for name, equals, word, end in _PASSED.findall(run):
+        value = (word if end else "") if equals else None
+        # Several containers may get different values.
+        found[name] = value if found.get(name, value) == value else ""
+    return found
 
 
 def _handed(
     env: Mapping[str, Any],
     own: Mapping[str, str],
     passed: Mapping[str, str | None] | None,
-    computed: Iterable[str],
+    computed: Collection[str],
 ) -> dict[str, Any]:
     """Return the variables besides the job's own that reach the script, and the unknown ones.
 
@@ -243,10 +247,11 @@ def _handed(
         elif value is not None and "\0" not in (text := to_string(value)):
             values[name] = text
     for name, word in (passed or {}).items():
-        if word:
+        if word and name not in computed and name not in own:
             values[name] = word
             unknown.discard(name)
-        elif word is not None:
+        elif word is not None and name not in own:
+            values.pop(name, None)
             unknown.add(name)
     return {"variables": values, "unknown": sorted(unknown)}
 

@@ -19,7 +19,7 @@ __all__ = ["changes_nothing"]
 _TEST = r"\[\[(?:(?!\]\]|[=!]~|\s-[a-z]{2}\s|\$\(|\$\{[^}]*[=?]|\+\+|--)[^\n`])+\]\]"
 """A test that only reads: without substitutions of commands, assignments and arithmetic."""
 _TESTS = rf"!?\s*{_TEST}(?:\s*(?:&&|\|\|)\s*!?\s*{_TEST})*"
-_LINE = r"[ \t]*(?:#[^\n]*|ulimit [-\w ]+|:|true)?\n"
+_LINE = r"[ \t]*(?:#[^\n]*|ulimit -c \w+|:|true)?\n"
 _BLOCK = re.compile(
     rf"^[ \t]*if {_TESTS};?\s*then\n(?:{_LINE})*"
     rf"(?:[ \t]*elif {_TESTS};?\s*then\n(?:{_LINE})*)*"

@@ -395,7 +395,8 @@ __ci_is_script() { # file: whether it is one of the checkout's own scripts
 
 __ci_inside() { # paths...: whether all are in the temporary folder, with links resolved
   local __ci_rest __ci_count=0
-  __ci_rest=$("$__ci_path/realpath" -m -- "$@" 2>/dev/null)$'\n'
+  __ci_rest=$("$__ci_path/realpath" -m -- "$@" 2>/dev/null) || return 1
+  __ci_rest+=$'\n'
   while [[ $__ci_rest ]]; do
     case ${__ci_rest%%$'\n'*} in
     "$__ci_base"/tmp/* | "$__ci_base"/abs/* | "$__ci_base"/site/* | "$__ci_base"/home/*) ;;

@@ -203,12 +203,12 @@ class Step:
 
     @property
     def is_preparation(self) -> bool:
-        """Return whether the step makes room for later ones: folders, links, no old results.
+        """Return whether the step makes room for later ones, and can be repeated at any time.
 
-        It can be repeated at any time.
+        It makes folders or links; or it was added to a plan, to remove old results.
         """
         words = self.argv[1:] if self.argv[0] == "sudo" else self.argv
-        makes_room = words[0] in ("mkdir", "ln") or words[:2] == ("rm", "-f")
+        makes_room = words[0] in ("mkdir", "ln") or not self.number
         return self.kind is Kind.FILE and makes_room
 
     def in_plan(self, number: int, env: Variables) -> Step:

@@ -71,7 +71,7 @@ class RunList(_Runs):
     def append(self, run: Summary) -> None:
         """Append a run."""
         time = _packed_time(run.started)
-        if run.place < 0 or not time:
+        if run.place < 0 or not time or _is_rare(run):
             self._whole[len(self._places)] = run
             self._places.append(_WHOLE)
         else:
@@ -107,10 +107,12 @@ class RunList(_Runs):
         chosen = range(len(self))[index]
         if isinstance(chosen, range):
             return list(self._at(chosen))
-        return next(self._at([chosen]))
+        for run in self._at([chosen]):
+            return run
+        raise IndexError(f"the file of run {index} is gone")
 
     def _at(self, numbers: Iterable[int]) -> Iterator[Summary]:
-        """Yield some of the runs; those that follow each other in a file are read in one go."""
+        """Yield some of the runs; those that follow each other in a file are read together."""
 
         def file_of(number: int) -> int:
             place = self._places[number]
@@ -206,6 +208,15 @@ class RunChain(_Runs):
     def __getitem__(self, index: slice) -> list[Summary]: ...
     def __getitem__(self, index: int | slice) -> Summary | list[Summary]:
         return list(self)[index]
+
+
+def _is_rare(run: Summary) -> bool:
+    """Return whether a run is kept as it is: an objection must not vanish with its file.
+
+    Nor is a run without an end read again, since all of the file would be searched for it.
+    """
+    differs = run.shadow is not None and run.shadow.is_failure
+    return differs or run.outcome is Outcome.ABORTED
 
 
 def _packed_time(text: str) -> int:

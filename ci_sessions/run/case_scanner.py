@@ -78,6 +78,7 @@ class CaseScanner:
         self._test_file = ""
         self._lines_left = _MAX_LINES
         self._has_total = False
+        self._is_of_xdoctest = False  # in the list of failed doctests
         self._announced: int | None = None  # in CI, run_test.py shows this but no total
 
     def feed(self, text: str) -> None:
@@ -134,6 +135,7 @@ class CaseScanner:
             self._announced = (self._announced or 0) + int(match[1])
         elif line.startswith("==="):
             self._close()
+            self._is_of_xdoctest = line.startswith("=== Failed tests ===")
             if match := _PYTEST_TOTAL.match(line):
                 self._add_pytest_counts(match[1])
         elif match := _PYTEST_SECTION.match(line):
@@ -150,7 +152,7 @@ class CaseScanner:
 
     def _read_name(self, line: str) -> None:
         """Read a line that names a failed case, or says that models follow."""
-        if match := _XDOCTEST.match(line):
+        if self._is_of_xdoctest and (match := _XDOCTEST.match(line)):
             # An installed module is named as it is imported.
             self._add(Case(f"{match[1].rpartition('-packages/')[2]}::{match[2]}", "failure"))
             return

@@ -3,8 +3,8 @@
 The script starts a Python for each check, and each imports torch, which takes seconds. Here one
 process imports it, and forks for each check: a check may crash, and leaves nothing to the next one.
 What a check prints, its exit code, its time and its memory are its own, and the first one's time
-contains the import. A check that hangs is terminated with the process, and the next one starts
-another.
+contains the import. If that fails, so does each check. What Python does at its end is left out. A
+check that hangs is terminated with the process, and the next one starts another.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from ci_sessions.run import process
 from ci_sessions.run.descendants import group_size
 from ci_sessions.run.pipe import PipeReader
 from ci_sessions.run.process import ProcessResult, Reason
-from ci_sessions.run.signals import Interrupted, Signals
 from ci_sessions.run.termination import reap, shell_code, terminate_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+
+    from ci_sessions.run.signals import Signals
 
 __all__ = ["Checks"]
 
@@ -38,10 +39,11 @@ _SERVER = """\
 import os, sys
 control, module = int(sys.argv.pop()), sys.argv.pop()
 os.set_inheritable(control, False)
+failure = None
 try:
     __import__(module)
-except BaseException:
-    pass  # each check says so itself
+except BaseException as error:
+    failure = error
 import json, resource, traceback, warnings
 warnings.filterwarnings("ignore", ".*multi-threaded, use of fork.*", DeprecationWarning)
 flush = lambda: (sys.stdout.flush(), sys.stderr.flush())
@@ -54,13 +56,16 @@ for line in sys.stdin.buffer:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         code = 0
         try:
+            if failure is not None:
+                raise failure  # not imported again: it might work then
             exec(compile(json.loads(line), "<string>", "exec"), {"__name__": "__main__"})
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else int(error.code is not None)
             if error.code is not None and error.code is not code:
                 print(error.code, file=sys.stderr)
         except BaseException as error:
-            traceback.print_exception(type(error), error, error.__traceback__.tb_next)
+            frames = error.__traceback__ if error is failure else error.__traceback__.tb_next
+            traceback.print_exception(type(error), error, frames)
             code = 1
         flush()
         os._exit(code & 0xFF)
@@ -100,8 +105,7 @@ class Checks:
             try:
                 self._server = _Server(*settings)
             except OSError as error:
-                emit(f"{error.filename or python}: {error.strerror}\n")
-                return ProcessResult(process.NOT_FOUND, 0.0, 0.0, 0, Reason.NOT_FOUND)
+                return process.not_started(error, python, emit, clock.monotonic() - start)
         server = self._server
         try:
             result = server.run(code, start, emit, timeout, on_tick, is_ready, signals)
@@ -196,11 +200,11 @@ class _Server:
         usage = reap(self._child)
         reason, code = Reason.EXIT, shell_code(self._child.returncode or 0)
         if usage is None:
-            signum = _noted(signals)
+            signum = process.noted_signal(signals)
             if not signum and (timeout is None or elapsed <= timeout):
                 return None
             reason = Reason.SIGNAL if signum else Reason.TIMEOUT
-            code = _SIGNALLED + signum if signum else process.TIMED_OUT
+            code = process.SIGNALLED + signum if signum else process.TIMED_OUT
             first = signal.SIGINT if signum == signal.SIGINT else signal.SIGTERM
             usage = terminate_group(self._child, first, signals)
         cpu, peak = (usage.ru_utime + usage.ru_stime, usage.ru_maxrss) if usage else (0.0, 0)
@@ -217,23 +221,12 @@ class _Server:
         return list(json.loads(line))
 
     def close(self) -> None:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._child.pid, signal.SIGKILL)
         if self.is_running:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._child.pid, signal.SIGKILL)
             reap(self._child, wait=True)
         os.close(self._answers)
         for pipe in (self._child.stdin, self._child.stdout):
             if pipe is not None:
                 with suppress(BrokenPipeError):
                     pipe.close()
-
-
-_SIGNALLED = 128  # exit codes above this are 128 + N, for signal N
-
-
-def _noted(signals: Signals) -> int:
-    try:
-        signals.check()
-    except Interrupted as interrupt:
-        return interrupt.signum
-    return 0

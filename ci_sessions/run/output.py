@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,6 +22,8 @@ __all__ = ["OutputCapture", "Screen"]
 _TAIL_LINES = 8  # the last lines of a step, kept in case it fails without a failed test case
 _KEPT_LINES = 40  # more, since the last of them may only say that a test file failed
 _MAX_WIDTH = 300  # characters kept of each of these lines
+_FILE_FAILED = re.compile(r"RuntimeError: .{1,300} failed!")
+_ADVICE = ("Tip: You can keep running tests", "If running on CI, add the 'keep-going' label")
 _MAX_TEXT = 4 << 20  # characters of an output that is kept, from its start
 
 
@@ -129,8 +132,9 @@ class OutputCapture:
 def _before_runner(lines: list[str]) -> list[str]:
     """Leave out the traceback with which run_test.py ends, since the cause is above it."""
     starts = [at for at, line in enumerate(lines) if line.startswith("Traceback (most recent ")]
-    end = lines[starts[-1] :] if starts else []
-    is_of_runner = any("test/run_test.py" in line for line in end) and any(
-        line.startswith("RuntimeError: ") and " failed!" in line for line in end
-    )
-    return lines[: starts[-1]] if is_of_runner else lines
+    first = starts[-1] if starts else 0
+    of_runner = [at for at, line in enumerate(lines) if at > first and _FILE_FAILED.match(line)]
+    if not (starts and of_runner and any("test/run_test.py" in line for line in lines[first:])):
+        return lines
+    advice = (line for line in lines[of_runner[0] + 1 :] if not line.startswith(_ADVICE))
+    return [*lines[:first], *advice] or lines

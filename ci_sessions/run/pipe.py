@@ -16,6 +16,7 @@ __all__ = ["PipeReader"]
 
 _MAX_DELAY = 0.3  # seconds before an incomplete line is passed on
 _CHUNK = 65536
+_MAX_DRAINED = 64  # chunks; more than any pipe holds
 _MAX_PENDING = 65536  # bytes of an incomplete line
 
 
@@ -60,8 +61,11 @@ class PipeReader:
             return None
 
     def drain(self) -> None:
-        """Pass on what is in the pipe now."""
-        while data := self._read_now():
+        """Pass on what is in the pipe now; not what another process goes on to write."""
+        for _ in range(_MAX_DRAINED):
+            data = self._read_now()
+            if not data:
+                break
             self._feed(data)
 
     def wait(self, seconds: float) -> bool:

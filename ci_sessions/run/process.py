@@ -36,6 +36,8 @@ __all__ = [
     "capture",
     "capture_program",
     "disable_core_dumps",
+    "not_started",
+    "noted_signal",
     "run_attached",
     "start",
     "stream",
@@ -49,7 +51,7 @@ _MAX_CAPTURED = 4 << 20  # characters
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
 TIMED_OUT = 124
-_SIGNALLED = 128  # exit codes above this are 128 + N, for signal N
+SIGNALLED = 128  # exit codes above this are 128 + N, for signal N
 
 
 class Reason(enum.Enum):
@@ -80,7 +82,7 @@ class ProcessResult:
     @property
     def is_cut_off(self) -> bool:
         """Whether a time limit or a signal ended the child."""
-        is_crash = _SIGNALLED < self.code <= _SIGNALLED + signal.NSIG
+        is_crash = SIGNALLED < self.code <= SIGNALLED + signal.NSIG
         return self.reason in (Reason.TIMEOUT, Reason.SIGNAL) or is_crash
 
 
@@ -254,9 +256,7 @@ def stream(  # noqa: PLR0913 - a process has this many settings
             stderr=stderr,
         )
     except OSError as error:
-        emit(f"{error.filename or argv[0]}: {error.strerror}\n")
-        code = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
-        return ProcessResult(code, clock.monotonic() - began, 0.0, 0, Reason.NOT_FOUND)
+        return not_started(error, argv[0], emit, clock.monotonic() - began)
     try:
         return _wait_for(child, began, emit, timeout, on_tick, is_ready, signals)
     except BaseException:
@@ -265,6 +265,15 @@ def stream(  # noqa: PLR0913 - a process has this many settings
     finally:
         if child.stdout is not None:
             child.stdout.close()
+
+
+def not_started(
+    error: OSError, program: str, emit: Callable[[str], None], wall: float
+) -> ProcessResult:
+    """Report that a program could not be started, as a shell does."""
+    emit(f"{error.filename or program}: {error.strerror}\n")
+    code = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
+    return ProcessResult(code, wall, 0.0, 0, Reason.NOT_FOUND)
 
 
 def start(argv: Sequence[str], **settings: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401 - Popen's
@@ -308,7 +317,7 @@ def _wait_for(  # noqa: PLR0913, PLR0917 - the arguments of ``stream``
             next_check = elapsed + _TICK / 10
             usage = reap(child)
             if usage is None:
-                signum = _noted_signal(signals)
+                signum = noted_signal(signals)
                 if signum or (timeout is not None and elapsed > timeout):
                     reason = Reason.SIGNAL if signum else Reason.TIMEOUT
                     first = signal.SIGINT if signum == signal.SIGINT else signal.SIGTERM
@@ -330,7 +339,8 @@ def _wait_for(  # noqa: PLR0913, PLR0917 - the arguments of ``stream``
     )
 
 
-def _noted_signal(signals: Signals) -> int:
+def noted_signal(signals: Signals) -> int:
+    """Return the number of a signal that ``signals`` has noted, or 0."""
     try:
         signals.check()
     except Interrupted as interrupt:

@@ -254,11 +254,11 @@ class StepRunner:
             log=log.write,
         )
         run = process.stream
-        if step.policy.imports is None:
-            self.checks.close()
-        else:
-            run = functools.partial(self.checks.run, module=step.policy.imports)
         try:
+            if step.policy.imports is None:
+                self.checks.close()
+            else:
+                run = functools.partial(self.checks.run, module=step.policy.imports)
             result = run(
                 argv,
                 cwd=self.machine.root / self.machine.render(step.cwd),

@@ -140,3 +140,19 @@ def test_nothing_is_left_after_the_end(check):
     pid = int(check("import os; print(os.getppid())")[1])
     check.checks.close()
     assert not is_alive(pid)
+
+
+def test_an_import_that_fails_once_is_not_tried_again(check):
+    (check.folder / "checked.py").write_text(
+        "import os\nif not os.path.exists('seen'):\n    open('seen', 'w').close()\n    1 / 0\n"
+    )
+    result, output = check("print('fine')")
+    assert (result.code, "fine" in output) == (1, False)
+    assert output.endswith("ZeroDivisionError: division by zero\n")
+
+
+def test_a_python_that_may_not_be_executed(check):
+    path = check.folder / "python"
+    path.write_text("")
+    result, _ = check("pass", python=str(path))
+    assert (result.code, result.reason) == (126, Reason.NOT_FOUND)

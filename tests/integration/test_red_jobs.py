@@ -218,6 +218,12 @@ def test_a_case_that_does_not_exist_is_not_a_success(red):
     assert "no test case has the name that --case gives" in done.stdout
 
 
+def test_a_case_of_a_test_that_is_skipped_is_not_a_success(checkout):
+    args = ("distributed", "--test", "test_c10d_nccl", "--case", "test_x")
+    done = ci("run", *args, "--build-environment", CPU, cwd=checkout, check=2)
+    assert "NCCL needs CUDA" in done.stdout + done.stderr
+
+
 def test_a_command_runs_in_the_environment_of_the_job(checkout):
     code = "import os; print(os.getcwd(), os.environ['VALGRIND'], os.environ['TEST_CONFIG'])"
     args = ("--build-environment", CPU, "--exec", sys.executable, "-c", code)

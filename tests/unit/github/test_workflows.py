@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import builtins
 import datetime as dt
+import json
 import logging
 from pathlib import Path
 
@@ -371,6 +372,30 @@ def test_a_container_that_the_step_starts_gets_only_what_is_passed(tree):
     assert found["variables"] == {"A": "1", "B": "7"}
     assert {"C", "BOTH", "CI", "GITHUB_WORKFLOW"} <= set(found["unknown"])
     assert "env" not in job
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        "docker exec -e A=7 c bash -c 'export A=$(nproc); .ci/pytorch/test.sh'",
+        "docker run -e A=7 build; docker run -e A=8 image .ci/pytorch/test.sh",
+    ],
+)
+def test_a_value_that_the_step_may_change_is_not_known(tree, run):
+    text = STEP.replace(".ci/pytorch/test.sh", json.dumps(run))
+    (job,) = read_schedule(workflow_files(tree(own=text)), SCRIPT).jobs
+    (found,) = job["environments"]
+    assert "A" not in found["variables"]
+    assert "A" in found["unknown"]
+
+
+def test_a_container_does_not_change_what_the_job_is(tree):
+    run = "docker run -e TEST_CONFIG=smoke image .ci/pytorch/test.sh"
+    (job,) = read_schedule(
+        workflow_files(tree(own=STEP.replace(".ci/pytorch/test.sh", run))), SCRIPT
+    ).jobs
+    (found,) = job["environments"]
+    assert "TEST_CONFIG" not in {*found["variables"], *found["unknown"]}
 
 
 @pytest.mark.parametrize("place", ["runs-on: x", "container: image"])

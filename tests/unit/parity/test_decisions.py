@@ -32,6 +32,8 @@ def test_a_block_that_sets_only_limits_changes_nothing(line, expected):
         ("ulimit -c 0", "ulimit -c $FLAG"),
         ("ulimit -c 0", "ulimit -c 0; python c.py"),
         ("ulimit -c 0", "echo $FLAG"),
+        ("ulimit -c 0", "ulimit -t 60"),  # a test may not end
+        ("ulimit -c 0", "ulimit -v 1000"),
         ("fi\n", "fi | tee log\n"),
         ("fi\n", "else python c.py\nfi\n"),
         ("-n ${FLAG}", "${FLAG} =~ x(.)"),

@@ -130,3 +130,31 @@ def test_runs_whose_file_is_gone_are_counted(tmp_path):
     ids = RunIds([kept])
     assert (len(kept), list(kept), len(ids)) == (44, [], 44)
     assert (ids[0], ids[-1], list(ids)) == ("", "", [])
+
+
+def test_an_objection_does_not_vanish_with_its_file(tmp_path):
+    fleet = Fleet(0, share=0, differing_shadows=0.2, runs=80)
+    fleet.run_one_day()
+    path = tmp_path / "all.jsonl"
+    write_fleet(path, fleet)
+    kept = RunList(read_summaries([path]))
+    failed = kept.with_shadow(lambda verdict: verdict.is_failure)
+    path.unlink()
+    assert len(list(failed)) == len(failed) > 0
+
+
+def test_runs_without_an_end_are_not_searched_for_again(tmp_path, monkeypatch):
+    path = tmp_path / "all.jsonl"
+    start = {"event": "run started", "started": "2026-11-28T05:41:00.000Z", "runner": "python"}
+    lines = (json.dumps({**start, "id": f"{n}", "job": {"config": "x"}}) for n in range(50))
+    path.write_text("\n".join(lines))
+    kept = RunList(read_summaries([path]))
+    monkeypatch.setattr(run_list, "read_again", None)
+    assert len(list(kept)) == 50
+
+
+def test_a_run_whose_file_is_gone_is_no_item(tmp_path, runs):
+    _, found = runs
+    kept = RunList([replace(found[0], path=str(tmp_path / "gone"), shadow=None)])
+    with pytest.raises(IndexError, match="the file of run 0 is gone"):
+        _ = kept[0]

@@ -65,6 +65,12 @@ def test_doctests_have_a_summary_of_their_own():
     assert (cases.total, cases.failures, cases.skipped) == (800, 2, 440)
 
 
+def test_a_line_like_that_of_xdoctest_is_no_failure():
+    scanner = CaseScanner()
+    scanner.feed("python -m xdoctest foo.py Bar:0\n===== 1 passed in 0.01s =====\n")
+    assert (scanner.cases().total, scanner.cases().failed) == (1, ())
+
+
 @pytest.mark.parametrize(
     "text",
     [

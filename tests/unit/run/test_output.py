@@ -60,6 +60,11 @@ def test_the_traceback_with_which_run_test_ends_gives_way_to_the_cause(tail):
     )
 
 
+def test_what_follows_that_traceback_stays(tail):
+    assert tail("cause\n", RUNNER, "line 8: 12 Killed\n") == ("cause", "line 8: 12 Killed")
+    assert tail(RUNNER)[-1].startswith("If running on CI")
+
+
 @pytest.mark.parametrize("last", ["AssertionError: no", "RuntimeError: it failed!"])
 def test_another_traceback_stays(tail, last):
     text = f'Traceback (most recent call last):\n  File "test/x.py", line 1\n{last}\n'
