@@ -91,7 +91,7 @@ def soak(session: nox.Session) -> None:
 
 @nox.session(reuse_venv=True, default=False)
 def e2e(session: nox.Session) -> None:
-    """Run the workflows with act, and jobs on a real PyTorch 1.13.1 from Debian 12's packages."""
+    """Run the workflows with act, and jobs on PyTorch 1.13.1; -- --all adds 2.6.0 and pairs."""
     install(session, "test", "e2e")
     session.run("pytest", "tests/e2e", "-rA", "--show-capture=stdout", *session.posargs)
 
