@@ -108,7 +108,9 @@ def test_good_evidence_promotes_by_one_step():
 
 
 def test_all_in_python_is_done():
-    assert verdict(history(500), share=100).action == "done"
+    found = verdict(history(500), share=100)
+    assert (found.action, found.next) == ("done", NextStep.WAIT)
+    assert verdict(history(500, disagree=2), share=100).share == 100, "held where it is"
 
 
 @pytest.mark.parametrize(
@@ -128,6 +130,16 @@ def test_thin_or_mixed_evidence_holds(runs, reason):
     assert found.action == "hold"
     assert found.share == 25
     assert reason in found.reason
+
+
+@pytest.mark.parametrize("runs", [history(500, disagree=2), history(500, slowdown=0.2)])
+def test_what_is_against_a_configuration_is_to_be_inspected(runs):
+    assert verdict(runs, share=0).next is NextStep.INSPECT
+
+
+def test_the_smallest_share_can_be_rolled_back():
+    found = at_targets(history(500, errors=20), share=1, steps=(0, 1, 100))
+    assert (found.action, found.share) == ("roll back", 0)
 
 
 @pytest.mark.parametrize(
@@ -586,6 +598,8 @@ def test_differing_shadows_hold_at_any_share_until_20_clean_ones_follow():
     assert at_targets([*bad, *shadows(19, start=1006)], share=0).action == "hold"
     assert at_targets([*bad, *shadows(20, start=1006)], share=0).action == "promote"
     assert at_targets([*shadows(20), *bad], share=0).action == "hold"
+    assert at_targets([*bad, *shadows(19, start=1006)], share=0).run == bad[-1].id
+    assert at_targets([*bad, *shadows(20, start=1006)], share=0).run == ""
 
 
 def at_share(share, runs, details=None, **more):
@@ -628,7 +642,16 @@ def test_a_red_rate_in_doubt_waits_for_more_runs():
 
 
 def test_red_rates_are_not_compared_without_enough_runs():
-    assert "red" not in at_share(0, [*shadows(20), *(run(n, outcome="failed") for n in range(100, 119))]).reason  # fmt: skip
+    def reason(python, shell):
+        """Return the verdict's reason for red runs in Python and green ones in the shell."""
+        ours = [run(n, outcome="failed", commit="") for n in range(100, 100 + python)]
+        theirs = [run(n, "shell", commit="") for n in range(200, 200 + shell)]
+        return at_share(0, [*shadows(20), *ours, *theirs]).reason
+
+    assert "red" not in reason(19, 40)
+    assert "significantly more often red" in reason(20, 40)
+    only_python = [run(n, outcome="failed", commit="") for n in range(100, 140)]
+    assert "red" not in at_share(25, only_python).reason, "there is nothing to compare with"
 
 
 def test_a_configuration_that_the_script_lacks_needs_no_shadows_and_no_pairs():
@@ -767,3 +790,13 @@ def test_cpu_time_and_memory_have_targets_as_time_has():
 def test_runs_after_one_without_a_result_count_too(outcome):
     found = collect_evidence([run(1, "shell", outcome=outcome), run(2), run(3, "shell")])
     assert (len(found["docs_test"].python), len(found["docs_test"].shell)) == (1, 1)
+
+
+def test_a_closed_phase_waits_for_what_can_be_made_without_opening_it():
+    state = replace(
+        STATE, open_phases=frozenset(), configurations={"docs_test": Configuration("2A", 25)}
+    )
+    found = judge(collect_evidence(history(100, pairs=0))["docs_test"], state)
+    assert found.action == "hold"
+    assert any("10 more pairs needed" in reason for reason in found.reasons)
+    assert not any("clean runs" in reason for reason in found.reasons)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ci_sessions.gate.pairs import Measure, Pair
+from ci_sessions.gate.pairs import Measure, Pair, flaky_cases
 from ci_sessions.records.details import RunDetails
 from ci_sessions.records.query import Summary
 from ci_sessions.records.record import Outcome
@@ -83,3 +83,8 @@ def test_no_case_failed_on_one_side_only_unless_the_cases_of_both_are_known(othe
     """A case that is not named on the other side may have failed there too."""
     for found in (pair(failed("a"), other), pair(other, failed("a"))):
         assert found.only_in_python == found.only_in_shell == frozenset()
+
+
+def test_a_flaky_case_is_acknowledged_only_by_its_name():
+    found = flaky_cases([pair(failed("a", "b"), failed())], {"a": "known"})
+    assert {case.name: case.acknowledged for case in found} == {"a": "known", "b": ""}

@@ -27,6 +27,24 @@ def state_at(share, salt="salt"):
     return replace(STATE, salt=salt, configurations={"smoke": Configuration("1", share)})
 
 
+@pytest.mark.parametrize("name", ["cpu", "memory"])
+def test_a_resource_without_a_target_has_that_of_time(tmp_path, name):
+    lines = read_rollout().source.splitlines()
+    own = tmp_path / "rollout.toml"
+
+    def targets(*more):
+        kept = [line for line in lines if not line.startswith((f"{name} =", "time ="))]
+        at = kept.index("[targets]") + 1
+        own.write_text("\n".join([*kept[:at], "time = 0.25", *more, *kept[at:]]))
+        return read_rollout(own).targets
+
+    assert getattr(targets(), name) == 0.25
+    assert getattr(targets(f"{name} = 0.5"), name) == 0.5
+    assert getattr(targets(f"{name} = 10"), name) == 10
+    with pytest.raises(RolloutError, match=name):
+        targets(f"{name} = 11")
+
+
 @given(IDS, st.text())
 def test_a_job_stays_in_its_bucket(job, salt):
     bucket = bucket_of(job, salt)
