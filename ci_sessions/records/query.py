@@ -31,6 +31,7 @@ _STEP_EVENT = b'{"event": "step '  # how this package writes them
 _STARTED_EVENT = _STEP_EVENT + b'started"'
 _LONGEST_LINE = 1 << 20  # bytes
 _BLOCK = 1 << 18  # bytes
+_CLOSE = 1 << 16  # bytes between runs that are read in one pass
 _SHORT_BLOCK = 1 << 14  # bytes, to read a single run
 _DECODE = (
     json.JSONDecoder().raw_decode
@@ -98,8 +99,22 @@ def read_summaries(paths: Iterable[Path]) -> Iterator[Summary]:
 
 
 def read_again(path: str, places: Iterable[int]) -> Iterator[Summary]:
-    """Yield the summaries of the runs that start at these places of a file, if they still do."""
-    for place in places:
+    """Yield the summaries of the runs that start at these places of a file, if they still do.
+
+    They come in the order in which ``read_summaries`` yields them. Runs that are close together are
+    read in one pass, since a run's end may be far from its start.
+    """
+    wanted = list(places)
+    if len(wanted) > 1 and max(wanted) - min(wanted) < _CLOSE * len(wanted):
+        left = set(wanted)
+        for run in _runs(Path(path), [], min(wanted)):
+            if run.place in left and (summary := _summary(run, path)) is not None:
+                yield summary
+            left.discard(run.place)
+            if not left:
+                return
+        return
+    for place in wanted:
         events = next(
             (one for one in _runs(Path(path), [], place, _SHORT_BLOCK) if one.place == place), None
         )

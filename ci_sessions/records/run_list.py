@@ -106,13 +106,14 @@ class RunList(_Runs):
     def __getitem__(self, index: int | slice) -> Summary | list[Summary]:
         chosen = range(len(self))[index]
         if isinstance(chosen, range):
-            return list(self._at(chosen))
+            found = list(self._at(sorted(chosen)))
+            return found if chosen.step > 0 else found[::-1]
         for run in self._at([chosen]):
             return run
         raise IndexError(f"the file of run {index} is gone")
 
     def _at(self, numbers: Iterable[int]) -> Iterator[Summary]:
-        """Yield some of the runs; those that follow each other in a file are read together."""
+        """Yield some of the runs, in order; those that follow each other are read together."""
 
         def file_of(number: int) -> int:
             place = self._places[number]

@@ -9,7 +9,7 @@ from fleets import Fleet
 from ci_sessions.gate.evidence import collect_evidence
 from ci_sessions.gate.pairs import newest_pairs
 from ci_sessions.gate.verdict import judge
-from ci_sessions.records import run_list
+from ci_sessions.records import query, run_list
 from ci_sessions.records.query import by_time, read_summaries
 from ci_sessions.records.record import Outcome
 from ci_sessions.records.route import Runner
@@ -158,3 +158,22 @@ def test_a_run_whose_file_is_gone_is_no_item(tmp_path, runs):
     kept = RunList([replace(found[0], path=str(tmp_path / "gone"), shadow=None)])
     with pytest.raises(IndexError, match="the file of run 0 is gone"):
         _ = kept[0]
+
+
+@pytest.mark.parametrize("close", [0, 1 << 16])
+def test_runs_are_read_again_in_order_near_or_far(tmp_path, monkeypatch, close):
+    """All runs start before the first one ends, and they end in another order."""
+    monkeypatch.setattr(query, "_CLOSE", close)
+    path = tmp_path / "all.jsonl"
+    start = {"event": "run started", "started": "2026-11-28T05:41:00.000Z", "runner": "python"}
+    names = [f"run-{number}" for number in range(30)]
+    lines = [json.dumps({**start, "id": name, "job": {"config": "x"}}) for name in names]
+    ends = sorted(names, key=lambda name: int(name[4:]) * 7 % 30)
+    lines += [json.dumps({"event": "run ended", "id": n, "outcome": "passed"}) for n in ends]
+    path.write_text("".join(f"{line}\n" for line in lines))
+    found = list(read_summaries([path]))
+    kept = RunList(found)
+    assert [run.id for run in kept] == [run.id for run in found] == ends
+    assert kept[3:20:4] == found[3:20:4]
+    assert kept[::-1] == found[::-1]
+    assert kept[-1] == found[-1]
