@@ -62,7 +62,9 @@ def repeat_commands(
         if step is not None and can_narrow(step):
             found["one case of each message"] = list(_case_lines(plan, failed, invocation))
         what, options = _step_options(failed, invocation.narrowing, is_alone=is_alone)
-        found[what] = [invocation.line(*options)]
+        line = invocation.line(*options)
+        if [line] not in found.values():  # if the run was of this case
+            found[what] = [line]
     if step is not None and is_alone:
         steps = [*(one for one in before if one.is_preparation and not one.skipped), step]
         found["this step, without ci_sessions"] = [_plain_line(plan, steps, root, env)]

@@ -98,6 +98,13 @@ def test_a_step_is_repeated_with_the_same_selection():
     assert [f"{START} {options}"] in found.values()
 
 
+def test_the_only_case_of_a_run_is_repeated_once():
+    number = numbers()[1]
+    cases = Cases(failed=(Case("Bert", "failure", "accuracy status regressed"),))
+    found = of_model(number, cases=cases, narrowing=("--case", "Bert"))
+    assert list(found) == ["one case of each message"]
+
+
 def test_a_comparison_is_repeated_with_the_benchmark_of_the_models_that_differ():
     number = numbers()[1]
     cases = Cases(failed=(Case("Bert", "failure", "accuracy status regressed"),))
