@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ci_sessions import clock
 from ci_sessions.run import process
-from ci_sessions.run.descendants import group_size
+from ci_sessions.run.descendants import left_in_group
 from ci_sessions.run.pipe import PipeReader
 from ci_sessions.run.process import ProcessResult, Reason
 from ci_sessions.run.termination import reap, shell_code, terminate_group
@@ -192,11 +192,11 @@ class _Server:
         answer = self._answer()
         if answer is not None:
             status, cpu, peak = answer
-            left = group_size(self._child.pid) - 1
-            if left > 0:
+            left = left_in_group(self._child.pid, leaders=1)
+            if left:
                 terminate_group(self._child, signal.SIGTERM, signals)
             code = shell_code(os.waitstatus_to_exitcode(int(status)))
-            return ProcessResult(code, elapsed, cpu, int(peak) * 1024, left_behind=max(0, left))
+            return ProcessResult(code, elapsed, cpu, int(peak) * 1024, left_behind=left)
         usage = reap(self._child)
         reason, code = Reason.EXIT, shell_code(self._child.returncode or 0)
         if usage is None:

@@ -13,10 +13,18 @@ from ci_sessions import clock
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["GRACE", "adopt_orphans", "descendants", "group_size", "terminate_descendants"]
+__all__ = [
+    "GRACE",
+    "adopt_orphans",
+    "descendants",
+    "group_size",
+    "left_in_group",
+    "terminate_descendants",
+]
 
 GRACE = 5.0  # seconds between SIGTERM and SIGKILL
 _TICK = 0.01  # seconds between checks
+_MOMENT = 0.5  # seconds in which processes that are about to end do so
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -45,6 +53,17 @@ def group_size(group: int) -> int:
     except PermissionError:
         pass
     return sum(1 for _, _, its, state in _processes() if its == group and state not in "ZX")
+
+
+def left_in_group(group: int, leaders: int = 0) -> int:
+    """Return how many processes besides the ``leaders`` stay in a group for a moment.
+
+    Helpers such as Python's resource tracker end by themselves just after the process they serve.
+    """
+    until = clock.monotonic() + _MOMENT
+    while (left := group_size(group) - leaders) > 0 and clock.monotonic() < until:
+        clock.sleep(_TICK)
+    return max(0, left)
 
 
 def adopt_orphans() -> None:

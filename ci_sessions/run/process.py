@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ci_sessions import clock
-from ci_sessions.run.descendants import group_size
+from ci_sessions.run.descendants import left_in_group
 from ci_sessions.run.pipe import PipeReader
 from ci_sessions.run.signals import Interrupted, Signals
 from ci_sessions.run.termination import reap, shell_code, terminate_group
@@ -326,7 +326,7 @@ def _wait_for(  # noqa: PLR0913, PLR0917 - the arguments of ``stream``
         if usage is not None and (not is_open or clock.monotonic() - exited > _DRAIN):
             break
     output.finish()
-    left = group_size(child.pid)
+    left = left_in_group(child.pid)
     if left:
         terminate_group(child, signal.SIGTERM, signals)
     return ProcessResult(

@@ -168,3 +168,10 @@ def test_a_line_that_grows_slowly_is_seen_as_it_grows(tmp_path):
     _, pieces = run(tmp_path, *python(code))
     assert len(pieces) >= 3
     assert "".join(pieces) == "." * 12
+
+
+def test_a_helper_that_ends_just_after_the_command_is_not_left_behind(tmp_path):
+    ended, _ = run(tmp_path, "bash", "-c", "sleep 0.2 >/dev/null 2>&1 &")
+    assert (ended.code, ended.left_behind) == (0, 0)
+    ended, _ = run(tmp_path, "bash", "-c", "sleep 60 >/dev/null 2>&1 &")
+    assert (ended.code, ended.left_behind) == (0, 1)
