@@ -21,6 +21,7 @@ _MAX_NUMBER = 9  # digits
 _UNITTEST = re.compile(r"(ERROR|FAIL): (?:test )?(\S+) \((\S+)\)")
 _UNITTEST_TOTAL = re.compile(r"Ran ([0-9]{1,9}) tests? in ")
 _UNITTEST_RESULT = re.compile(r"(?:FAILED|OK) \(([a-z =,0-9]{1,200})\)$")
+_DURATION = re.compile(r"^\[[0-9.]{1,20}s\] ")  # PyTorch's pytest plugin adds it
 _PYTEST_SECTION = re.compile(r"_{3,} (\S.{0,500}?) _{3,}$")
 _PYTEST_TOTAL = re.compile(r"=+ ((?:[0-9]|no tests).{0,300}) in [0-9.]+ ?s")  # xdoctest: "seconds"
 _XDOCTEST = re.compile(r"python -m xdoctest (\S{1,500}\.py) (\S{1,200})$")
@@ -168,11 +169,12 @@ class CaseScanner:
                 self._detail = _Detail(name)
             return
         word, _, rest = line.partition(" ")
-        name, _, message = rest.partition(" - ")
+        name, _, message = _DURATION.sub("", rest).partition(" - ")
         if word in ("ERROR", "FAILED") and "::" in name and " " not in name:
             section = self._sections.get(".".join(name.split("::")[1:]), _Detail(""))
             fault = "error" if word == "ERROR" else "failure"
-            message = message or section.message
+            if not message or message.endswith("..."):  # pytest cuts it to the width of the screen
+                message = section.message or message
             self._add(Case(name, fault, message, section.file, section.line))
 
     def _add(self, case: Case) -> bool:

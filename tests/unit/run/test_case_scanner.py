@@ -23,6 +23,21 @@ def test_output_names_failed_cases_too():
     assert CaseScanner().cases() is None
 
 
+def test_names_with_durations_and_messages_that_are_cut():
+    """This is what run_test.py of PyTorch 2.6.0 prints, outside CI."""
+    scanner = CaseScanner()
+    scanner.feed(
+        "___________ TestBackends.test_errors ___________\n"
+        "E   OSError: /x/libjitbackend_test.so: cannot open shared object file\n"
+        "=========================== short test summary info ============================\n"
+        "FAILED [0.0085s] test_jit_legacy.py::TestBackends::test_errors - OSError: /x...\n"
+        "======== 1 failed, 209 passed, 4 skipped, 1 xfailed, 2 rerun in 16.80s =========\n"
+    )
+    (case,) = scanner.cases().failed
+    assert case.name == "test_jit_legacy.py::TestBackends::test_errors"
+    assert case.message == "OSError: /x/libjitbackend_test.so: cannot open shared object file"
+
+
 def test_counts_of_several_files_are_added():
     scanner = CaseScanner()
     scanner.feed("Ran 3 tests in 0.1s\n\nOK (skipped=1)\nRan 1 test in 0s\n\nFAILED (errors=1)\n")
