@@ -61,7 +61,8 @@ def test_the_legacy_jit_hangs_after_its_first_failure_and_is_ended(run):
     (step,) = record.failed_steps
     assert (done.returncode, step.code) == (124, 124)
     (case,) = step.cases.failed
-    assert case.name.endswith("TestBackends.test_errors")
+    assert case.name == "test_jit_legacy.py::TestBackends::test_errors"
+    assert (case.file, case.test_file) == ("test/jit/test_backends.py", "test_jit_legacy")
     assert "cannot open shared object" in case.message
     assert step.cases.total > 200
 
