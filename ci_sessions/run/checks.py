@@ -200,7 +200,7 @@ class _Server:
         usage = reap(self._child)
         reason, code = Reason.EXIT, shell_code(self._child.returncode or 0)
         if usage is None:
-            signum = process.noted_signal(signals)
+            signum = signals.noted()
             if not signum and (timeout is None or elapsed <= timeout):
                 return None
             reason = Reason.SIGNAL if signum else Reason.TIMEOUT

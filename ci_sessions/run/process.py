@@ -37,7 +37,6 @@ __all__ = [
     "capture_program",
     "disable_core_dumps",
     "not_started",
-    "noted_signal",
     "run_attached",
     "start",
     "stream",
@@ -317,7 +316,7 @@ def _wait_for(  # noqa: PLR0913, PLR0917 - the arguments of ``stream``
             next_check = elapsed + _TICK / 10
             usage = reap(child)
             if usage is None:
-                signum = noted_signal(signals)
+                signum = signals.noted()
                 if signum or (timeout is not None and elapsed > timeout):
                     reason = Reason.SIGNAL if signum else Reason.TIMEOUT
                     first = signal.SIGINT if signum == signal.SIGINT else signal.SIGTERM
@@ -337,15 +336,6 @@ def _wait_for(  # noqa: PLR0913, PLR0917 - the arguments of ``stream``
         reason,
         left,
     )
-
-
-def noted_signal(signals: Signals) -> int:
-    """Return the number of a signal that ``signals`` has noted, or 0."""
-    try:
-        signals.check()
-    except Interrupted as interrupt:
-        return interrupt.signum
-    return 0
 
 
 def _exit_code(child: subprocess.Popen[bytes], reason: Reason, signum: int) -> int:

@@ -63,6 +63,10 @@ class Signals:
         if signum is not None:
             raise Interrupted(signum)
 
+    def noted(self) -> int:
+        """Return the number of a new signal, or 0; like ``check``, but without raising."""
+        return self._take() or 0
+
     def is_impatient(self) -> bool:
         """Return whether another signal has come while an earlier one was being handled."""
         if self._take() is not None:
