@@ -44,6 +44,8 @@ def missing_from(plan: Plan, root: Path) -> tuple[str, ...]:
     found: dict[str, list[str]] = {}
     named: set[str] = set()
     created = ""
+    # The sample's run_test.py stands for any release, so nothing is missing there.
+    run_test = None if is_sample(root) else _read(root / _RUN_TEST)
     groups = [
         ("the setup", plan.setup),
         *((test.name, test.steps) for test in plan.tests if not test.skipped),
@@ -57,7 +59,9 @@ def missing_from(plan: Plan, root: Path) -> tuple[str, ...]:
             who = f"step {step.number} of {name}"
             lacks = [what for what in _missing(step, root, created) if what not in named]
             named.update(lacks)
-            found[who] = [*lacks, *_unknown_options(step, root), *_unknown_files(step, root)]
+            if run_test is not None and step.argv[:2] == ("python", _RUN_TEST):
+                lacks += [*_unknown_options(step, run_test), *_unknown_files(step, root, run_test)]
+            found[who] = lacks
             if step.kind in (Kind.FILE, Kind.INSTALL):
                 created += "\0".join(("", *step.argv))
     return tuple(
@@ -105,29 +109,22 @@ def other_device(plan: Plan) -> tuple[str, ...]:
     return tuple(f"{one}{hint}" for one in itertools.islice(sentences, 1))
 
 
-def _unknown_options(step: Step, root: Path) -> Iterator[str]:
-    """Yield the long options that the checkout's run_test.py does not define, before any ``--``."""
-    if step.argv[:2] != ("python", _RUN_TEST) or is_sample(root):
-        return
-    known = set(_LONG_OPTION.findall(_read(root / _RUN_TEST) or ""))
+def _unknown_options(step: Step, run_test: str) -> Iterator[str]:
+    """Yield the long options that the text of run_test.py does not define, before any ``--``."""
+    known = set(_LONG_OPTION.findall(run_test))
     for word in itertools.takewhile(lambda word: word != "--", step.argv[2:] if known else ()):
         name = word.partition("=")[0]
         if _LONG_OPTION.fullmatch(f'"{name}"') and not any(one.startswith(name) for one in known):
             yield f"option {name} in {_RUN_TEST}"
 
 
-def _unknown_files(step: Step, root: Path) -> Iterator[str]:
+def _unknown_files(step: Step, root: Path, run_test: str) -> Iterator[str]:
     """Yield the test files that run_test.py is to include and the checkout does not have.
 
     What run_test.py itself names, such as ``doctests``, needs no file.
     """
-    if step.argv[:2] != ("python", _RUN_TEST) or is_sample(root):
-        return
-    text = _read(root / _RUN_TEST)
-    if text is None:
-        return
     for name in _included(step.argv[2:]):
-        is_named = f'"{name}"' in text or f"'{name}'" in text
+        is_named = f'"{name}"' in run_test or f"'{name}'" in run_test
         if _PATH.fullmatch(name) and not name.startswith("cpp/") and not is_named:
             path = root / "test" / f"{name.removesuffix('.py')}.py"
             if not path.exists():
