@@ -11,7 +11,7 @@ import lzma
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,26 +106,19 @@ def idle_checkout(folder: Path, code: str = "") -> Path:
 def planning(folder: Path, rounds: int, most: int) -> Iterator[Case]:
     """Yield the cases with many jobs: as many as were recorded, and ``most``, if that is more."""
     few = sum(1 for _ in recorded_jobs())
-    yield Case(
-        name=f"plan {few:,} jobs",
-        command=(command := plan_jobs(folder / "few.jsonl", few)),
-        baseline=python(ROOT, "-c", _COPY_JSON, str(folder / "few.jsonl"), cwd=folder),
-        baseline_name=f"copying {_COPIES} times as much JSON",
-        rounds=rounds,
-        amount=few,
-        unit="plans",
-    )
-    if most > few:
-        yield Case(
-            name=f"plan {most:,} jobs",
-            command=plan_jobs(folder / "many.jsonl", most),
-            baseline=command(ROOT),
-            baseline_name=f"{most / few:.1f} x planning {few:,}",
-            rounds=max(1, rounds // 3),
-            scale=most / few,
-            amount=most,
+    yield (
+        case := Case(
+            name=f"plan {few:,} jobs",
+            command=plan_jobs(folder / "few.jsonl", few),
+            baseline=python(ROOT, "-c", _COPY_JSON, str(folder / "few.jsonl"), cwd=folder),
+            baseline_name=f"copying {_COPIES} times as much JSON",
+            rounds=rounds,
+            amount=few,
             unit="plans",
         )
+    )
+    if most > few:
+        yield larger(case, most, plan_jobs(folder / "many.jsonl", most))
 
 
 _COPIES = 100
@@ -208,26 +201,34 @@ def records(folder: Path, rounds: int, few: int, most: int) -> Iterator[Case]:
     small = write_runs(folder / "few", few)
     code = "import sys\nfor path in sys.argv[1:]:\n    for line in open(path, 'rb'): pass\n"
     files = [str(path) for path in sorted(small.iterdir())]
-    yield Case(
-        name=f"rollout, {few:,} runs",
-        command=(command := judge_runs(small)),
-        baseline=python(ROOT, "-c", code, *files, cwd=folder),
-        baseline_name="reading the lines",
-        rounds=rounds,
-        amount=few,
-        unit="runs",
-    )
-    if most > few:
-        yield Case(
-            name=f"rollout, {most:,} runs",
-            command=judge_runs(write_runs(folder / "many", most)),
-            baseline=command(ROOT),
-            baseline_name=f"{most / few:.0f} x reading {few:,} runs",
-            rounds=max(1, rounds // 3),
-            scale=most / few,
-            amount=most,
+    yield (
+        case := Case(
+            name=f"rollout, {few:,} runs",
+            command=judge_runs(small),
+            baseline=python(ROOT, "-c", code, *files, cwd=folder),
+            baseline_name="reading the lines",
+            rounds=rounds,
+            amount=few,
             unit="runs",
         )
+    )
+    if most > few:
+        yield larger(case, most, judge_runs(write_runs(folder / "many", most)))
+
+
+def larger(case: Case, amount: int, command: Callable[[Path], Command]) -> Case:
+    """Return a case with more to do. Its baseline is the smaller one, so a ratio of 1 is linear."""
+    scale = amount / case.amount
+    return replace(
+        case,
+        name=case.name.replace(f"{case.amount:,}", f"{amount:,}"),
+        command=command,
+        baseline=case.command(ROOT),
+        baseline_name=f"{scale:.1f} x {case.name}",
+        rounds=max(1, case.rounds // 3),
+        scale=scale,
+        amount=amount,
+    )
 
 
 def judge_runs(folder: Path) -> Callable[[Path], Command]:
