@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -170,3 +172,49 @@ def test_a_signal_while_a_retry_waits(tree):
     assert time.monotonic() - began < 10
     assert (str(run.outcome), run.exit_code) == ("interrupted", 143)
     assert [(str(step.outcome), step.code) for step in run.steps] == [("failed", 3)]
+
+
+# Sends SIGINT while the module given as the first argument is being imported.
+AT_IMPORT = """
+import os, runpy, signal, sys
+class At:
+    def find_spec(name, path=None, target=None):
+        if name == wanted:
+            os.kill(os.getpid(), signal.SIGINT)
+wanted = sys.argv.pop(1)
+sys.modules.pop(wanted, None)
+sys.meta_path.insert(0, At)
+sys.path.insert(0, os.getcwd())
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
+LATE = "ci_sessions.catalogue.table", "ci_sessions.cli.run", "ci_sessions.run.executor"
+
+
+@pytest.mark.parametrize("module", ["ci_sessions.cli.main", "argparse", *LATE])
+def test_sigint_during_an_import_of_a_command(tree, module):
+    done = tree.call(
+        sys.executable, "-c", AT_IMPORT, module, "ci_sessions", "run", "jit_legacy", flag="1"
+    )
+    assert done.returncode in (-signal.SIGINT, 128 + signal.SIGINT), done.stderr
+    assert "Traceback" not in done.stderr
+    assert tree.ran == []
+
+
+@pytest.mark.parametrize("module", ["ci_sessions.cli.entry", *LATE])
+@pytest.mark.parametrize("session", ["run", "dispatch"])
+def test_sigint_during_an_import_of_a_session(tree, module, session):
+    done = tree.call(sys.executable, "-c", AT_IMPORT, module, "nox", "-s", session, flag="1")
+    assert done.returncode == 128 + signal.SIGINT, done.stderr
+    assert "Traceback" not in done.stderr
+    assert tree.ran == []  # a run that is to stop does not fall back to the script
+
+
+@pytest.mark.parametrize("wait", [number * 0.04 for number in range(1, 11)])
+def test_sigint_soon_after_the_start(tree, wait):
+    process = tree.tests("time.sleep(60)").start(flag="1")
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(wait)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert "/ci_sessions/" not in output, "a traceback of ours"
+    assert process.returncode in (-signal.SIGINT, 128 + signal.SIGINT)
