@@ -13,7 +13,6 @@ import os
 import pickle
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -28,6 +27,7 @@ from ci_sessions.errors import InternalError, MissingToolError
 from ci_sessions.log import logger
 from ci_sessions.parity.recording import Fault, FaultKind, Recording, from_dict
 from ci_sessions.parity.staging import remove
+from ci_sessions.parity.temporary import make_temporary_folder
 from ci_sessions.parity.tracer import RECORDER
 from ci_sessions.run.process import LineProcess
 from ci_sessions.run.sandbox import NOBODY
@@ -288,7 +288,7 @@ def _pool(
     stage: Stage, profile: Profile, programs: tuple[Path, Path], count: int, limit: float
 ) -> Iterator[_Pool]:
     """Start workers in a temporary folder; always end them and remove it."""
-    base = _make_temporary_folder()
+    base = make_temporary_folder()
     pool = _Pool(base, tuple(map(str, programs)), limit)
     try:
         (base / "stage").write_bytes(pickle.dumps((stage, profile)))
@@ -306,18 +306,3 @@ def _programs() -> tuple[Path, Path]:
     if bash is None or sed is None:
         raise MissingToolError("tracing needs bash and sed on the PATH: install what is missing.")
     return Path(bash), Path(sed).parent
-
-
-def _make_temporary_folder() -> Path:
-    """Create a folder that any user can enter, with a path that needs no quotes in scripts."""
-    for parent in (Path(tempfile.gettempdir()).resolve(), Path("/var/tmp"), Path("/tmp")):  # noqa: S108 - safe with mkdtemp
-        is_plain = all(char.isalnum() or char in "/._-" for char in str(parent))
-        is_open = all(path.stat().st_mode & 0o001 for path in (parent, *parent.parents))
-        if is_plain and is_open and os.access(parent, os.W_OK):
-            base = Path(tempfile.mkdtemp(prefix="ci-sessions-", dir=parent))
-            base.chmod(0o711)
-            return base
-    raise InternalError(
-        "no suitable folder for temporary files: set TMPDIR to one that every user can enter, "
-        "with a path of letters, digits and ._- only."
-    )
