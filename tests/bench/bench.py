@@ -150,6 +150,7 @@ def all_cases(folder: Path, *, is_fast: bool) -> Iterator[Case]:
     """Yield the cases; files that one needs are written just before."""
     rounds = 5 if is_fast else 9
     yield from cases.start_up(folder, rounds)
+    yield from cases.checks(folder, 3)
     yield from cases.planning(folder, rounds - 2, 0 if is_fast else 30_000)
     yield from cases.output(folder, 3, 50 if is_fast else 200)
     yield from cases.records(folder, 3, 10_000 if is_fast else 100_000, 0 if is_fast else 1_000_000)

@@ -51,7 +51,7 @@ class Case:
 
 def python(tree: Path, *argv: str, cwd: Path, **env: str) -> Command:
     """Return a command of this Python that imports the package in ``tree``."""
-    variables = {"PYTHONPATH": str(tree), "PATH": search_path(), **env}
+    variables = {"PYTHONPATH": str(tree), "PATH": search_path()} | env
     return Command(argv=(sys.executable, *argv), cwd=cwd, env=variables)
 
 
@@ -167,6 +167,55 @@ def output(folder: Path, rounds: int, size: int) -> Iterator[Case]:
         unit="MB",
     )
 
+
+def checks(folder: Path, rounds: int) -> Iterator[Case]:
+    """Yield the case of a job that checks the installed torch before its test, as the script does.
+
+    Importing a stand-in for torch takes as long as starting Python 40 times, and no test runs.
+    """
+    checkout = idle_checkout(folder / "checked")
+    (checkout / _SAMPLE).unlink()  # it leaves out the checks
+    with (checkout / ".ci" / "pytorch" / "test.sh").open("a") as script:
+        script.write(f"# {_CHECKS[0]}\n")  # not all releases have this one
+    tools = folder / "tools"
+    (tools / "torch").mkdir(parents=True)
+    (tools / "torch" / "__init__.py").write_text(_TORCH)
+    for name in ("pip", "python"):
+        program = "true" if name == "pip" else sys.executable
+        (tools / name).write_text(f'#!/bin/sh\nexec {program} "$@"\n')
+        (tools / name).chmod(0o755)
+    env = {"PATH": f"{tools}:{search_path()}"}
+    lines = " && ".join(f"python -c 'import torch; {code}'" for code in _CHECKS)
+    argv = ("-m", "ci_sessions", "run", CONFIG, "--test", "test_jit_legacy")
+    yield Case(
+        name="check torch",
+        command=lambda tree: python(tree, *argv, cwd=checkout, **env, **_paths(tree, tools)),
+        baseline=Command(argv=("bash", "-c", lines), cwd=checkout, env=env | _paths(tools)),
+        baseline_name="a Python for each check",
+        rounds=rounds,
+    )
+
+
+def _paths(*folders: Path) -> dict[str, str]:
+    return {"PYTHONPATH": ":".join(map(str, folders))}
+
+
+_SAMPLE = ".ci-sessions-sample"
+_CHECKS = (
+    "torch._C._crash_if_debug_asserts_fail(424242)",
+    "print(torch.__config__.show())",
+    "print(torch.__config__.parallel_info())",
+)
+_TORCH = """
+import subprocess, sys
+for _ in range(40):
+    subprocess.run([sys.executable, "-c", ""], check=True)
+class _C:
+    def _crash_if_debug_asserts_fail(number): pass
+class __config__:
+    def show(): return "a stand-in"
+    def parallel_info(): return "one thread"
+"""
 
 # What tests print: names and results, log lines, addresses, colours, and long lines.
 _PRINT = r"""
