@@ -60,10 +60,11 @@ def out(data: bytes):
 def start(code, *, quiet=True, session=True, **more):
     stream = subprocess.DEVNULL if quiet else None
     argv = [sys.executable, "-S", "-c", code]
-    subprocess.Popen(
+    child = subprocess.Popen(
         argv, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
         start_new_session=session, **more,
     )  # fmt: skip
+    child.returncode = 0  # with PYTHONWARNINGS=error, Python complains that it is still running
     time.sleep(0.1)
 
 
