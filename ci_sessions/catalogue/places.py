@@ -3,30 +3,53 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci_sessions.catalogue import devices, exports, setup
 from ci_sessions.catalogue.table import find_row
+from ci_sessions.checkout.checkout import RECORDED
+from ci_sessions.plan.step import Step
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from types import CodeType
 
     from ci_sessions.job.job import Job
+    from ci_sessions.plan.plan import Draft
 
 __all__ = ["place_of_checks", "places_of_export", "places_of_tests"]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
-def places_of_tests(job: Job) -> tuple[str, ...]:
+def places_of_tests(job: Job, command: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the functions that plan the job's tests: ``ci_sessions/…/jit.py:12 legacy``.
 
+    With a command, only those that plan the same one, or else those that plan the most similar.
     Raises InputError for a job that no row of the table may plan.
     """
-    codes = (getattr(part, "__code__", None) for part in find_row(job).parts)
+    parts = find_row(job).parts
+    if command and len(parts) > 1:
+        likeness = [_likeness(part(job, RECORDED), command) for part in parts]
+        most = max(likeness)
+        parts = tuple(part for part, one in zip(parts, likeness, strict=True) if one == most)
+    codes = (getattr(part, "__code__", None) for part in parts)
     return tuple(dict.fromkeys(_function(code) for code in codes if code is not None))
+
+
+def _likeness(drafts: Iterable[Draft], command: Sequence[str]) -> float:
+    """Return how similar the most similar of the planned commands is, from 0 to 1."""
+    steps = [item for draft in drafts for item in draft.items if isinstance(item, Step)]
+    wanted = Counter(command)
+    return max((_overlap(wanted, Counter(step.argv)) for step in steps), default=0.0)
+
+
+def _overlap(one: Counter[str], other: Counter[str]) -> float:
+    total = one.total() + other.total()
+    return 2 * (one & other).total() / total if total else 0.0
 
 
 def place_of_checks() -> str:

@@ -69,10 +69,12 @@ class Cause:
         if self.example.stream == "preflight":
             return (place_of_checks(),)
         jobs = {str(job.job.get("config", "")): job.job for job in reversed(self.jobs)}
+        command = self.example.plan or self.example.script
+        argv = command.argv if command else ()
         found: dict[str, None] = {}
         for data in reversed(jobs.values()):
             with suppress(CiSessionsError):  # a job that has no plan has no place
-                found |= dict.fromkeys(places_of_tests(job_from_json(data)))
+                found |= dict.fromkeys(places_of_tests(job_from_json(data), argv))
         return tuple(found)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from conftest import ROOT, make_job
 
 from ci_sessions.catalogue.places import place_of_checks, places_of_export, places_of_tests
@@ -20,6 +21,21 @@ def test_the_functions_that_plan_a_jobs_tests():
     assert place.endswith(" jit_legacy")
     several = places_of_tests(make_job("default", shard="1/3"))
     assert len(several) == len(set(several)) > 1
+
+
+@pytest.mark.parametrize(
+    ("command", "functions"),
+    [
+        ("aten/tools/run_tests.sh build/bin", ["aten"]),
+        ("python test/run_test.py --cpp --verbose -i cpp/test_jit cpp/test_new", ["libtorch"]),
+        ("python test/run_test.py --exclude-jit-executor --shard 1 3 --new-option", ["shard"]),
+        ("nothing like it", None),
+    ],
+)
+def test_of_several_functions_the_one_that_plans_the_most_similar_command(command, functions):
+    job = make_job("default", shard="1/3")
+    found = [place.split()[1] for place in places_of_tests(job, command.split())]
+    assert found == (functions or [place.split()[1] for place in places_of_tests(job)])
 
 
 def test_the_line_that_exports_a_variable():
