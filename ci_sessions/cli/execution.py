@@ -40,20 +40,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import ExitStack
 
-    from ci_sessions.cli.options import Context
+    from ci_sessions.cli.options import Context, SelectionGroup
     from ci_sessions.cli.prepare import PreparedJob
     from ci_sessions.cli.run import RunOptions
     from ci_sessions.job.job import Job
+    from ci_sessions.plan.plan import Plan
+    from ci_sessions.plan.step import Step
     from ci_sessions.records.route import RouteRecord
     from ci_sessions.records.store import Journal
 
-__all__ = ["Execution", "build_invocation", "check_run", "lock_for_run"]
+__all__ = ["Execution", "build_invocation", "check_run", "lock_for_run", "selected_step"]
 
 
 def check_run(prepared: PreparedJob, options: RunOptions) -> None:
     """Raise an error if the job cannot run here, before anything runs."""
     plan, need = prepared.plan, prepared.plan.needs
-    if not options.is_one_step and not plan.has_tests:
+    if options.step is not None:
+        _check_step(plan, options)
+    elif not options.is_one_step and not plan.has_tests:
         reasons = [*plan.notices, *(test.skipped for test in plan.tests if test.skipped)]
         reason = "; ".join(reasons) or "its plan is empty"
         raise NoTestsError(
@@ -70,6 +74,27 @@ def check_run(prepared: PreparedJob, options: RunOptions) -> None:
             )
     check_scripts(plan, prepared.root)
     prepared.machine.require("bash", "git", "python")
+
+
+def _check_step(plan: Plan, options: SelectionGroup) -> None:
+    """Raise NoTestsError if the selected step is skipped: a green result would mean nothing."""
+    step = selected_step(plan, options)
+    reasons = (test.skipped for test in plan.tests if step in test.steps)
+    reason = step and (step.skipped or next(reasons, None))
+    if step and reason:
+        name = options.test[0] if options.test else plan.job.config
+        raise NoTestsError(
+            f"step {step.number} of {name} does not run ({reason}): --dry-run lists all steps."
+        )
+
+
+def selected_step(plan: Plan, options: SelectionGroup) -> Step | None:
+    """Return the step that the options select, and not one that only prepares it."""
+    steps = [step for test in plan.tests for step in test.steps] or list(plan.setup)
+    number = options.step
+    return next(
+        (one for one in steps if one.number == number or (not number and one.is_test)), None
+    )
 
 
 def lock_for_run(prepared: PreparedJob, options: RunOptions) -> ExitStack:
@@ -154,7 +179,7 @@ class Execution:
             limits=Limits(job=self.options.timeout, step=self.options.step_timeout),
             keep_going=plan.job[CONTINUE_THROUGH_ERROR],
             on_ci=environment[CI],
-            requires_test=self.options.step is None or bool(self.options.case),
+            requires_test=self._requires_test(),
             requires_case=bool(self.options.case),
         )
         started = clock.timestamp()
@@ -167,6 +192,11 @@ class Execution:
             route=self.route,
         )
         return executor, record
+
+    def _requires_test(self) -> bool:
+        """Return whether a test must run; a single step of the set-up may pass without one."""
+        step = selected_step(self.prepared.plan, self.options)
+        return self.options.step is None or bool(self.options.case or (step and step.is_test))
 
     def execute(
         self,

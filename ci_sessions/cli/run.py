@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ci_sessions.checkout.locate import find_checkout
-from ci_sessions.cli.execution import Execution, build_invocation, check_run, lock_for_run
+from ci_sessions.cli.execution import (
+    Execution,
+    build_invocation,
+    check_run,
+    lock_for_run,
+    selected_step,
+)
 from ci_sessions.cli.last_failed import select_last_failed
 from ci_sessions.cli.options import (
     JobGroup,
@@ -31,8 +37,6 @@ if TYPE_CHECKING:
 
     from ci_sessions.cli.options import Context
     from ci_sessions.job.environment import Environment
-    from ci_sessions.plan.plan import Plan
-    from ci_sessions.plan.step import Step
 
 __all__ = ["RepeatOptions", "RunOptions", "main"]
 
@@ -121,7 +125,7 @@ def run_in_environment(prepared: PreparedJob, options: RepeatOptions, context: C
     If one step is selected, these are the step's. What the job's set-up exports is missing.
     """
     machine, plan = prepared.machine, prepared.plan
-    step = _selected_step(plan, options) if options.is_one_step else None
+    step = selected_step(plan, options) if options.is_one_step else None
     env = machine.environment(plan.env, {}, step.env if step else {})
     folder = machine.root / machine.render(step.cwd if step else ".")
     argv = options.exec or (env.get("SHELL") or "bash",)
@@ -134,12 +138,3 @@ def run_in_environment(prepared: PreparedJob, options: RepeatOptions, context: C
     except OSError as error:
         option = "--exec" if options.exec else "--shell-in"
         raise InputError(f"{option} cannot start {argv[0]!r}: {error.strerror}.") from error
-
-
-def _selected_step(plan: Plan, options: RepeatOptions) -> Step | None:
-    """Return the step that the options select, and not one that only prepares it."""
-    steps = [step for test in plan.tests for step in test.steps] or list(plan.setup)
-    number = options.step
-    return next(
-        (one for one in steps if one.number == number or (not number and one.is_test)), None
-    )

@@ -218,6 +218,22 @@ def test_a_case_that_does_not_exist_is_not_a_success(red):
     assert "no test case has the name that --case gives" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("config", "step", "reason"),
+    [
+        ("torchbench", "test_torchbench", "the sample checkout has no torch"),
+        ("distributed", "test_c10d_nccl", "NCCL needs CUDA, and the build is for cpu"),
+        ("jit_legacy", "setup", "the sample checkout has no torch"),
+    ],
+)
+def test_a_step_that_is_skipped_is_not_a_success(checkout, config, step, reason):
+    number = "3" if step == "setup" else "1"
+    argv = (config, "--build-environment", CPU, "--test", step, "--step", number)
+    done = ci("run", *argv, cwd=checkout)
+    assert done.returncode == 2
+    assert f"step {number} of {step} does not run ({reason}" in done.stderr
+
+
 def test_a_case_of_a_test_that_is_skipped_is_not_a_success(checkout):
     args = ("distributed", "--test", "test_c10d_nccl", "--case", "test_x")
     done = ci("run", *args, "--build-environment", CPU, cwd=checkout, check=2)
