@@ -155,7 +155,9 @@ def test_no_other_process_is_killed(tmp_path):
     ],
 )  # fmt: skip
 def test_endless_scripts_are_ended(tmp_path, text, says):
-    limit = 12 * LIMIT if says else LIMIT  # the number of commands must be reached on a busy machine
+    limit = (
+        12 * LIMIT if says else LIMIT
+    )  # the number of commands must be reached on a busy machine
     recording, took = hostile(tmp_path, text, limit)
     assert took < limit + 15
     assert not says or says in recording.fault.text
