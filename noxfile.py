@@ -69,6 +69,17 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session(reuse_venv=True, default=False)
+def docs(session: nox.Session) -> None:
+    """Build the documentation site in docs/_build; -- linkcheck also checks external links."""
+    install(session, "docs")
+    build = ("sphinx-build", "--quiet", "--fresh-env", "--nitpicky", "--fail-on-warning")
+    session.run(*build, "docs", "docs/_build/html")
+    session.run("python", "docs/check_links.py", "docs/_build/html")
+    if "linkcheck" in session.posargs:
+        session.run(*build, "-b", "linkcheck", "docs", "docs/_build/linkcheck")
+
+
+@nox.session(reuse_venv=True, default=False)
 def bench(session: nox.Session) -> None:
     """Benchmark against plain baselines; -- --fast, --check, --against REV, --json FILE."""
     install(session)
