@@ -49,6 +49,17 @@ def tests(session: nox.Session) -> None:
     session.run("coverage", "report")
 
 
+@nox.session(reuse_venv=True, default=False)
+def tests_lowest(session: nox.Session) -> None:
+    """Run the unit and integration tests with the lowest supported versions of all dependencies."""
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    needed = [*PROJECT["project"]["dependencies"], *(one for extra in extras for one in extra)]
+    groups = nox.project.dependency_groups(PROJECT, "test")
+    session.install("-e", ".", *(one.replace(">=", "==", 1) for one in (*needed, *groups)))
+    chosen = session.posargs or ["tests/unit", "tests/integration"]
+    session.run("pytest", "-n", "auto", *chosen)
+
+
 @nox.session(reuse_venv=True)
 def lint(session: nox.Session) -> None:
     """Check code style, import contracts and workflows."""
@@ -77,6 +88,13 @@ def docs(session: nox.Session) -> None:
     session.run("python", "docs/check_links.py", "docs/_build/html")
     if "linkcheck" in session.posargs:
         session.run(*build, "-b", "linkcheck", "docs", "docs/_build/linkcheck")
+
+
+@nox.session(reuse_venv=True, default=False)
+def release_check(session: nox.Session) -> None:
+    """Build and check what a release publishes; -- --all on every Python, --keep FOLDER."""
+    session.install(*nox.project.dependency_groups(PROJECT, "release"))
+    session.run("python", "tests/release/release_check.py", *session.posargs)
 
 
 @nox.session(reuse_venv=True, default=False)
