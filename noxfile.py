@@ -1,7 +1,7 @@
 # /// script
 # requires-python = ">=3.10"
 # dependencies = [
-#   "nox>=2025.2.9",
+#   "nox>=2026.4.10",
 #   "packaging>=24.0",
 #   "filelock>=3.16",
 #   "colorlog>=6.8",

@@ -18,7 +18,14 @@ author = "The ci_sessions authors"
 project_copyright = author
 version = release = importlib.metadata.version("ci-sessions")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "reference", "drawings"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.viewcode",
+    "reference",
+    "drawings",
+    "accessibility",
+]
 exclude_patterns = ["_build"]
 nitpicky = True
 # Without a network there is no inventory of Python's names. The others are types that only this
@@ -42,7 +49,6 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_class_signature = "separated"
 autodoc_preserve_defaults = True
-python_maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
 toc_object_entries = False
 
