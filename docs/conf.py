@@ -37,7 +37,7 @@ nitpick_ignore_regex = [
     ),
     (r"py:.*", r"(bool|bytes|dict|float|int|list|object|set|str|tuple|type|None|Path)(\[.*)?"),
     (r"py:.*", r"(Any|Callable|Iterable|Iterator|Mapping|Sequence|[A-Z]|.*\.[A-Z])(\[.*)?"),
-    (r"py:.*", r"(Command|ConfigLookup|Exports|Item|NextStep|Part|Setup)"),
+    (r"py:.*", r"(Command|ConfigLookup|Exports|Item|NextStep|Part|Setup|Variables)"),
     (r"py:(exc|class)", r"[A-Z][A-Za-z]*(Error|Warning)|Exception"),
 ]
 

@@ -1,8 +1,8 @@
 """Corrects what axe reports about the pages that Sphinx and furo write.
 
-The captions of the contents are headings without a level, code that scrolls cannot be reached with
-the keyboard, two sidebars have no name, a table without a header has empty header cells, and the
-search page has no heading.
+The captions of the contents are headings without a level, code and tables that scroll cannot be
+reached with the keyboard, two sidebars have no name, a table without a header has empty header
+cells, and the search page has no heading.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 CHANGES = (
     ('role="heading">', 'role="heading" aria-level="2">'),
+    ('<div class="table-wrapper', '<div tabindex="0" class="table-wrapper'),
     ("<pre>", '<pre tabindex="0">'),
     ('<aside class="sidebar-drawer">', '<aside class="sidebar-drawer" aria-label="All pages">'),
     ('<aside class="toc-drawer">', '<aside class="toc-drawer" aria-label="On this page">'),

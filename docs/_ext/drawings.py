@@ -143,7 +143,7 @@ class Drawings(SphinxPostTransform):
         """Replace them."""
         for block in list(self.document.findall(nodes.literal_block)):
             if block.get("language") == "mermaid":
-                figure = f'<figure class="drawing">{draw(block.astext())}</figure>'
+                figure = f'<figure class="drawing" tabindex="0">{draw(block.astext())}</figure>'
                 block.replace_self(nodes.raw("", figure, format="html"))
 
 
