@@ -139,7 +139,8 @@ def code_lists() -> Iterator[str]:
 
 def schema_page() -> Iterator[str]:
     """Yield the reference of all JSON formats, from their schemas."""
-    paths = sorted((one for one in SCHEMAS.iterdir() if one.name.endswith(".json")), key=_order)
+    found = (one for one in SCHEMAS.iterdir() if one.name.endswith(".schema.json"))
+    paths = sorted(found, key=lambda one: one.name)
     for path in paths:
         schema = json.loads(path.read_text(encoding="utf-8"))
         name = _stem(path.name)
@@ -152,28 +153,29 @@ def schema_page() -> Iterator[str]:
             yield from _object(part, name)
 
 
-def _order(path: Any) -> tuple[bool, str]:  # noqa: ANN401 - a file or a zipped one
-    return (path.name.startswith("job"), path.name)
-
-
 def _object(schema: Mapping[str, Any], name: str) -> Iterator[str]:
     """Yield a table of an object's keys, if the schema is about one."""
-    properties = schema.get("properties") or schema.get("items", {}).get("properties")
-    if not properties:
-        kind = describe(schema, name)
-        if kind and kind != "object":
-            yield from (f"Type: {kind}", "")
+    rows = list(_rows(schema, name, ""))
+    if rows:
+        yield from ("| key | type | meaning |", "|---|---|---|", *rows, "")
+    elif (kind := describe(schema, name)) != "object":
+        yield from (f"Type: {kind}", "")
+
+
+def _rows(schema: Mapping[str, Any], name: str, prefix: str) -> Iterator[str]:
+    """Yield a row for each key of an object, or of the objects in an array: ``needs.count``."""
+    inner = schema.get("items", schema)
+    if not isinstance(inner, dict):
         return
-    required = schema.get("required") or schema.get("items", {}).get("required", ())
-    yield from ("| key | type | meaning |", "|---|---|---|")
-    for key, part in properties.items():
-        mark = "" if key in required else " (optional)"
-        yield f"| `{key}`{mark} | {describe(part, name)} | {part.get('description', '')} |"
-    yield ""
+    for key, part in inner.get("properties", {}).items():
+        mark = "" if key in inner.get("required", ()) else " (optional)"
+        text = part.get("description", "").replace("|", "\\|")
+        yield f"| `{prefix}{key}`{mark} | {describe(part, name)} | {text} |"
+        yield from _rows(part, name, f"{prefix}{key}{'[]' if 'items' in part else ''}.")
 
 
 def _stem(file: str) -> str:
-    return file.removesuffix(".json").removesuffix(".schema")
+    return file.removesuffix(".schema.json")
 
 
 def describe(part: Mapping[str, Any], name: str = "") -> str:
@@ -193,7 +195,7 @@ def describe(part: Mapping[str, Any], name: str = "") -> str:
 
 
 def _reference(target: str, name: str) -> str:
-    """Return a link to a part of a schema: ``#/$defs/step`` or ``job.json``."""
+    """Return a link to a part of a schema: ``#/$defs/step`` or ``job.schema.json``."""
     file, _, path = target.partition("#")
     name = _stem(file) or name
     part = path.rpartition("/")[2]

@@ -89,23 +89,23 @@ def test_every_schema_is_a_schema():
 
 def test_plans():
     for config in ("jit_legacy", "python", "distributed", "libtorch_agnostic_targetting", "timm"):
-        assert errors_in("plan.json", json.loads(run("plan", config, "--json"))) == []
+        assert errors_in("plan.schema.json", json.loads(run("plan", config, "--json"))) == []
     dry = run("dispatch", "--config", "smoke", "--dry-run", "--json", USE_PYTHON_TEST_RUNNER="1")
-    assert errors_in("plan.json", json.loads(dry)) == []
+    assert errors_in("plan.schema.json", json.loads(dry)) == []
 
 
 def test_many_plans_and_the_jobs_that_cannot_be_planned():
     text = json.dumps(JOB) + '\n{"config": "no-such"}\nnot JSON\n'
     lines = run("plan", "--jobs", "-", stdin=text, code=2).splitlines()
-    assert [errors_in("plan-line.json", json.loads(line)) for line in lines] == [[], [], []]
+    assert [errors_in("plan-line.schema.json", json.loads(line)) for line in lines] == [[], [], []]
 
 
 def test_the_plans_of_all_scheduled_jobs_are_lines_of_the_format():
     matrix = json.loads(run("matrix", "--workflow", "trunk.yml"))
-    assert errors_in("matrix.json", matrix) == []
+    assert errors_in("matrix.schema.json", matrix) == []
     lines = run("plan", "--jobs", "-", stdin=json.dumps(matrix)).splitlines()
     assert len(lines) == len(matrix["include"]) > 40
-    assert [line for line in lines if errors_in("plan-line.json", json.loads(line))] == []
+    assert [line for line in lines if errors_in("plan-line.schema.json", json.loads(line))] == []
 
 
 def test_records(records):
@@ -114,7 +114,7 @@ def test_records(records):
     assert {event["event"] for event in events} == {
         "run started", "step started", "step ended", "run ended",
     }  # fmt: skip
-    assert [error for event in events for error in errors_in("record.json", event)] == []
+    assert [error for event in events for error in errors_in("record.schema.json", event)] == []
     assert any(event.get("route", {}).get("shadow") for event in events)
     assert any(event["cases"]["failed"] for event in events if event.get("cases"))
 
@@ -123,23 +123,23 @@ def test_an_event_of_another_kind_or_type_is_not_valid(records):
     path = next(records.glob("runs/*.jsonl"))
     first = json.loads(path.read_text().splitlines()[0])
     for change in ({"event": "run paused"}, {"format": 2}, {"runner": "perl"}, {"started": 7}):
-        assert errors_in("record.json", {**first, **change})
+        assert errors_in("record.schema.json", {**first, **change})
 
 
 def test_history_and_rollout(records):
     history = json.loads(run("history", "--records", records, "--json"))
     assert len(history) >= 4
-    assert errors_in("history.json", history) == []
+    assert errors_in("history.schema.json", history) == []
     rollout = json.loads(run("rollout", "--records", records, "--json"))
-    assert errors_in("rollout.json", rollout) == []
+    assert errors_in("rollout.schema.json", rollout) == []
     forecast = json.loads(
         run("rollout", "--records", records, "--plan", "--runs-per-day", "20", "--json")
     )
-    assert errors_in("rollout-plan.json", forecast) == []
+    assert errors_in("rollout-plan.schema.json", forecast) == []
 
 
 def test_parity():
-    assert errors_in("parity.json", json.loads(run("parity", "--json", "--no-cache"))) == []
+    assert errors_in("parity.schema.json", json.loads(run("parity", "--json", "--no-cache"))) == []
 
 
 def enums_in(schema, key=""):
@@ -155,15 +155,19 @@ def enums_in(schema, key=""):
             yield from enums_in(part, key)
 
 
-@pytest.mark.parametrize("name", ["record.json", "history.json", "plan.json", "parity.json"])
+@pytest.mark.parametrize(
+    "name", ["record.schema.json", "history.schema.json", "plan.schema.json", "parity.schema.json"]
+)
 def test_closed_sets_are_those_of_the_code(name):
     for key, values in enums_in(SCHEMAS[name]):
         if key in ENUMS:
             assert set(values) - {"running"} == {one.value for one in ENUMS[key]}, key
-    kinds = [set(values) for _, values in enums_in(SCHEMAS["plan.json"]) if "helper" in values]
+    kinds = [
+        set(values) for _, values in enums_in(SCHEMAS["plan.schema.json"]) if "helper" in values
+    ]
     assert kinds
     assert all(one == {kind.value for kind in Kind} for one in kinds)
-    totals = SCHEMAS["parity.json"]["$defs"]["totals"]["properties"]
+    totals = SCHEMAS["parity.schema.json"]["$defs"]["totals"]["properties"]
     assert set(totals) == {verdict.value for verdict in JobVerdict}
-    verdict = SCHEMAS["rollout.json"]["$defs"]["configuration"]["properties"]["verdict"]
+    verdict = SCHEMAS["rollout.schema.json"]["$defs"]["configuration"]["properties"]["verdict"]
     assert set(verdict["enum"]) == {action.value for action in Action}

@@ -25,7 +25,7 @@ NEEDED = (
     "ci_sessions/resources/checkout/.ci-sessions-sample",
     "ci_sessions/resources/dispatch.sh",
     "ci_sessions/resources/rollout.toml",
-    "ci_sessions/resources/schemas/record.json",
+    "ci_sessions/resources/schemas/record.schema.json",
     "ci_sessions/parity/recorder.bash",
 )
 UNWANTED = (".ci-sessions/", "__pycache__", "test-reports", "tests/", ".pyc")
