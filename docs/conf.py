@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,6 +78,16 @@ def drop_unmatched(_: Sphinx, name: str, source: list[str]) -> None:
         )
 
 
+def unlink_folders(app: Sphinx, name: str, source: list[str]) -> None:
+    """Show a link to a folder of the repository as its text: the site does not have it."""
+    place = Path(app.env.doc2path(name)).parent
+
+    def text_of(match: re.Match[str]) -> str:
+        return match[1] if (place / match[2]).is_dir() else match[0]
+
+    source[0] = re.sub(r"\[([^\]\n]+)\]\((\.\.[^)#\n]+)\)", text_of, source[0])
+
+
 def drop_unread(app: Sphinx) -> list[str]:
     """Drop from the list of sources what is no module: the invented one of a named tuple."""
     modules = app.env._viewcode_modules  # noqa: SLF001 - Sphinx lists them without a page
@@ -88,4 +99,5 @@ def drop_unread(app: Sphinx) -> list[str]:
 def setup(app: Sphinx) -> None:
     """Connect the functions above."""
     app.connect("source-read", drop_unmatched)
+    app.connect("source-read", unlink_folders)
     app.connect("html-collect-pages", drop_unread, priority=100)

@@ -118,7 +118,7 @@ def draw_terminals() -> None:
             if change:
                 subprocess.run(change, cwd=folder, check=True)
             lines = lines_of(terminal(command, folder), begin)
-        path = DOCS / "images" / f"{name}.svg"
+        path = DOCS / "screenshots" / f"{name}.svg"
         path.write_text(draw(command, lines))
         print(path)
 
