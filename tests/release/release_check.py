@@ -19,7 +19,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
-NEEDED = (
+NEEDED = (  # how a name ends
+    ".dist-info/licenses/LICENSE",
     "ci_sessions/py.typed",
     "ci_sessions/resources/checkout/test/run_test.py",
     "ci_sessions/resources/checkout/.ci-sessions-sample",
@@ -105,7 +106,7 @@ ENDS = (".whl", ".tar.gz")
 def check_contents(wheel: Path) -> None:
     """Check and print what the wheel contains."""
     names = zipfile.ZipFile(wheel).namelist()
-    missing = [name for name in NEEDED if name not in names]
+    missing = [end for end in NEEDED if not any(name.endswith(end) for name in names)]
     extra = [name for name in names for part in UNWANTED if part in name]
     if missing or extra:
         sys.exit(f"{wheel.name} lacks {missing}, and should not have {extra}")
