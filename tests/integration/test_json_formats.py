@@ -94,6 +94,14 @@ def test_plans():
     assert errors_in("plan.schema.json", json.loads(dry)) == []
 
 
+def test_explanations():
+    found = json.loads(run("explain", "inductor_distributed", "--shard", "1/2", "--json"))
+    assert errors_in("explain.schema.json", found) == []
+    assert found["row"].endswith("config has inductor_distributed")
+    assert any("a ROCm build" in one["names"] for one in found["variants"])
+    assert any(one["exports"] for one in found["variants"])
+
+
 def test_many_plans_and_the_jobs_that_cannot_be_planned():
     text = json.dumps(JOB) + '\n{"config": "no-such"}\nnot JSON\n'
     lines = run("plan", "--jobs", "-", stdin=text, code=2).splitlines()
