@@ -1,7 +1,7 @@
 # /// script
 # requires-python = ">=3.10"
 # dependencies = [
-#   "nox>=2025.2.9",
+#   "nox>=2026.4.10",
 #   "packaging>=24.0",
 #   "filelock>=3.16",
 #   "colorlog>=6.8",
@@ -49,6 +49,17 @@ def tests(session: nox.Session) -> None:
     session.run("coverage", "report")
 
 
+@nox.session(reuse_venv=True, default=False)
+def tests_lowest(session: nox.Session) -> None:
+    """Run the unit and integration tests with the lowest supported versions of all dependencies."""
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    needed = [*PROJECT["project"]["dependencies"], *(one for extra in extras for one in extra)]
+    groups = nox.project.dependency_groups(PROJECT, "test")
+    session.install("-e", ".", *(one.replace(">=", "==", 1) for one in (*needed, *groups)))
+    chosen = session.posargs or ["tests/unit", "tests/integration"]
+    session.run("pytest", "-n", "auto", *chosen)
+
+
 @nox.session(reuse_venv=True)
 def lint(session: nox.Session) -> None:
     """Check code style, import contracts and workflows."""
@@ -66,6 +77,24 @@ def types(session: nox.Session) -> None:
     """Check types."""
     install(session, "types")
     session.run("mypy")
+
+
+@nox.session(reuse_venv=True, default=False)
+def docs(session: nox.Session) -> None:
+    """Build the documentation site in docs/_build; -- linkcheck also checks external links."""
+    install(session, "docs")
+    build = ("sphinx-build", "--quiet", "--fresh-env", "--nitpicky", "--fail-on-warning")
+    session.run(*build, "docs", "docs/_build/html")
+    session.run("python", "docs/check_links.py", "docs/_build/html")
+    if "linkcheck" in session.posargs:
+        session.run(*build, "-b", "linkcheck", "docs", "docs/_build/linkcheck")
+
+
+@nox.session(reuse_venv=True, default=False)
+def release_check(session: nox.Session) -> None:
+    """Build and check what a release publishes; -- --all on every Python, --keep FOLDER."""
+    session.install(*nox.project.dependency_groups(PROJECT, "release"))
+    session.run("python", "tests/release/release_check.py", *session.posargs)
 
 
 @nox.session(reuse_venv=True, default=False)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ci_sessions.catalogue.explain import explain
-from ci_sessions.cli.options import JobGroup, SelectionGroup, parse_options
+from ci_sessions.cli.options import JobGroup, OptionParser, SelectionGroup, parse_options
 from ci_sessions.cli.prepare import local_label, prepare_job
-from ci_sessions.report.explanation import describe_explanation
+from ci_sessions.report.explanation import STRUCTURE, describe_explanation, explanation_to_json
+from ci_sessions.text import for_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,11 +19,29 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExplainOptions(JobGroup):
+    """The options of ``explain``."""
+
+    json: bool = False
+
+    @classmethod
+    def add_arguments(cls, parser: OptionParser, *, has_config: bool) -> None:
+        """Add the option for the output."""
+        output = parser.add_argument_group("output")
+        output.add_argument("--json", action="store_true", help="print JSON")
+
+
 def main(argv: Sequence[str], context: Context) -> int:
     """Print the explanation of a job."""
-    options = parse_options(JobGroup, argv, context)
+    options = parse_options(ExplainOptions, argv, context)
     job = options.job_options(default_label=local_label())
     everything = SelectionGroup()
     prepared = prepare_job(job, options.checkout, everything, context.environment, with_added=True)
-    print(describe_explanation(explain(prepared.plan.job, prepared.checkout)), file=context.out)
+    found = explain(prepared.plan.job, prepared.checkout)
+    if options.json:
+        data = context.redact.fields(explanation_to_json(found), STRUCTURE)
+        print(for_json(data, indent=1), file=context.out)
+    else:
+        print(describe_explanation(found), file=context.out)
     return 0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ci_sessions.job.job_json import job_to_json
 from ci_sessions.report.plan import describe_suites
 
 if TYPE_CHECKING:
@@ -13,8 +14,10 @@ if TYPE_CHECKING:
     from ci_sessions.catalogue.explain import Explanation, Variants
     from ci_sessions.catalogue.table import Row
 
-__all__ = ["describe_explanation"]
+__all__ = ["STRUCTURE", "describe_explanation", "explanation_to_json"]
 
+STRUCTURE = frozenset(("config", "build_environment", "row", "name"))
+"""Keys in the JSON values whose values are this package's own words, and so never a secret."""
 _MAX_COMMANDS = 10  # per change and sign
 _MAX_WIDTH = 100
 
@@ -38,6 +41,29 @@ def describe_explanation(explanation: Explanation) -> str:
         lines += ["", "changes with another shard or build:"]
         lines += [line for variants in explanation.variants for line in _variants(variants)]
     return "\n".join(lines)
+
+
+def explanation_to_json(explanation: Explanation) -> dict[str, Any]:
+    """Return an explanation as JSON values, with all changes of each shard or build."""
+    plan = explanation.plan
+    return {
+        "job": job_to_json(plan.job),
+        "row": plan.row,
+        "name": explanation.row.name,
+        "suites": list(plan.suites),
+        "earlier": [row.match.text for row in explanation.earlier],
+        "later": [row.match.text for row in explanation.later],
+        "variants": [
+            {
+                "names": list(one.names),
+                "added": list(one.change.added),
+                "removed": list(one.change.removed),
+                "exports": list(one.change.exports),
+                "error": one.change.error,
+            }
+            for one in explanation.variants
+        ],
+    }
 
 
 def _conditions(rows: Iterable[Row]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -11,22 +10,16 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from console_examples import clone_of_the_tree, examples, pattern, plain_environment
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 SET_UP = "python3 -m venv .venv && . .venv/bin/activate && pip install -q -e . && "
-
-
-def examples(path):
-    """Yield each command of a console block with the output shown below it."""
-    for block in re.findall(r"^```console\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL):
-        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            command, _, output = part.partition("\n")
-            yield command, output
 
 
 EXAMPLES = [
     pytest.param(command, output, id=f"{path.name}:{command[:60]}")
     for path in DOCUMENTS
+    if path.name != "tutorial.md"  # test_tutorial.py follows it as a whole
     for command, output in examples(path)
     if not command.endswith("nox -s tests")  # it would run these tests
 ]
@@ -35,36 +28,7 @@ EXAMPLES = [
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
     """A copy of the working tree like a git clone, used with this environment's tools."""
-    folder = tmp_path_factory.mktemp("clone") / "ci_sessions"
-    names = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in names.stdout.splitlines():
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    who = ["-c", "user.name=t", "-c", "user.email=t@example.invalid"]
-    for args in (["init", "-q"], ["add", "-A", "-f"], [*who, "commit", "-qm", "x"]):
-        subprocess.run(["git", *args], cwd=folder, check=True)
-    return folder
-
-
-def plain_environment():
-    """Return the environment without CI variables, and without coverage in subprocesses."""
-    left_out = ("CI", "GITHUB_ACTIONS", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
-    return {name: value for name, value in os.environ.items() if name not in left_out}
-
-
-def pattern(output):
-    """Turn shown output into a pattern: ``…`` matches anything, or any lines if alone on a line."""
-    lines = [re.escape(line.rstrip()) for line in output.strip("\n").splitlines()]
-    text = "\n".join(lines)
-    text = re.sub(r"(^|\n)…(?=\n|$)", r"\1(?:.*\n)*?.*", text)
-    return text.replace("…", ".*?")
+    return clone_of_the_tree(tmp_path_factory.mktemp("clone"))
 
 
 def test_there_are_examples():
