@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ci_sessions.plan.plan import Plan
     from ci_sessions.plan.step import Step
 
-__all__ = ["missing_from", "other_device"]
+__all__ = ["missing_from", "other_device", "unknown_options"]
 
 _SUFFIXES = (".py", ".sh")
 _PATH = re.compile(r"[\w./-]+")  # no options, placeholders or patterns
@@ -60,7 +60,9 @@ def missing_from(plan: Plan, root: Path) -> tuple[str, ...]:
             lacks = [what for what in _missing(step, root, created) if what not in named]
             named.update(lacks)
             if run_test is not None and step.argv[:2] == ("python", _RUN_TEST):
-                lacks += [*_unknown_options(step, run_test), *_unknown_files(step, root, run_test)]
+                options = unknown_options(step.argv[2:], run_test)
+                lacks += [f"option {name} in {_RUN_TEST}" for name in options]
+                lacks += _unknown_files(step, root, run_test)
             found[who] = lacks
             if step.kind in (Kind.FILE, Kind.INSTALL):
                 created += "\0".join(("", *step.argv))
@@ -109,13 +111,21 @@ def other_device(plan: Plan) -> tuple[str, ...]:
     return tuple(f"{one}{hint}" for one in itertools.islice(sentences, 1))
 
 
-def _unknown_options(step: Step, run_test: str) -> Iterator[str]:
-    """Yield the long options that the text of run_test.py does not define, before any ``--``."""
+def unknown_options(words: Sequence[str], run_test: str) -> list[str]:
+    """Return the long options that the text of run_test.py does not define, before any ``--``.
+
+    ``words`` are those after run_test.py in a command.
+    """
     known = set(_LONG_OPTION.findall(run_test))
-    for word in itertools.takewhile(lambda word: word != "--", step.argv[2:] if known else ()):
-        name = word.partition("=")[0]
-        if _LONG_OPTION.fullmatch(f'"{name}"') and not any(one.startswith(name) for one in known):
-            yield f"option {name} in {_RUN_TEST}"
+    names = (
+        word.partition("=")[0]
+        for word in itertools.takewhile(lambda word: word != "--", words if known else ())
+    )
+    return [
+        name
+        for name in names
+        if _LONG_OPTION.fullmatch(f'"{name}"') and not any(one.startswith(name) for one in known)
+    ]
 
 
 def _unknown_files(step: Step, root: Path, run_test: str) -> Iterator[str]:

@@ -26,11 +26,10 @@ from ci_sessions import clock
 from ci_sessions.errors import InternalError, MissingToolError
 from ci_sessions.log import logger
 from ci_sessions.parity.recording import Fault, FaultKind, Recording, from_dict
-from ci_sessions.parity.staging import remove
 from ci_sessions.parity.temporary import make_temporary_folder
 from ci_sessions.parity.tracer import RECORDER
 from ci_sessions.run.process import LineProcess
-from ci_sessions.run.sandbox import NOBODY
+from ci_sessions.run.scratch import assign_user, remove
 
 if TYPE_CHECKING:
     from ci_sessions.parity.profile import Profile
@@ -42,7 +41,6 @@ Variables = Mapping[str, str]
 Request = dict[str, Any]
 LIMIT = 20.0
 """Time limit for one job, in seconds; a real job takes a tenth of a second."""
-_USERS = itertools.count(0x4000_0000 + 64 * os.getpid())  # above the IDs of people and services
 _GRACE = 20.0  # seconds after the limit in which a worker must report that it was reached
 _CACHE_SECONDS = 30 * 24 * 3600.0  # unused recordings are removed after this time
 
@@ -240,7 +238,7 @@ class _Worker:
     def __init__(self, base: Path, args: tuple[str, ...], limit: float) -> None:
         base.mkdir()
         self.errors = base.with_suffix(".log")
-        own_args = (str(base), str(limit), str(_assign_user(base)))
+        own_args = (str(base), str(limit), str(assign_user(base)))
         argv = (sys.executable, "-m", "ci_sessions.parity.tracer", *own_args, *args)
         package = str(Path(__file__).resolve().parents[2])
         env = {"PYTHONPATH": package, "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
@@ -257,20 +255,6 @@ class _Worker:
     def last_error(self) -> str:
         text = self.errors.read_text(errors="replace").strip()
         return text.splitlines()[-1] if text else "no error output"
-
-
-def _assign_user(folder: Path) -> int:
-    """As root, make an unprivileged user the owner of a folder. Return the user's ID.
-
-    Each worker has its own user: process limits apply per user, so one script's fork bomb would
-    otherwise starve the others.
-    """
-    if os.geteuid() == 0:
-        for user in (next(_USERS), NOBODY):
-            with suppress(OSError):  # a container may not map that user, or may restrict root
-                os.chown(folder, user, user)
-                return user
-    return NOBODY
 
 
 def _log_sandbox(parts: Sequence[str]) -> None:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
 
     from ci_sessions.parity.profile import Profile
 
-__all__ = ["Stage", "places_below", "read_stage", "remove", "write_stage"]
+__all__ = ["Stage", "places_below", "read_stage", "write_stage"]
 
 _MAX_FILE_SIZE = 256 * 1024  # bytes; larger files are created empty
 _MAX_SCRIPT_SIZE = 4 << 20  # bytes; larger scripts are an error
@@ -200,14 +198,3 @@ def _write(path: Path, data: bytes) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o755)
     with os.fdopen(handle, "wb") as file:
         file.write(data)
-
-
-def remove(folder: Path) -> None:
-    """Remove a temporary folder, even if the script removed its permissions."""
-    for path, folders, _ in os.walk(folder):
-        for name in folders:
-            subfolder = Path(path, name)
-            if not subfolder.is_symlink():
-                with suppress(OSError):
-                    subfolder.chmod(0o700)
-    shutil.rmtree(folder, ignore_errors=True)

@@ -19,10 +19,11 @@ from ci_sessions.parity.decisions import changes_nothing
 from ci_sessions.parity.loops import unknown_loops
 from ci_sessions.parity.order import PID_LIMIT
 from ci_sessions.parity.recording import Fault, FaultKind, Note, NoteKind, Recording, read_log
-from ci_sessions.parity.staging import places_below, remove, write_stage
+from ci_sessions.parity.staging import places_below, write_stage
 from ci_sessions.run.descendants import adopt_orphans, terminate_descendants
 from ci_sessions.run.process import Reason, stream
 from ci_sessions.run.sandbox import TOOLS, confine
+from ci_sessions.run.scratch import remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -156,12 +156,17 @@ def recorded_answers() -> Answers:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordedStep:
-    """A step in the form of a trace: plain strings, with paths by name ($ROOT)."""
+    """A step in the form of a trace: plain strings, with paths by name ($ROOT).
+
+    ``number`` is that of the step in its test, from which a step of a ForEach has several.
+    """
 
     kind: Kind
     argv: tuple[str, ...]
     cwd: str
     env: Mapping[str, str]
+    number: int = 0
+    is_test: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -219,6 +224,8 @@ def _record(step: Step, answers: Answers, lists: Container[str]) -> RecordedStep
             for name, text in step.env.items()
             if text is not None
         },
+        number=step.number,
+        is_test=step.is_test,
     )
 
 

@@ -4,7 +4,7 @@ import logging
 import os
 
 from ci_sessions.parity.pool import _log_sandbox
-from ci_sessions.parity.staging import remove
+from ci_sessions.run.scratch import remove
 
 
 def test_a_system_without_landlock_causes_a_warning(caplog):

@@ -1,0 +1,176 @@
+"""The inventory of jobs: what each step of each job's plan selects.
+
+A step that calls run_test.py has an answer; any other is listed as what it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ci_sessions.catalogue.missing import unknown_options
+from ci_sessions.catalogue.planner import plan_job
+from ci_sessions.catalogue.table import config_facts
+from ci_sessions.errors import CiSessionsError
+from ci_sessions.inventory.facts import facts_of
+from ci_sessions.inventory.selection import Fault, Question, Selection
+from ci_sessions.job.job_json import job_from_json, job_variables
+from ci_sessions.plan.recorded import recorded_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from ci_sessions.checkout.checkout import Checkout
+    from ci_sessions.inventory.facts import BuildFacts
+    from ci_sessions.inventory.selection import Answer
+    from ci_sessions.plan.recorded import RecordedStep
+
+__all__ = ["JobInventory", "StepInventory", "binaries_in", "take_inventory"]
+
+_RUN_TEST = "run_test.py"
+_BASE = {"PATH": "/usr/bin:/bin", "HOME": "/", "LC_ALL": "C.UTF-8"}
+_BINARIES = "CPP_TESTS_DIR"
+_NOT_A_PUSH = ("CI", "GITHUB_ACTIONS", "GITHUB_TOKEN", "PR_NUMBER")
+"""Variables that make run_test.py use the network, or leave out tests of a pull request."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepInventory:
+    """A step that runs tests. ``answer`` is None if it does not call run_test.py.
+
+    ``unknown`` are the options that the checkout's run_test.py does not have. ``is_main``: the step
+    has ``--shard``, so the shards of a job share its tests. ``environment`` has the variables that
+    the step's question has.
+    """
+
+    test: str
+    number: int
+    argv: tuple[str, ...]
+    answer: Answer | None = None
+    unknown: tuple[str, ...] = ()
+    question: Question | None = None
+
+    @property
+    def is_main(self) -> bool:
+        """Whether the shards of a job share the tests of this step."""
+        return self.question is not None and self.question.shard is not None
+
+    @property
+    def selection(self) -> Selection | None:
+        """What the step selects, if run_test.py answered."""
+        return self.answer if isinstance(self.answer, Selection) else None
+
+    @property
+    def fault(self) -> Fault | None:
+        """Why run_test.py did not answer."""
+        return self.answer if isinstance(self.answer, Fault) else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobInventory:
+    """A scheduled job. ``problem`` is the reason why it cannot be planned."""
+
+    config: str
+    build_environment: str
+    shard: int
+    num_shards: int
+    workflows: tuple[str, ...] = ()
+    runner: str = ""
+    env: Mapping[str, str]
+    steps: tuple[StepInventory, ...] = ()
+    problem: str | None = None
+
+    @property
+    def files(self) -> frozenset[str]:
+        """The test files that the job runs, or parts of them."""
+        found = (step.selection.files for step in self.steps if step.selection)
+        return frozenset(name for files in found for name in files)
+
+    @property
+    def main(self) -> StepInventory | None:
+        """The step whose tests the shards share."""
+        return next((step for step in self.steps if step.is_main), None)
+
+
+def take_inventory(
+    jobs: Iterable[Mapping[str, Any]],
+    checkout: Checkout,
+    run_test: str,
+    ask: Callable[[list[Question]], Mapping[tuple[object, ...], Answer]],
+) -> list[JobInventory]:
+    """Return the inventory of each job, in order.
+
+    ``run_test`` is the text of run_test.py; ``ask`` answers questions, by their keys.
+    """
+    planned = [_plan(job, checkout, run_test) for job in jobs]
+    questions = [step.question for job in planned for step in job.steps if step.question]
+    answers = ask(questions)
+    return [_answered(job, answers) for job in planned]
+
+
+def binaries_in(jobs: Iterable[JobInventory]) -> set[str]:
+    """Return the names of the C++ tests that the jobs' commands name, without ``cpp/``."""
+    words = (word for job in jobs for step in job.steps for word in step.argv)
+    return {word.removeprefix("cpp/") for word in words if word.startswith("cpp/")}
+
+
+def _plan(data: Mapping[str, Any], checkout: Checkout, run_test: str) -> JobInventory:
+    try:
+        variables = job_variables(data)
+        job = job_from_json(data, config_facts)
+        exports, tests = recorded_plan(plan_job(job, checkout))
+    except CiSessionsError as error:
+        return _job(data, (), str(error))
+    facts = facts_of(job, str(data.get("runner", "")))
+    env = {**_BASE, **variables, **exports}
+    steps = tuple(
+        _step(test.name, step, env, facts, run_test)
+        for test in tests[1:]  # the first is the set-up
+        if test.is_in_script or str(test.kind) == "native"
+        for step in test.steps
+        if step.is_test
+    )
+    return _job(data, steps)
+
+
+def _job(
+    data: Mapping[str, Any], steps: tuple[StepInventory, ...], problem: str | None = None
+) -> JobInventory:
+    return JobInventory(
+        config=str(data.get("config", "")),
+        build_environment=str(data.get("build_environment", "")),
+        shard=int(data.get("shard", 1)),
+        num_shards=int(data.get("num_shards", 1)),
+        workflows=tuple(data.get("workflows", ())),
+        runner=str(data.get("runner", "")),
+        env=dict(data.get("env") or {}),
+        steps=steps,
+        problem=problem,
+    )
+
+
+def _step(
+    test: str, step: RecordedStep, env: Mapping[str, str], facts: BuildFacts, run_test: str
+) -> StepInventory:
+    scripts = [n for n, word in enumerate(step.argv) if word.rpartition("/")[2] == _RUN_TEST]
+    if not scripts:
+        return StepInventory(test=test, number=step.number, argv=step.argv)
+    words = step.argv[scripts[0] :]
+    variables = {**env, **step.env}
+    for name in (*_NOT_A_PUSH, _BINARIES):
+        variables.pop(name, None)
+    return StepInventory(
+        test=test,
+        number=step.number,
+        argv=step.argv,
+        unknown=tuple(unknown_options(words[1:], run_test)),
+        question=Question(argv=words, env=variables, facts=facts, cwd=step.cwd),
+    )
+
+
+def _answered(job: JobInventory, answers: Mapping[tuple[object, ...], Answer]) -> JobInventory:
+    steps = tuple(
+        replace(step, answer=answers[step.question.key]) if step.question else step
+        for step in job.steps
+    )
+    return replace(job, steps=steps)
