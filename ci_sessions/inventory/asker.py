@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ci_sessions.errors import InternalError
 from ci_sessions.inventory.printed import derive_answer, read_answer
 from ci_sessions.inventory.selection import Fault, Selection
-from ci_sessions.job.variables import SHARD_NUMBER
+from ci_sessions.job.variables import BUILD_ENVIRONMENT, SHARD_NUMBER
 from ci_sessions.log import logger
 from ci_sessions.run.process import LineProcess
 from ci_sessions.run.scratch import assign_user, make_temporary_folder, remove
@@ -175,7 +175,7 @@ class _Worker:
         request = {
             "env": {k: v for k, v in env.items() if k not in _VARYING},
             "facts": group[0].facts.to_dict(),
-            "build": env.get("BUILD_ENVIRONMENT", ""),
+            "build": env.get(BUILD_ENVIRONMENT.name, ""),
             "questions": [
                 {
                     "argv": _with_dry_run(question.argv),

@@ -15,22 +15,23 @@ from ci_sessions.errors import CiSessionsError
 from ci_sessions.inventory.facts import facts_of
 from ci_sessions.inventory.selection import Fault, Question, Selection
 from ci_sessions.job.job_json import job_from_json, job_variables
+from ci_sessions.job.variables import CI, GITHUB_ACTIONS, PR_NUMBER
 from ci_sessions.plan.recorded import recorded_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from ci_sessions.checkout.checkout import Checkout
     from ci_sessions.inventory.facts import BuildFacts
     from ci_sessions.inventory.selection import Answer
     from ci_sessions.plan.recorded import RecordedStep
 
-__all__ = ["JobInventory", "StepInventory", "binaries_in", "take_inventory"]
+__all__ = ["JobInventory", "StepInventory", "answered", "binaries_in", "plan_inventory"]
 
 _RUN_TEST = "run_test.py"
 _BASE = {"PATH": "/usr/bin:/bin", "HOME": "/", "LC_ALL": "C.UTF-8"}
 _BINARIES = "CPP_TESTS_DIR"
-_NOT_A_PUSH = ("CI", "GITHUB_ACTIONS", "GITHUB_TOKEN", "PR_NUMBER")
+_NOT_A_PUSH = (CI.name, GITHUB_ACTIONS.name, PR_NUMBER.name)
 """Variables that make run_test.py use the network, or leave out tests of a pull request."""
 
 
@@ -38,14 +39,13 @@ _NOT_A_PUSH = ("CI", "GITHUB_ACTIONS", "GITHUB_TOKEN", "PR_NUMBER")
 class StepInventory:
     """A step that runs tests. ``answer`` is None if it does not call run_test.py.
 
-    ``unknown`` are the options that the checkout's run_test.py does not have. ``is_main``: the step
-    has ``--shard``, so the shards of a job share its tests. ``environment`` has the variables that
-    the step's question has.
+    ``unknown`` are the options that the checkout's run_test.py does not have.
     """
 
     test: str
     number: int
     argv: tuple[str, ...]
+    cwd: str = "."
     answer: Answer | None = None
     unknown: tuple[str, ...] = ()
     question: Question | None = None
@@ -87,25 +87,10 @@ class JobInventory:
         return frozenset(name for files in found for name in files)
 
     @property
-    def main(self) -> StepInventory | None:
-        """The step whose tests the shards share."""
-        return next((step for step in self.steps if step.is_main), None)
-
-
-def take_inventory(
-    jobs: Iterable[Mapping[str, Any]],
-    checkout: Checkout,
-    run_test: str,
-    ask: Callable[[list[Question]], Mapping[tuple[object, ...], Answer]],
-) -> list[JobInventory]:
-    """Return the inventory of each job, in order.
-
-    ``run_test`` is the text of run_test.py; ``ask`` answers questions, by their keys.
-    """
-    planned = [_plan(job, checkout, run_test) for job in jobs]
-    questions = [step.question for job in planned for step in job.steps if step.question]
-    answers = ask(questions)
-    return [_answered(job, answers) for job in planned]
+    def name(self) -> str:
+        """The job in messages: configuration, build, shard."""
+        shard = f", shard {self.shard} of {self.num_shards}" if self.num_shards > 1 else ""
+        return f"{self.config}, {self.build_environment}{shard}"
 
 
 def binaries_in(jobs: Iterable[JobInventory]) -> set[str]:
@@ -114,7 +99,8 @@ def binaries_in(jobs: Iterable[JobInventory]) -> set[str]:
     return {word.removeprefix("cpp/") for word in words if word.startswith("cpp/")}
 
 
-def _plan(data: Mapping[str, Any], checkout: Checkout, run_test: str) -> JobInventory:
+def plan_inventory(data: Mapping[str, Any], checkout: Checkout, run_test: str) -> JobInventory:
+    """Return the inventory of a job without answers. ``run_test`` is the text of run_test.py."""
     try:
         variables = job_variables(data)
         job = job_from_json(data, config_facts)
@@ -154,7 +140,7 @@ def _step(
 ) -> StepInventory:
     scripts = [n for n, word in enumerate(step.argv) if word.rpartition("/")[2] == _RUN_TEST]
     if not scripts:
-        return StepInventory(test=test, number=step.number, argv=step.argv)
+        return StepInventory(test=test, number=step.number, argv=step.argv, cwd=step.cwd)
     words = step.argv[scripts[0] :]
     variables = {**env, **step.env}
     for name in (*_NOT_A_PUSH, _BINARIES):
@@ -163,12 +149,14 @@ def _step(
         test=test,
         number=step.number,
         argv=step.argv,
+        cwd=step.cwd,
         unknown=tuple(unknown_options(words[1:], run_test)),
         question=Question(argv=words, env=variables, facts=facts, cwd=step.cwd),
     )
 
 
-def _answered(job: JobInventory, answers: Mapping[tuple[object, ...], Answer]) -> JobInventory:
+def answered(job: JobInventory, answers: Mapping[tuple[object, ...], Answer]) -> JobInventory:
+    """Return the inventory with the answers to its questions, by their keys."""
     steps = tuple(
         replace(step, answer=answers[step.question.key]) if step.question else step
         for step in job.steps

@@ -49,7 +49,9 @@ def read_answer(question: Question, data: Mapping[str, Any]) -> Answer:
     if batch is not None:
         found = [*_parts(batch[2], seconds, serial=True), *_parts(batch[3] or "", seconds)]
         minutes = float(batch[1]) if any(seconds.values()) else None
-        return Selection(parts=tuple(found), minutes=minutes, basis=basis)
+        return Selection(
+            parts=tuple(found), minutes=minutes, basis=basis, processes=_processes(data)
+        )
     return _from_functions(question, data, basis)
 
 
@@ -69,7 +71,12 @@ def derive_answer(question: Question, data: Mapping[str, Any], basis: Basis) -> 
         parts=tuple(sorted(found, key=lambda part: not part.serial)),
         minutes=round(seconds / 60, 2) if known else None,
         basis=basis,
+        processes=_processes(data),
     )
+
+
+def _processes(data: Mapping[str, Any]) -> int:
+    return max(1, int(data.get("processes", 1)))
 
 
 def _part(name: str, seconds: float | None, serial: frozenset[str]) -> TestPart:
@@ -102,7 +109,7 @@ def _from_functions(question: Question, data: Mapping[str, Any], basis: Basis) -
     parts = tuple(TestPart(n, 1, 1, n in serial, _minutes(seconds.get(n))) for n in selected)
     number = (question.shard or (1, 1))[0]
     minutes = round(shards[number - 1][0] / 60, 2) if number <= len(shards) else None
-    return Selection(parts=parts, minutes=minutes, basis=basis)
+    return Selection(parts=parts, minutes=minutes, basis=basis, processes=_processes(data))
 
 
 def _reason(text: str) -> str:

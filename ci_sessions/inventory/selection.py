@@ -12,7 +12,16 @@ if TYPE_CHECKING:
 
     from ci_sessions.inventory.facts import BuildFacts
 
-__all__ = ["Answer", "Basis", "Fault", "Question", "Selection", "TestPart", "from_dict"]
+__all__ = [
+    "Answer",
+    "Basis",
+    "Fault",
+    "Question",
+    "Selection",
+    "TestPart",
+    "from_dict",
+    "test_name",
+]
 
 Basis = Literal["build", "config", "default", "none"]
 """Which times run_test.py used: of this build and configuration, of the configuration on any build,
@@ -73,21 +82,30 @@ class TestPart:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
-    """What a call selects. ``minutes`` is run_test.py's own estimate; None without any times."""
+    """What a call selects. ``minutes`` is run_test.py's own estimate; None without any times.
+
+    ``processes`` is the number of files that run in parallel, as run_test.py calculates with it.
+    """
 
     parts: tuple[TestPart, ...]
     minutes: float | None = None
     basis: Basis = "none"
+    processes: int = 1
 
     @property
     def files(self) -> frozenset[str]:
-        """The names of the selected test files."""
-        return frozenset(part.file for part in self.parts)
+        """The names of the selected test files, as ``test_name`` returns them."""
+        return frozenset(test_name(part.file) for part in self.parts)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the selection as JSON values."""
         parts = [[p.file, p.part, p.parts, p.serial, p.minutes] for p in self.parts]
-        return {"parts": parts, "minutes": self.minutes, "basis": self.basis}
+        return {
+            "parts": parts,
+            "minutes": self.minutes,
+            "basis": self.basis,
+            "processes": self.processes,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +123,22 @@ class Fault:
 Answer = Selection | Fault
 
 
+def test_name(text: str) -> str:
+    """Return a test file as run_test.py names it: ``test/test_ops.py`` → ``test_ops``."""
+    return text.removeprefix("./").removeprefix("test/").removesuffix(".py")
+
+
+test_name.__test__ = False  # type: ignore[attr-defined]  # pytest collects functions called test_*
+
+
 def from_dict(data: Mapping[str, Any]) -> Answer:
     """Read an answer from ``to_dict``."""
     if "fault" in data:
         return Fault(data["fault"], data["is_rejected"])
     parts = tuple(TestPart(*values) for values in data["parts"])
-    return Selection(parts=parts, minutes=data["minutes"], basis=data["basis"])
+    return Selection(
+        parts=parts,
+        minutes=data["minutes"],
+        basis=data["basis"],
+        processes=data["processes"],
+    )

@@ -24,6 +24,8 @@ import sys
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from ci_sessions.job.variables import CI
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping, Sequence
     from pathlib import Path
@@ -175,7 +177,7 @@ def _modules(facts: Mapping[str, Any], common_utils: Path) -> dict[str, dict[str
 def _common_utils(source: Path) -> dict[str, object]:
     found: dict[str, object] = {
         "FILE_SCHEMA": "file://",
-        "IS_CI": bool(os.environ.get("CI")),
+        "IS_CI": bool(os.environ.get(CI.name)),
         "IS_LINUX": True,
         "IS_MACOS": False,
         "IS_WINDOWS": False,

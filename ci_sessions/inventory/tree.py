@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,18 +75,24 @@ class TestTree:
             "times_of_build": {k: dict(v) for k, v in self.times_of_build.items()},
         }
 
+    def with_binaries(self, names: Iterable[str]) -> TestTree:
+        """Return the copy with C++ tests, named without ``cpp/``, if there is no build."""
+        if any(name.startswith(f"{_BINARIES}/") for name in self.empty):
+            return self
+        more = {f"{_BINARIES}/{name}" for name in names}
+        return replace(self, empty=tuple(sorted({*self.empty, *more})))
+
     @property
     def digest(self) -> str:
         """A hash of everything that is read."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
 
-def read_tree(root: Path, times: Path | None = None, binaries: Iterable[str] = ()) -> TestTree:
+def read_tree(root: Path, times: Path | None = None) -> TestTree:
     """Read what run_test.py reads of the checkout at ``root``.
 
-    ``times`` replaces the checkout's timing file. ``binaries`` are the C++ tests to assume if
-    there is no build, without ``cpp/``. Raises CheckoutError without a run_test.py, and InputError
-    if ``times`` is not a timing file.
+    ``times`` replaces the checkout's timing file. Raises CheckoutError without a run_test.py, and
+    InputError if ``times`` is not a timing file.
     """
     try:
         files = {RUN_TEST: _read(root / RUN_TEST, _MAX_TOOL * 4)}
@@ -102,7 +108,7 @@ def read_tree(root: Path, times: Path | None = None, binaries: Iterable[str] = (
         files[_TIMES] = json.dumps(found)
     if class_times:
         files[_CLASS_TIMES] = class_times
-    names = {*_names(root / "test"), *(f"{_BINARIES}/{name}" for name in _binaries(root, binaries))}
+    names = {*_names(root / "test"), *(f"{_BINARIES}/{name}" for name in _binaries(root))}
     return TestTree(
         files=files,
         empty=tuple(sorted(names - set(files))),
@@ -138,12 +144,9 @@ def _names(folder: Path) -> Iterator[str]:
                 yield Path(path, name).relative_to(folder.parent).as_posix()
 
 
-def _binaries(root: Path, assumed: Iterable[str]) -> Iterator[str]:
+def _binaries(root: Path) -> list[str]:
     folder = root / _BINARIES
-    if folder.is_dir():
-        yield from (path.name for path in folder.iterdir() if not path.is_dir())
-    else:
-        yield from assumed
+    return [path.name for path in folder.iterdir() if not path.is_dir()] if folder.is_dir() else []
 
 
 def _find_times(

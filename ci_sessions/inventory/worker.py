@@ -213,7 +213,14 @@ def _ask(module: ModuleType, question: dict[str, Any], root: Path, output: Path)
     code = code if isinstance(code, int) else int(code is not None)
     if hasattr(module, "must_serial"):
         found["serial"] = [name for name in found.get("selected", ()) if module.must_serial(name)]
-    return {**found, "code": code, "text": text}
+    return {**found, "code": code, "text": text, "processes": _processes()}
+
+
+def _processes() -> int:
+    """Return with how many parallel files the division into shards calculates."""
+    module = sys.modules.get("tools.testing.test_selections")
+    count = getattr(module, "NUM_PROCS", 1)
+    return int(getattr(module, "NUM_PROCS_FOR_SHARDING_CALC", count))
 
 
 def _record(module: ModuleType, found: dict[str, Any]) -> None:

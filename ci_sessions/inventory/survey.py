@@ -1,0 +1,63 @@
+"""A survey of a checkout: the inventory of its jobs, and answers to further questions about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ci_sessions.inventory.asker import ask
+from ci_sessions.inventory.jobs import answered, binaries_in, plan_inventory
+from ci_sessions.inventory.tree import read_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from ci_sessions.checkout.checkout import Checkout
+    from ci_sessions.inventory.cache import AnswerCache
+    from ci_sessions.inventory.jobs import JobInventory
+    from ci_sessions.inventory.selection import Answer, Question
+    from ci_sessions.inventory.tree import TestTree
+
+__all__ = ["Survey", "survey"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Survey:
+    """A checkout, what was read of it, and the inventory of its jobs."""
+
+    root: Path
+    checkout: Checkout
+    tree: TestTree
+    cache: AnswerCache
+    jobs: Sequence[JobInventory] = ()
+
+    def take(self, jobs: Iterable[Mapping[str, Any]]) -> list[JobInventory]:
+        """Return the inventory of other jobs."""
+        return self.fill([plan_inventory(job, self.checkout, self.tree.run_test) for job in jobs])
+
+    def fill(self, planned: Sequence[JobInventory]) -> list[JobInventory]:
+        """Return inventories with the answers to their questions."""
+        questions = [step.question for job in planned for step in job.steps if step.question]
+        answers = self.ask(questions)
+        return [answered(job, answers) for job in planned]
+
+    def ask(self, questions: Sequence[Question]) -> dict[tuple[object, ...], Answer]:
+        """Return the answers to questions, by their keys."""
+        return self.cache.answers(questions, self.tree, lambda missing: ask(missing, self.tree))
+
+
+def survey(
+    root: Path,
+    checkout: Checkout,
+    jobs: Iterable[Mapping[str, Any]],
+    times: Path | None,
+    cache: AnswerCache,
+) -> Survey:
+    """Take the inventory of jobs. Raises CheckoutError without run_test.py; see ``read_tree``."""
+    tree = read_tree(root, times)
+    planned = [plan_inventory(job, checkout, tree.run_test) for job in jobs]
+    tree = tree.with_binaries(binaries_in(planned))
+    empty = Survey(root=root, checkout=checkout, tree=tree, cache=cache)
+    found = empty.fill(planned)
+    return Survey(root=root, checkout=checkout, tree=tree, cache=cache, jobs=found)
