@@ -1,0 +1,168 @@
+"""``shards``: how long each shard of a configuration takes, and how many shards it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ci_sessions.cli.inventories import InventoryGroup, take_survey
+from ci_sessions.cli.options import OptionParser, integer, parse_options
+from ci_sessions.errors import InputError
+from ci_sessions.inventory.recorded import RecordedTimes
+from ci_sessions.inventory.shards import MOST_SHARDS, divide, shards_needed
+from ci_sessions.records.folder import records_folder
+from ci_sessions.records.store import read_runs
+from ci_sessions.report.shards import (
+    ShardPlan,
+    describe_overview,
+    describe_plan,
+    matrix_lines,
+    plan_to_json,
+)
+from ci_sessions.text import for_json, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ci_sessions.cli.options import Context
+    from ci_sessions.inventory.jobs import JobInventory
+    from ci_sessions.inventory.shards import Division
+    from ci_sessions.inventory.survey import Survey
+
+__all__ = ["main"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardsOptions(InventoryGroup):
+    """The options of ``shards``."""
+
+    config: str | None = None
+    build_environment: str | None = None
+    shards: int | None = None
+    target_minutes: int | None = None
+    all: bool = False
+    matrix: bool = False
+    svg: str | None = None
+
+    @classmethod
+    def add_arguments(cls, parser: OptionParser, *, has_config: bool) -> None:
+        """Add the options."""
+        add = parser.add_argument
+        add("config", nargs="?", help="the configuration")
+        add("--build-environment", metavar="LABEL", help="build label, if several are scheduled")
+        add("--all", action="store_true", help="every scheduled configuration that has shards")
+        add("--shards", type=integer(1, MOST_SHARDS), metavar="N", help="divide into N shards")
+        add(
+            "--target-minutes",
+            type=integer(1, 10_000),
+            metavar="N",
+            help="find the number of shards with which none takes longer",
+        )
+        add("--matrix", action="store_true", help="print the lines of the workflow's test matrix")
+        add("--svg", metavar="FILE", help="write a plot for a pull request")
+
+
+def main(argv: Sequence[str], context: Context) -> int:
+    """Print the shards."""
+    options = parse_options(ShardsOptions, argv, context)
+    if (options.config is None) != options.all:
+        raise InputError("name a configuration, such as default, or use --all.")
+    survey = take_survey(options)
+    times = RecordedTimes(read_runs(records_folder(options.records, survey.root)))
+    plans = [_plan(jobs, survey, options, times) for jobs in _families(survey, options)]
+    if options.all:
+        plans = [plan for plan in plans if plan.today.is_known or not options.times]
+    if options.svg is not None:
+        from ci_sessions.report.shards_plot import draw  # noqa: PLC0415 - only for a plot
+
+        _write(Path(options.svg), draw(plans))
+    if options.json:
+        data = [plan_to_json(plan) for plan in plans]
+        print(for_json(data if options.all else data[0], indent=1), file=context.out)
+    elif options.matrix:
+        print("\n".join(line for plan in plans for line in matrix_lines(plan)), file=context.out)
+    elif options.all:
+        print(context.redact(describe_overview(plans)), file=context.out)
+    else:
+        print(context.redact(describe_plan(plans[0])), file=context.out)
+    return 0
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"--svg is {shown(str(path))}: it cannot be written: {error}.") from error
+
+
+def _families(survey: Survey, options: ShardsOptions) -> list[list[JobInventory]]:
+    """Return the jobs of each configuration on each build that is asked for."""
+    found: dict[tuple[object, ...], dict[int, JobInventory]] = {}
+    for job in survey.jobs:
+        is_wanted = options.all or job.config == options.config
+        if is_wanted and options.build_environment in (None, job.build_environment):
+            env = tuple(sorted(job.env.items()))
+            key = (job.config, job.build_environment, job.num_shards, job.runner, env)
+            found.setdefault(key, {}).setdefault(job.shard, job)
+    families = [[jobs[number] for number in sorted(jobs)] for jobs in found.values()]
+    if options.all:
+        return [jobs for jobs in families if any(step.is_main for j in jobs for step in j.steps)]
+    builds = list(dict.fromkeys(jobs[0].build_environment for jobs in families))
+    if len(builds) > 1:
+        raise InputError(
+            f"{shown(options.config)} is scheduled on several builds: add --build-environment "
+            f"with one of {', '.join(builds)}, or use --all."
+        )
+    return families[:1] or [_unscheduled(survey, options)]
+
+
+def _unscheduled(survey: Survey, options: ShardsOptions) -> list[JobInventory]:
+    """Return the inventory of a configuration that no workflow schedules on the build."""
+    if options.build_environment is None or options.shards is None:
+        raise InputError(
+            f"{shown(options.config)} is not scheduled: add --build-environment and --shards."
+        )
+    job = {"config": options.config, "build_environment": options.build_environment}
+    found = survey.take([{**job, "shard": 1, "num_shards": options.shards}])
+    if found[0].problem is not None:
+        raise InputError(found[0].problem)
+    return found
+
+
+def _plan(
+    jobs: list[JobInventory], survey: Survey, options: ShardsOptions, times: RecordedTimes
+) -> ShardPlan:
+    step_minutes = times.minutes
+
+    def with_shards(total: int) -> Division:
+        if total == jobs[0].num_shards == len(jobs):
+            return divide(jobs, step_minutes)
+        numbers = range(1, total + 1)
+        return divide(survey.take([_job(jobs[0], n, total) for n in numbers]), step_minutes)
+
+    today = with_shards(jobs[0].num_shards)
+    chosen = today if options.shards is None else with_shards(options.shards)
+    plan = ShardPlan(today=today, chosen=chosen, runner=jobs[0].runner)
+    target = options.target_minutes
+    if target is None or not today.is_known or not today.main_minutes:
+        return plan
+    return replace(
+        plan,
+        target=target,
+        needed=shards_needed(target, today, with_shards, lambda one: one.longest),
+        needed_if_placed=shards_needed(
+            target, today, with_shards, lambda one: one.longest_if_placed
+        ),
+    )
+
+
+def _job(job: JobInventory, number: int, total: int) -> dict[str, Any]:
+    return {
+        "config": job.config,
+        "build_environment": job.build_environment,
+        "shard": number,
+        "num_shards": total,
+        "runner": job.runner,
+        "env": dict(job.env),
+    }
