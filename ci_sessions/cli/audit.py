@@ -58,14 +58,14 @@ def main(argv: Sequence[str], context: Context) -> int:
     """Print the findings."""
     options = parse_options(AuditOptions, argv, context)
     baseline = None if options.baseline is None else read_baseline(Path(options.baseline))
-    survey = take_survey(options)
-    found = audit(
-        survey.jobs,
-        survey.tree.test_files,
-        lambda files: reasons(files, survey),
-        options.most_configs,
-    )
-    files = files_per_config(survey.jobs)
+    with take_survey(options) as survey:
+        found = audit(
+            survey.jobs,
+            survey.tree.test_files,
+            lambda files: reasons(files, survey),
+            options.most_configs,
+        )
+        files = files_per_config(survey.jobs)
     if options.write_baseline is not None:
         _write(options.write_baseline, write_baseline(found, files, clock.now().date()))
     verdict = Verdict.of(found, baseline, files)

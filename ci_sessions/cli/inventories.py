@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ from ci_sessions.log import logger
 from ci_sessions.records.folder import records_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ci_sessions.checkout.checkout import Checkout
     from ci_sessions.cli.options import Context
     from ci_sessions.inventory.survey import Survey
@@ -69,17 +72,16 @@ class InventoryGroup(Options):
         add("--json", action="store_true", help="print JSON")
 
 
-def take_survey(options: InventoryGroup) -> Survey:
+@contextmanager
+def take_survey(options: InventoryGroup) -> Iterator[Survey]:
     """Take the inventory of the selected jobs. Raises InputError and CheckoutError."""
     root = find_checkout(options.checkout)
     checkout = read_checkout(root, machine=os.uname().machine)
     folder = records_folder(options.records, root) if options.cache else None
     times = None if options.times is None else Path(options.times)
-    found = survey(root, checkout, _jobs(options, root, checkout), times, AnswerCache(folder))
-    for job in found.jobs:
-        if job.problem is not None:
-            logger.debug("%s cannot be planned: %s", job.name, job.problem)
-    return found
+    jobs = _jobs(options, root, checkout)
+    with survey(root, checkout, jobs, times, AnswerCache(folder)) as found:
+        yield found
 
 
 def _jobs(options: InventoryGroup, root: Path, checkout: Checkout) -> list[dict[str, Any]]:

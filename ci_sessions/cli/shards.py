@@ -68,9 +68,9 @@ def main(argv: Sequence[str], context: Context) -> int:
     options = parse_options(ShardsOptions, argv, context)
     if (options.config is None) != options.all:
         raise InputError("name a configuration, such as default, or use --all.")
-    survey = take_survey(options)
-    times = RecordedTimes(read_runs(records_folder(options.records, survey.root)))
-    plans = [_plan(jobs, survey, options, times) for jobs in _families(survey, options)]
+    with take_survey(options) as survey:
+        times = RecordedTimes(read_runs(records_folder(options.records, survey.root)))
+        plans = [_plan(jobs, survey, options, times) for jobs in _families(survey, options)]
     if options.all:
         plans = [plan for plan in plans if plan.today.is_known or not options.times]
     if options.svg is not None:

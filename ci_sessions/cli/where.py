@@ -57,12 +57,17 @@ def main(argv: Sequence[str], context: Context) -> int:
     if not options.tests and options.since is None:
         raise InputError("no test is given: name one, such as test_ops, or use --since REV.")
     targets = [parse_target(text) for text in options.tests]
-    survey = take_survey(options)
+    with take_survey(options) as survey:
+        return _show(targets, survey, options, context)
+
+
+def _show(targets: list[Target], survey: Survey, options: WhereOptions, context: Context) -> int:
     if options.since is not None:
-        targets += [Target(name) for name in _changed(survey.root, options.since)]
-        if not targets:
+        changed = [Target(name) for name in _changed(survey.root, options.since)]
+        if not changed:
             print(f"no test file has changed since {shown(options.since)}", file=context.out)
             return 0
+        targets = [*targets, *changed]
     found = find(survey.jobs, targets)
     program = run_words(context, "where")
     commands = [

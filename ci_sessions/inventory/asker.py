@@ -5,13 +5,14 @@ The calling process reads the checkout and the cache. It runs nothing of the che
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from ci_sessions.errors import InternalError
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from ci_sessions.inventory.selection import Answer, Question
     from ci_sessions.inventory.tree import TestTree
 
-__all__ = ["ask"]
+__all__ = ["Asker"]
 
 _VARYING = (SHARD_NUMBER.name,)
 """Variables in which the questions of one line may differ."""
@@ -37,27 +38,86 @@ _LIMIT = 120.0  # seconds for the questions of one line
 _LOST = "the process that asked it ended without an answer"
 
 Key = tuple[object, ...]
+_STARTING = Lock()
 
 
-def ask(questions: Iterable[Question], tree: TestTree, workers: int = 0) -> dict[Key, Answer]:
-    """Return the answer to each question, by its key.
+class Asker:
+    """Asks questions about one copy of a checkout; a context manager that ends its processes.
 
-    ``workers`` is the number of processes; 0 means one per CPU. A question without an answer has a
-    fault, which says why. Of the shards of a job, the first and the last are asked: if both are
-    what run_test.py's own division into shards says, the others follow from it.
+    ``workers`` is the number of processes; 0 means one per CPU. They start when they are needed.
     """
-    families: dict[Key, dict[Key, Question]] = defaultdict(dict)
-    for question in questions:
-        families[question.family][question.key] = question
-    ends = [end for family in families.values() for end in _ends([*family.values()])]
-    answers, data = _ask_groups(ends, tree, workers)
-    doubtful: list[Question] = []
-    for family in families.values():
-        derived = _derive([*family.values()], answers, data)
-        answers.update(derived)
-        doubtful += [question for key, question in family.items() if key not in answers]
-    answers.update(_ask_groups(doubtful, tree, workers)[0])
-    return answers
+
+    def __init__(self, tree: TestTree, workers: int = 0) -> None:
+        self._tree = tree
+        self._count = workers or os.cpu_count() or 1
+        self._base: Path | None = None
+        self._idle: list[_Worker] = []
+        self._numbers = itertools.count()
+
+    def __enter__(self) -> Asker:  # noqa: PYI034 - Self needs Python 3.11
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._idle:
+            worker.process.terminate()
+        if self._base is not None:
+            remove(self._base)
+
+    def ask(self, questions: Iterable[Question]) -> dict[Key, Answer]:
+        """Return the answer to each question, by its key.
+
+        A question without an answer has a fault, which says why. Of the shards of a job, the first
+        and the last are asked: if both are what run_test.py's own division into shards says, the
+        others follow from it.
+        """
+        families: dict[Key, dict[Key, Question]] = defaultdict(dict)
+        for question in questions:
+            families[question.family][question.key] = question
+        ends = [end for family in families.values() for end in _ends([*family.values()])]
+        answers, data = self._ask_groups(ends)
+        doubtful: list[Question] = []
+        for family in families.values():
+            answers.update(_derive([*family.values()], answers, data))
+            doubtful += [question for key, question in family.items() if key not in answers]
+        answers.update(self._ask_groups(doubtful)[0])
+        return answers
+
+    def _ask_groups(
+        self, questions: Sequence[Question]
+    ) -> tuple[dict[Key, Answer], dict[Key, Mapping[str, Any]]]:
+        """Return the answers, and what the workers said."""
+        groups = _groups(questions)
+        found: dict[Key, Mapping[str, Any]] = {}
+        if groups:
+            count = min(self._count, len(groups))
+            with ThreadPoolExecutor(count) as pool:
+                parts = [groups[number::count] for number in range(count)]
+                for answers in pool.map(self._ask_all, parts):
+                    found.update(answers)
+        return {question.key: _read(question, found[question.key]) for question in questions}, found
+
+    def _ask_all(self, groups: Sequence[Sequence[Question]]) -> dict[Key, Mapping[str, Any]]:
+        found: dict[Key, Mapping[str, Any]] = {}
+        worker = self._take()
+        for group in groups:
+            answers = worker.ask(group)
+            if answers is None:
+                worker.process.terminate()
+                answers = [{"fault": f"{_LOST}: {worker.last_error()}"}] * len(group)
+                worker = self._take()
+            found.update({q.key: data for q, data in zip(group, answers, strict=True)})
+        self._idle.append(worker)
+        return found
+
+    def _take(self) -> _Worker:
+        with _STARTING:
+            if self._base is None:
+                self._base = make_temporary_folder()
+                text = json.dumps(self._tree.to_dict())
+                (self._base / "stage").write_text(text, encoding="utf-8")
+        if self._idle:
+            return self._idle.pop()
+        return _Worker(self._base / f"worker{next(self._numbers)}")
 
 
 def _ends(family: list[Question]) -> list[Question]:
@@ -82,31 +142,6 @@ def _derive(
     return {key: answer for key, answer in derived.items() if answer} if is_sure else {}
 
 
-def _ask_groups(
-    questions: Sequence[Question], tree: TestTree, workers: int
-) -> tuple[dict[Key, Answer], dict[Key, Mapping[str, Any]]]:
-    """Return the answers, and what the workers said."""
-    groups = _groups(questions)
-    if not groups:
-        return {}, {}
-    count = min(workers or os.cpu_count() or 1, len(groups))
-    base = make_temporary_folder()
-    found: dict[Key, Mapping[str, Any]] = {}
-    try:
-        (base / "stage").write_text(json.dumps(tree.to_dict()), encoding="utf-8")
-        with ExitStack() as stack, ThreadPoolExecutor(count) as pool:
-            parts = [groups[number::count] for number in range(count)]
-            jobs = [
-                pool.submit(_ask_all, base / f"worker{number}", part, stack)
-                for number, part in enumerate(parts)
-            ]
-            for job in jobs:
-                found.update(job.result())
-    finally:
-        remove(base)
-    return {question.key: _read(question, found[question.key]) for question in questions}, found
-
-
 def _groups(questions: Iterable[Question]) -> list[list[Question]]:
     """Return the questions in groups whose environments differ only in few variables."""
     groups: dict[Key, list[Question]] = defaultdict(list)
@@ -114,27 +149,6 @@ def _groups(questions: Iterable[Question]) -> list[list[Question]]:
         shared = {k: v for k, v in question.env.items() if k not in _VARYING}
         groups[question.facts, tuple(sorted(shared.items()))].append(question)
     return sorted(groups.values(), key=len, reverse=True)
-
-
-def _ask_all(
-    base: Path, groups: Sequence[Sequence[Question]], stack: ExitStack
-) -> dict[Key, Mapping[str, Any]]:
-    found: dict[Key, Mapping[str, Any]] = {}
-    worker: _Worker | None = None
-    for number, group in enumerate(groups):
-        if worker is None:
-            worker = _Worker(base.with_name(f"{base.name}-{number}"))
-            stack.callback(worker.process.terminate)
-        answers = worker.ask(group)
-        if answers is None:
-            worker.process.terminate()
-            answers = [{"fault": f"{_LOST}: {worker.last_error()}"}] * len(group)
-            worker = None
-        for question, data in zip(group, answers, strict=True):
-            found[question.key] = data
-    if worker is not None:
-        worker.process.terminate()
-    return found
 
 
 def _read(question: Question, data: Mapping[str, Any]) -> Answer:

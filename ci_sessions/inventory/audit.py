@@ -102,7 +102,7 @@ def _unrun(
     unrun = [name for name in files if name not in run]
     why = dict(reasons(unrun)) if unrun else {}
     why.update(_partly_run(jobs, incomplete))
-    for name in sorted(why):
+    for name in why:
         data = {"file": name, "reason": why[name]}
         yield Finding(kind="unrun", name=name, text=why[name], data=data)
 
@@ -190,7 +190,8 @@ def _within_jobs(jobs: Iterable[JobInventory]) -> Iterator[Finding]:
         places: dict[tuple[str, int, int, tuple[object, ...]], list[StepInventory]]
         places = defaultdict(list)
         for step in job.steps:
-            for part in step.selection.parts if step.selection else ():
+            # A step that does not know its own option selects what it should not.
+            for part in step.selection.parts if step.selection and not step.unknown else ():
                 places[part.file, part.part, part.parts, _way(step)].append(step)
         for (file, *_), steps in places.items():
             name = f"{file} in {job.config}, {job.build_environment}"
@@ -231,7 +232,7 @@ def _refused(jobs: Iterable[JobInventory]) -> Iterator[Finding]:
         yield Finding(
             kind="refused",
             name=f"{config}, {where}: {reason}",
-            text=f"{reason} ({count(len(affected), 'job')})",
+            text="",
             data={"config": config, "step": where, "reason": reason, "jobs": len(affected)},
         )
 

@@ -38,29 +38,35 @@ class AnswerCache:
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
+        self._path: Path | None = None
+        self._stored: dict[str, Any] = {}
+        self._is_changed = False
         self.hits = 0
+
+    def open(self, tree: TestTree) -> None:
+        """Read the answers about a copy of a checkout."""
+        self._path = self._path_of(tree)
+        self._stored = _load(self._path)
 
     def answers(
         self,
         questions: Sequence[Question],
-        tree: TestTree,
         ask: Callable[[list[Question]], Mapping[Key, Answer]],
     ) -> dict[Key, Answer]:
         """Return the answer to each question, by its key; ``ask`` is called for what is missing."""
-        path = self._path(tree)
-        stored = _load(path)
         names = {question.key: _name(question) for question in questions}
+        stored = self._stored
         found = {key: from_dict(stored[name]) for key, name in names.items() if name in stored}
-        self.hits = len(found)
+        self.hits += len(found)
         missing = [question for question in questions if question.key not in found]
         if missing:
             new = ask(missing)
             found.update(new)
             stored.update({names[key]: answer.to_dict() for key, answer in new.items()})
-            self._store(path, stored)
+            self._is_changed = True
         return found
 
-    def _path(self, tree: TestTree) -> Path | None:
+    def _path_of(self, tree: TestTree) -> Path | None:
         if self._folder is None:
             return None
         digest = hashlib.sha256(tree.digest.encode())
@@ -68,10 +74,12 @@ class AnswerCache:
             digest.update(Path(__file__).with_name(name).read_bytes())
         return self._folder / "inventory" / f"{digest.hexdigest()}.json.gz"
 
-    def _store(self, path: Path | None, answers: Mapping[str, Any]) -> None:
-        if path is None or self._folder is None:
+    def save(self) -> None:
+        """Write the answers, if there are new ones."""
+        path = self._path
+        if path is None or self._folder is None or not self._is_changed:
             return
-        data = gzip.compress(json.dumps(answers).encode(), compresslevel=1)
+        data = gzip.compress(json.dumps(self._stored).encode(), compresslevel=1)
         with suppress(OSError):
             create_folder(self._folder)
             path.parent.mkdir(exist_ok=True, mode=0o700)

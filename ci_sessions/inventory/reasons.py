@@ -13,6 +13,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ci_sessions.checkout.files import read_regular
 from ci_sessions.inventory.facts import BuildFacts
 from ci_sessions.inventory.selection import Question, Selection
 from ci_sessions.text import count
@@ -29,6 +30,8 @@ _FLAG = re.compile(r"--exclude-[\w-]+")
 _STORE_TRUE = re.compile(r"""["'](--[\w-]+)["'],\s*action=["']store_true["']""")
 _EXCLUDES = ("-x", "--exclude")
 _NOT_SELECTING = ("--dry-run", "--verbose", "--exclude")
+_IMPORT = re.compile(r"^\s*(?:from|import)\s+([\w.]+)", re.MULTILINE)
+_MAX_SIZE = 4 << 20  # bytes of a test file
 _MAX_NAMES = 4  # configurations named in a reason
 
 Shape = tuple[str, tuple[str, ...]]
@@ -64,7 +67,26 @@ def reasons(files: Iterable[str], survey: Survey) -> dict[str, str]:
     rest = [file for file in files if file not in found]
     if rest:
         found.update(_by_options(rest, survey))
-    return {file: found[file] for file in files}
+    importers = _importers(files, survey)
+    found.update({f: f"{found[f]}; {by} imports it" for f, by in importers.items()})
+    # What another file imports may well run, so it comes last.
+    return {file: found[file] for file in sorted(files, key=lambda file: file in importers)}
+
+
+def _importers(files: Iterable[str], survey: Survey) -> dict[str, str]:
+    """Return which of these files another one, which jobs run, imports."""
+    modules = {file.replace("/", "."): file for file in files}
+    run = {name for job in survey.jobs for name in job.files if "/" not in name}
+    found: dict[str, str] = {}
+    for name in sorted(run):
+        try:
+            text = read_regular(survey.root / "test" / f"{name}.py", _MAX_SIZE).decode("latin-1")
+        except OSError:
+            continue
+        for module in _IMPORT.findall(text):
+            if module in modules:
+                found.setdefault(modules[module], name)
+    return found
 
 
 def _blocklists(survey: Survey, name: str) -> Iterator[_Blocked]:

@@ -158,21 +158,21 @@ def divide(
 def _main_step(jobs: Sequence[JobInventory]) -> tuple[str, int] | None:
     """Return the test and the number of the step whose tests the shards share: the largest.
 
-    A job of one shard may run the whole selection without ``--shard``.
+    A job of one shard may run the whole selection without ``--shard``. A step with options that
+    run_test.py does not know only counts if there is no other.
     """
-    sizes: dict[tuple[str, int], int] = {}
+    sizes: dict[tuple[str, int], tuple[bool, int]] = {}
     for job in jobs:
         for step in job.steps:
-            is_candidate = step.is_main or (len(jobs) == 1 and step.question is not None)
-            if is_candidate and not step.unknown:
+            if step.is_main or (len(jobs) == 1 and step.question is not None):
                 key = (step.test, 0 if step.is_main else step.number)
                 parts = len(step.selection.parts) if step.selection else 0
-                sizes[key] = sizes.get(key, 0) + parts
+                sizes[key] = (not step.unknown, sizes.get(key, (True, 0))[1] + parts)
     return max(sizes, key=lambda key: sizes[key], default=None)
 
 
 def _is(step: StepInventory, main: tuple[str, int] | None) -> bool:
-    if main is None or step.question is None or step.test != main[0] or step.unknown:
+    if main is None or step.question is None or step.test != main[0]:
         return False
     return step.is_main if main[1] == 0 else step.number == main[1]
 

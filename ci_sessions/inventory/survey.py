@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ci_sessions.inventory.asker import ask
+from ci_sessions.inventory.asker import Asker
 from ci_sessions.inventory.jobs import answered, binaries_in, plan_inventory
 from ci_sessions.inventory.tree import read_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from ci_sessions.checkout.checkout import Checkout
@@ -30,6 +31,7 @@ class Survey:
     checkout: Checkout
     tree: TestTree
     cache: AnswerCache
+    asker: Asker
     jobs: Sequence[JobInventory] = ()
 
     def take(self, jobs: Iterable[Mapping[str, Any]]) -> list[JobInventory]:
@@ -44,20 +46,28 @@ class Survey:
 
     def ask(self, questions: Sequence[Question]) -> dict[tuple[object, ...], Answer]:
         """Return the answers to questions, by their keys."""
-        return self.cache.answers(questions, self.tree, lambda missing: ask(missing, self.tree))
+        return self.cache.answers(questions, self.asker.ask)
 
 
+@contextmanager
 def survey(
     root: Path,
     checkout: Checkout,
     jobs: Iterable[Mapping[str, Any]],
     times: Path | None,
     cache: AnswerCache,
-) -> Survey:
-    """Take the inventory of jobs. Raises CheckoutError without run_test.py; see ``read_tree``."""
+) -> Iterator[Survey]:
+    """Take the inventory of jobs; at the end, save the answers and end all processes.
+
+    Raises CheckoutError without run_test.py; see ``read_tree``.
+    """
     tree = read_tree(root, times)
     planned = [plan_inventory(job, checkout, tree.run_test) for job in jobs]
     tree = tree.with_binaries(binaries_in(planned))
-    empty = Survey(root=root, checkout=checkout, tree=tree, cache=cache)
-    found = empty.fill(planned)
-    return Survey(root=root, checkout=checkout, tree=tree, cache=cache, jobs=found)
+    cache.open(tree)
+    try:
+        with Asker(tree) as asker:
+            empty = Survey(root=root, checkout=checkout, tree=tree, cache=cache, asker=asker)
+            yield replace(empty, jobs=empty.fill(planned))
+    finally:
+        cache.save()

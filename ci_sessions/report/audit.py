@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Verdict", "audit_to_json", "describe_audit"]
 
 _MAX_LINES = 30
+_MAX_NAMES = 6
 _SINGULAR: Mapping[FindingKind, str] = {
     "unrun": "test file runs in no scheduled job",
     "empty": "job selects nothing",
@@ -103,25 +104,28 @@ def _section(kind: FindingKind, verdict: Verdict, *, every: bool) -> Iterator[st
     accepted = len(found) - len(shown)
     more = f" ({accepted:,} of them accepted)" if accepted else ""
     yield f"{len(found):,} {_SINGULAR[kind] if len(found) == 1 else _PLURAL[kind]}{more}"
-    lines = list(_grouped(shown, new))
+    lines = list(_grouped(shown, new, every=every))
     yield from lines if every else lines[:_MAX_LINES]
     if len(lines) > _MAX_LINES and not every:
         yield f"  … {count(len(lines) - _MAX_LINES, 'more line')}: --every shows all"
     yield ""
 
 
-def _grouped(found: Sequence[Finding], new: set[int]) -> Iterator[str]:
+def _grouped(found: Sequence[Finding], new: set[int], *, every: bool) -> Iterator[str]:
     """Yield a line for each finding; those with the same text share one."""
     by_text: dict[tuple[str, bool], list[Finding]] = defaultdict(list)
     for one in found:
         by_text[one.text, id(one) in new].append(one)
     for (text, is_new), group in by_text.items():
         mark = "   NEW" if is_new else ""
-        if len(group) == 1:
-            yield f"  {group[0].name}: {text}{mark}"
+        if len(group) == 1 or not text:
+            yield from (f"  {one.name}{': ' if text else ''}{text}{mark}" for one in group)
             continue
-        yield f"  {count(len(group), 'item')}: {text}{mark}"
-        yield from (f"    {one.name}" for one in group)
+        shown = group if every else group[:_MAX_NAMES]
+        more = len(group) - len(shown)
+        names = ", ".join(one.name for one in shown) + (f" and {more:,} more" if more else "")
+        yield f"  {text}{mark}"
+        yield f"    {count(len(group), 'file')}: {names}"
 
 
 def _last(verdict: Verdict) -> str:

@@ -18,7 +18,7 @@ import pytest
 from ci_sessions.catalogue.scheduled import scheduled_jobs
 from ci_sessions.checkout.checkout import read_checkout
 from ci_sessions.github.workflows import read_workflows
-from ci_sessions.inventory.asker import ask
+from ci_sessions.inventory.asker import Asker
 from ci_sessions.inventory.jobs import binaries_in, plan_inventory
 from ci_sessions.inventory.selection import Selection
 from ci_sessions.inventory.tree import read_tree
@@ -116,7 +116,8 @@ def compare(release, jobs, tmp_path, *, is_old=False):
     if is_old:  # it prints its list only then
         asked = [(c, with_verbose(q)) for c, q in asked]
     questions = {question.key: question for _, question in asked}
-    answers = ask(questions.values(), tree)
+    with Asker(tree) as asker:
+        answers = asker.ask(questions.values())
     root = copy_of(release.root, tree, tmp_path / "tree")
     if is_old:
         return compare_old(release, root, tree, questions, answers, asked, tmp_path)
