@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["define", "run"]
 
-COMMANDS = ("plan", "run", "explain", "matrix", "parity", "history", "rollout")
+COMMANDS = (
+    *("plan", "run", "explain", "matrix", "where", "audit", "shards", "parity", "history"),
+    "rollout",
+)
 TEST_CONFIG = "TEST_CONFIG"
 BUILD_ENVIRONMENT = "BUILD_ENVIRONMENT"
 SHARD_NUMBER = "SHARD_NUMBER"

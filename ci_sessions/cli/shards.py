@@ -124,7 +124,8 @@ def _unscheduled(survey: Survey, options: ShardsOptions) -> list[JobInventory]:
             f"{shown(options.config)} is not scheduled: add --build-environment and --shards."
         )
     job = {"config": options.config, "build_environment": options.build_environment}
-    found = survey.take([{**job, "shard": 1, "num_shards": options.shards}])
+    numbers = range(1, options.shards + 1)
+    found = survey.take([{**job, "shard": n, "num_shards": options.shards} for n in numbers])
     if found[0].problem is not None:
         raise InputError(found[0].problem)
     return found

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ci_sessions import clock
-from ci_sessions.inventory.selection import from_dict
+from ci_sessions.inventory.selection import Selection, from_dict
 from ci_sessions.records.folder import create_folder
 
 if TYPE_CHECKING:
@@ -62,7 +62,9 @@ class AnswerCache:
         if missing:
             new = ask(missing)
             found.update(new)
-            stored.update({names[key]: answer.to_dict() for key, answer in new.items()})
+            # Another machine, or more time, may answer what could not be asked.
+            lasting = {key: one for key, one in new.items() if _is_lasting(one)}
+            stored.update({names[key]: answer.to_dict() for key, answer in lasting.items()})
             self._is_changed = True
         return found
 
@@ -89,6 +91,10 @@ class AnswerCache:
                 file.write(data)
             partial.replace(path)
         _prune(path.parent)
+
+
+def _is_lasting(answer: Answer) -> bool:
+    return isinstance(answer, Selection) or answer.is_rejected
 
 
 def _name(question: Question) -> str:

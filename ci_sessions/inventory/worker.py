@@ -9,8 +9,10 @@ run_test.py there, and forks again for each question, to call its ``main`` with 
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -29,11 +31,9 @@ if TYPE_CHECKING:
 RUN_TEST = "test/run_test.py"
 _CPU_SECONDS = 60  # for the questions of one line
 _MAX_TEXT = 1 << 20  # characters of output that are kept
-_PRELOADED = (
-    *("argparse", "concurrent.futures", "copy", "csv", "datetime", "glob", "inspect", "tempfile"),
-    *("multiprocessing.pool", "shutil", "typing", "urllib.request", "uuid", "zipfile"),
-)
-"""What run_test.py and its tools import anyway: imported once, before the forks."""
+_IMPORT = re.compile(r"^\s*(?:from|import)\s+([\w.]+)", re.MULTILINE)
+_NOT_IMPORTED = ("antigravity", "idlelib", "this", "tkinter", "turtle", "turtledemo")
+_READERS = ("test/", "tools/stats/", "tools/testing/")
 
 
 def main(args: Sequence[str]) -> int:
@@ -44,8 +44,7 @@ def main(args: Sequence[str]) -> int:
     """
     base, user = Path(args[0]), int(args[1])
     stage = json.loads(Path(json.loads(sys.stdin.readline())["stage"]).read_bytes())
-    for name in _PRELOADED:
-        __import__(name)
+    _preload(stage)
     parts = confine(base, [Path(sys.executable).resolve()], user)
     root = base / "checkout"
     _write(stage, root)
@@ -54,6 +53,17 @@ def main(args: Sequence[str]) -> int:
     for line in sys.stdin:
         print(json.dumps({"answers": _answers(json.loads(line), stage, root)}), flush=True)
     return 0
+
+
+def _preload(stage: dict[str, Any]) -> None:
+    """Import what the files import of Python itself: once, and while this user may read it."""
+    texts = (text for name, text in stage["files"].items() if name.startswith(_READERS))
+    names = {name for text in texts for name in _IMPORT.findall(text)}
+    for name in sorted({*names, "multiprocessing.pool"}):
+        top = name.partition(".")[0]
+        if top in sys.stdlib_module_names and top not in _NOT_IMPORTED:
+            with suppress(Exception):
+                importlib.import_module(name)
 
 
 def _write(stage: dict[str, Any], root: Path) -> None:

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Verdict", "audit_to_json", "describe_audit"]
 
+_NOUNS: Mapping[FindingKind, str] = {
+    "unrun": "file",
+    "empty": "job",
+    "incomplete": "configuration",
+    "repeated": "file",
+    "refused": "step",
+}
 _MAX_LINES = 30
 _MAX_NAMES = 6
 _SINGULAR: Mapping[FindingKind, str] = {
@@ -125,7 +132,7 @@ def _grouped(found: Sequence[Finding], new: set[int], *, every: bool) -> Iterato
         more = len(group) - len(shown)
         names = ", ".join(one.name for one in shown) + (f" and {more:,} more" if more else "")
         yield f"  {text}{mark}"
-        yield f"    {count(len(group), 'file')}: {names}"
+        yield f"    {count(len(group), _NOUNS[group[0].kind])}: {names}"
 
 
 def _last(verdict: Verdict) -> str:

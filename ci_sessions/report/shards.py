@@ -161,9 +161,11 @@ def _target_lines(plan: ShardPlan) -> Iterator[str]:
         )
     if needed is not None:
         today = plan.today
+        sooner = round(today.longest - needed.longest)
+        when = f"{count(abs(sooner), 'minute')} {'sooner' if sooner >= 0 else 'later'}"
         yield (
             f"machine hours a commit: {today.total / 60:.1f} now, {needed.total / 60:.1f} then · "
-            f"{today.longest - needed.longest:.0f} minutes sooner"
+            f"{when}"
         )
 
 

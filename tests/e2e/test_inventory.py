@@ -169,6 +169,10 @@ def rows_of(asked, answers, real, *, is_old):
         print(
             f"| {config} | {row['calls']} | {row['refused']} | {row['parts']} | {row['minutes']:.0f} |"
         )
+    for config, argv, build, expected, found in differences[:5]:
+        print(
+            f"different: {config} on {build}: {' '.join(argv)}\n  real: {expected!r:.500}\n  ours: {found!r:.500}"
+        )
     return rows, differences
 
 
