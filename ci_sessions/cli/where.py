@@ -41,6 +41,7 @@ class WhereOptions(InventoryGroup):
         parser.add_argument(
             "tests",
             nargs="*",
+            default=(),
             metavar="TEST",
             help="a test file (test_ops, test/test_ops.py), a case "
             "(test_ops.py::TestCommon::test_out), or a pattern ('distributed/*')",

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Accepted", "Baseline", "Change", "read_baseline", "write_baseline"]
 
 FORMAT = 1
-_GROWTH, _MARGIN = 1.25, 10  # a configuration may run a quarter more files, or ten
+_GROWTH, _MARGIN = 1.25, 2  # a configuration may run a quarter more files, or two
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
