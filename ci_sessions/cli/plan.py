@@ -34,6 +34,8 @@ class PlanOptions(SelectionGroup, JobGroup):
     json: bool = False
     shell: bool = False
     jobs: str | None = None
+    minutes: bool = False
+    times: str | None = None
 
     @classmethod
     def add_arguments(cls, parser: OptionParser, *, has_config: bool) -> None:
@@ -47,6 +49,12 @@ class PlanOptions(SelectionGroup, JobGroup):
             metavar="FILE",
             help="plan each job in a file: JSON Lines, a list, or a matrix (- is stdin)",
         )
+        group.add_argument(
+            "--minutes",
+            action="store_true",
+            help="ask the checkout's run_test.py how long its steps take",
+        )
+        group.add_argument("--times", metavar="FILE", help="timing file for --minutes")
 
 
 def main(argv: Sequence[str], context: Context) -> int:
@@ -57,7 +65,21 @@ def main(argv: Sequence[str], context: Context) -> int:
         return plan_jobs(read_job_file(options.jobs), context.out)
     job = options.job_options(keep_going=options.keep_going, default_label=local_label())
     prepared = prepare_job(job, options.checkout, options, context.environment, with_added=True)
-    return show_plan(prepared, context, as_json=options.json, as_script=options.shell)
+    if not options.minutes:
+        return show_plan(prepared, context, as_json=options.json, as_script=options.shell)
+    from ci_sessions.cli.minutes import minutes_of  # noqa: PLC0415 - only with --minutes
+
+    found = minutes_of(prepared, options.times)
+    code = show_plan(
+        prepared,
+        context,
+        as_json=options.json,
+        as_script=options.shell,
+        extra={"minutes": found.to_dict()},
+    )
+    if not (options.json or options.shell):
+        print(context.redact(found.describe()), file=context.out)
+    return code
 
 
 def show_plan(

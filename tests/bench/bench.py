@@ -1,4 +1,4 @@
-"""Benchmarks: start-up, planning, output, records and tracing, against plain baselines.
+"""Benchmarks: start-up, planning, output, records, inventories and tracing.
 
     nox -s bench                      all cases, with a million runs: many minutes
     nox -s bench -- --fast            small sizes, in less than a minute
@@ -154,6 +154,7 @@ def all_cases(folder: Path, *, is_fast: bool) -> Iterator[Case]:
     yield from cases.planning(folder, rounds - 2, 0 if is_fast else 30_000)
     yield from cases.output(folder, 3, 50 if is_fast else 200)
     yield from cases.records(folder, 3, 10_000 if is_fast else 100_000, 0 if is_fast else 1_000_000)
+    yield from cases.inventories(folder, 1 if is_fast else 3)
     if not is_fast:
         yield from cases.tracing(folder, 3)
 

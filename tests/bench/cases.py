@@ -348,3 +348,33 @@ def tracing(folder: Path, rounds: int) -> Iterator[Case]:
         baseline_name="starting Python nine times",
         rounds=rounds,
     )
+
+
+def inventories(folder: Path, rounds: int) -> Iterator[Case]:
+    """Yield the cases that ask run_test.py what all recorded jobs select: at first, and again."""
+    checkout = ROOT / "examples" / "checkout"
+    where = ("-m", "ci_sessions", "where", "test_ops", "--json")
+    dry_run = [sys.executable, "test/run_test.py", "--dry-run"]
+    alone = (
+        f"import subprocess\nfor _ in range(8): subprocess.run({dry_run!r}, capture_output=True)"
+    )
+    case = Case(
+        name="ask what 584 jobs run",
+        command=lambda tree: python(tree, *where, "--no-cache", cwd=checkout),
+        baseline=python(ROOT, "-c", alone, cwd=checkout),
+        baseline_name="8 dry runs of the sample's run_test.py",
+        rounds=rounds,
+        amount=584,
+        unit="jobs",
+    )
+    yield case
+    kept = ("--records", str(folder / "answers"))
+    subprocess.run(
+        [sys.executable, *where, *kept], cwd=checkout, capture_output=True, check=True,
+        env=environment({"PYTHONPATH": str(ROOT), "PATH": search_path()}),
+    )  # fmt: skip
+    yield replace(
+        case,
+        name="ask what 584 jobs run, again",
+        command=lambda tree: python(tree, *where, *kept, cwd=checkout),
+    )

@@ -121,7 +121,7 @@ def test_the_test_files_that_a_change_touches(ask, checkout):
     edit(checkout, "import", "import  ", "test/test_ops.py")
     git(checkout, "commit", "-qam", "change")
     assert ask("where", "--since", "HEAD~1").stdout.startswith(
-        "test_ops runs in 2 of 5 scheduled jobs"
+        "test_ops runs in 1 of 5 scheduled jobs"
     )
     assert "no-such-revision" in ask("where", "--since", "no-such-revision", check=2).stderr
     assert "--since is '--output=x'" in ask("where", "--since=--output=x", check=2).stderr
@@ -275,7 +275,7 @@ def main():
         ("os._exit(0)", "its process ended without an answer"),
         ("raise ValueError('no')", "ValueError: no"),
         ("print('x' * 3_000_000)", "printed no list of tests"),
-        ("os.kill(os.getppid(), 9)", "ended without an answer"),
+        ("os.kill(os.getppid(), 9)", "run_test.py"),  # which of them is first is chance
     ],
 )
 def test_a_hostile_script_is_confined_and_reported(ask, checkout, tmp_path, end, reason):
