@@ -39,6 +39,7 @@ class InventoryGroup(Options):
     times: str | None = None
     records: str | None = None
     cache: bool = True
+    script: bool = False
     json: bool = False
 
     @classmethod
@@ -68,6 +69,12 @@ class InventoryGroup(Options):
             help="folder for answers that are kept, and with records (default: .ci-sessions in the "
             "root of the checkout)",
         )
+        add(
+            "--script",
+            action="store_true",
+            help="ask about the commands of the checkout's own script, traced as parity does, and "
+            "not those of the plans: for older releases",
+        )
         add("--no-cache", dest="cache", action="store_false", help="ask run_test.py again")
         add("--json", action="store_true", help="print JSON")
 
@@ -80,7 +87,12 @@ def take_survey(options: InventoryGroup) -> Iterator[Survey]:
     folder = records_folder(options.records, root) if options.cache else None
     times = None if options.times is None else Path(options.times)
     jobs = _jobs(options, root, checkout)
-    with survey(root, checkout, jobs, times, AnswerCache(folder)) as found:
+    plan = None
+    if options.script:
+        from ci_sessions.cli.script_jobs import script_planner  # noqa: PLC0415 - only for that
+
+        plan = script_planner(root, checkout)
+    with survey(root, checkout, jobs, times, AnswerCache(folder), plan) as found:
         yield found
 
 

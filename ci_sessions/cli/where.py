@@ -72,7 +72,8 @@ def _show(targets: list[Target], survey: Survey, options: WhereOptions, context:
     found = find(survey.jobs, targets)
     program = run_words(context, "where")
     commands = [
-        repeat_command(one, program, _case_of(one, targets), options.checkout) for one in found
+        repeat_command(one, program, _case_of(one, targets), options.checkout, survey.checkout)
+        for one in found
     ]
     if options.json:
         print(for_json(where_to_json(found, commands), indent=1), file=context.out)

@@ -16,17 +16,25 @@ from ci_sessions.inventory.facts import facts_of
 from ci_sessions.inventory.selection import Fault, Question, Selection
 from ci_sessions.job.job_json import job_from_json, job_variables
 from ci_sessions.job.variables import CI, GITHUB_ACTIONS, PR_NUMBER
-from ci_sessions.plan.recorded import recorded_plan
+from ci_sessions.plan.recorded import RecordedStep, recorded_plan
+from ci_sessions.plan.step import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ci_sessions.checkout.checkout import Checkout
     from ci_sessions.inventory.facts import BuildFacts
     from ci_sessions.inventory.selection import Answer
-    from ci_sessions.plan.recorded import RecordedStep
 
-__all__ = ["JobInventory", "StepInventory", "answered", "binaries_in", "plan_inventory"]
+__all__ = [
+    "JobInventory",
+    "ScriptCommand",
+    "StepInventory",
+    "answered",
+    "binaries_in",
+    "plan_inventory",
+    "script_inventory",
+]
 
 _RUN_TEST = "run_test.py"
 _BASE = {"PATH": "/usr/bin:/bin", "HOME": "/", "LC_ALL": "C.UTF-8"}
@@ -39,7 +47,9 @@ _NOT_A_PUSH = (CI.name, GITHUB_ACTIONS.name, PR_NUMBER.name)
 class StepInventory:
     """A step that runs tests. ``answer`` is None if it does not call run_test.py.
 
-    ``unknown`` are the options that the checkout's run_test.py does not have.
+    ``unknown`` are the options that the checkout's run_test.py does not have. A step of a traced
+    script has its place there, such as ``test.sh:206``, as ``test``; ``env`` are the variables that
+    the script sets.
     """
 
     test: str
@@ -49,6 +59,7 @@ class StepInventory:
     answer: Answer | None = None
     unknown: tuple[str, ...] = ()
     question: Question | None = None
+    env: Mapping[str, str] | None = None
 
     @property
     def is_main(self) -> bool:
@@ -91,6 +102,33 @@ class JobInventory:
         """The job in messages: configuration, build, shard."""
         shard = f", shard {self.shard} of {self.num_shards}" if self.num_shards > 1 else ""
         return f"{self.config}, {self.build_environment}{shard}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScriptCommand:
+    """A test command of a traced script. ``place`` is its line, ``env`` what the script sets."""
+
+    argv: tuple[str, ...]
+    cwd: str
+    env: Mapping[str, str]
+    place: str
+
+
+def script_inventory(
+    data: Mapping[str, Any], commands: Sequence[ScriptCommand], run_test: str
+) -> JobInventory:
+    """Return the inventory of a job without answers, from what its script runs."""
+    variables = job_variables(data)
+    try:
+        facts = facts_of(job_from_json(data), str(data.get("runner", "")))
+    except CiSessionsError as error:
+        return _job(data, (), str(error))
+    steps = []
+    for number, one in enumerate(commands, 1):
+        step = RecordedStep(kind=Kind.TEST, argv=one.argv, cwd=one.cwd, env=one.env, number=number)
+        found = _step(one.place, step, {**_BASE, **variables}, facts, run_test)
+        steps.append(replace(found, env=one.env))
+    return _job(data, tuple(steps))
 
 
 def binaries_in(jobs: Iterable[JobInventory]) -> set[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -20,7 +22,16 @@ if TYPE_CHECKING:
     from ci_sessions.inventory.selection import Answer, Question
     from ci_sessions.inventory.tree import TestTree
 
-__all__ = ["Survey", "survey"]
+__all__ = ["Planner", "Survey", "survey"]
+
+
+Planner = Callable[["Sequence[Mapping[str, Any]]", str], "list[JobInventory]"]
+
+
+def _plan_all(
+    checkout: Checkout, jobs: Sequence[Mapping[str, Any]], run_test: str
+) -> list[JobInventory]:
+    return [plan_inventory(job, checkout, run_test) for job in jobs]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,11 +43,12 @@ class Survey:
     tree: TestTree
     cache: AnswerCache
     asker: Asker
+    plan: Planner
     jobs: Sequence[JobInventory] = ()
 
     def take(self, jobs: Iterable[Mapping[str, Any]]) -> list[JobInventory]:
         """Return the inventory of other jobs."""
-        return self.fill([plan_inventory(job, self.checkout, self.tree.run_test) for job in jobs])
+        return self.fill(self.plan([*jobs], self.tree.run_test))
 
     def fill(self, planned: Sequence[JobInventory]) -> list[JobInventory]:
         """Return inventories with the answers to their questions."""
@@ -50,24 +62,29 @@ class Survey:
 
 
 @contextmanager
-def survey(
+def survey(  # noqa: PLR0913, PLR0917 - what a survey depends on
     root: Path,
     checkout: Checkout,
     jobs: Iterable[Mapping[str, Any]],
     times: Path | None,
     cache: AnswerCache,
+    plan: Planner | None = None,
 ) -> Iterator[Survey]:
     """Take the inventory of jobs; at the end, save the answers and end all processes.
 
-    Raises CheckoutError without run_test.py; see ``read_tree``.
+    ``plan`` returns the jobs' steps without answers, given the text of run_test.py; by default,
+    those of the plans. Raises CheckoutError without run_test.py; see ``read_tree``.
     """
     tree = read_tree(root, times)
-    planned = [plan_inventory(job, checkout, tree.run_test) for job in jobs]
+    plan = plan or functools.partial(_plan_all, checkout)
+    planned = plan([*jobs], tree.run_test)
     tree = tree.with_binaries(binaries_in(planned))
     cache.open(tree)
     try:
         with Asker(tree) as asker:
-            empty = Survey(root=root, checkout=checkout, tree=tree, cache=cache, asker=asker)
+            empty = Survey(
+                root=root, checkout=checkout, tree=tree, cache=cache, asker=asker, plan=plan
+            )
             yield replace(empty, jobs=empty.fill(planned))
     finally:
         cache.save()

@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from ci_sessions.job.variables import BY_NAME
+from ci_sessions.catalogue.narrow import narrow
+from ci_sessions.checkout.checkout import RECORDED
+from ci_sessions.job.variables import (
+    BUILD_ENVIRONMENT,
+    BY_NAME,
+    NUM_TEST_SHARDS,
+    SHARD_NUMBER,
+    TEST_CONFIG,
+)
+from ci_sessions.plan.placeholders import literal, render
+from ci_sessions.plan.shell import quote, quote_all
+from ci_sessions.plan.step import Kind, Program, Step
 from ci_sessions.report.repeat import Invocation
 from ci_sessions.text import count, for_log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from ci_sessions.checkout.checkout import Checkout
     from ci_sessions.inventory.where import Occurrence
 
 __all__ = ["describe_where", "repeat_command", "where_to_json"]
@@ -21,10 +33,19 @@ _HEADS = ("workflow", "build", "config", "shard", "part", "minutes", "")
 
 
 def repeat_command(
-    occurrence: Occurrence, program: Sequence[str], case: str, checkout: str | None
+    occurrence: Occurrence,
+    program: Sequence[str],
+    case: str,
+    checkout: str | None,
+    tree: Checkout = RECORDED,
 ) -> str:
-    """Return the command that runs the test as the job does, and nothing else of the job."""
+    """Return the command that runs the test as the job does, and nothing else of the job.
+
+    ``checkout`` is the option that selects ``tree``, if it was given.
+    """
     job, step = occurrence.job, occurrence.step
+    if step.env is not None:
+        return _plain_command(occurrence, case, checkout, tree)
     file = ["--file", occurrence.file] if step.question is not None else []
     argv = (
         *program,
@@ -36,6 +57,27 @@ def repeat_command(
     inputs = {n: text for n, text in job.env.items() if n in BY_NAME and BY_NAME[n].is_repeated}
     more = ["--test", step.test, "--step", str(step.number), *file]
     return Invocation(argv=argv, inputs=inputs).line(*more, *(["--case", case] if case else []))
+
+
+def _plain_command(occurrence: Occurrence, case: str, checkout: str | None, tree: Checkout) -> str:
+    """Return the command of a traced script with only this file, in the job's environment."""
+    job, step = occurrence.job, occurrence.step
+    program = Program(tuple(map(literal, step.argv)))
+    if step.question is not None:
+        traced = Step(kind=Kind.TEST, command=program)
+        argv = narrow(traced, [occurrence.file], [case] if case else [], tree).argv
+        program = Program(argv)
+    shared = {
+        TEST_CONFIG.name: job.config,
+        BUILD_ENVIRONMENT.name: job.build_environment,
+        SHARD_NUMBER.name: str(job.shard),
+        NUM_TEST_SHARDS.name: str(job.num_shards),
+    }
+    # What names a place of the traced machine ($SITE …) has another value here.
+    variables = {**shared, **job.env, **(step.env or {})}
+    sets = [f"{name}={quote(text)}" for name, text in variables.items() if "$" not in text]
+    words = quote_all(render(word, lambda piece: piece.name) for word in program.argv)
+    return f"(cd {quote(checkout or '.')} && env {' '.join(sets)} {words})"
 
 
 def where_to_json(found: Sequence[Occurrence], commands: Sequence[str]) -> list[dict[str, Any]]:

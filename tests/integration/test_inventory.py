@@ -90,6 +90,21 @@ def test_the_command_runs_just_that_file(ask, checkout):
     assert "PASSED  jit_legacy" in done.stdout
 
 
+def test_the_commands_of_the_script_itself(ask, checkout):
+    lines = ask("where", "test_jit_legacy", "--script").stdout.splitlines()
+    assert lines[0] == "test_jit_legacy runs in 1 of 5 scheduled jobs"
+    done = subprocess.run(
+        lines[-1].strip(), shell=True, cwd=checkout, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Running 1 test files, shard 1 of 1: test_jit_legacy 1/1" in done.stdout
+    found = valid(ask("where", "test_ops", "--script", "--json").stdout, "where")
+    plans = valid(ask("where", "test_ops", "--json").stdout, "where")
+    assert [(one["config"], one["shard"]) for one in found] == [
+        (one["config"], one["shard"]) for one in plans
+    ]
+
+
 def test_a_case_is_in_the_command(ask, checkout):
     (one, _) = valid(
         ask("where", "test_torch.py::TestTorch::test_add", "test_ops", "--json").stdout, "where"

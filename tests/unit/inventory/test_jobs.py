@@ -3,7 +3,13 @@ from __future__ import annotations
 from conftest import ROOT
 
 from ci_sessions.checkout.checkout import RECORDED
-from ci_sessions.inventory.jobs import answered, binaries_in, plan_inventory
+from ci_sessions.inventory.jobs import (
+    ScriptCommand,
+    answered,
+    binaries_in,
+    plan_inventory,
+    script_inventory,
+)
 from ci_sessions.inventory.selection import Selection
 
 LINE = {
@@ -82,3 +88,25 @@ def test_answers_come_to_their_steps():
     job = plan_inventory(LINE, RECORDED, "")
     answers = {step.question.key: Selection(parts=()) for step in job.steps if step.question}
     assert all(step.selection for step in answered(job, answers).steps if step.question)
+
+
+def test_the_steps_of_a_traced_script_have_its_lines():
+    argv = ("python", "test/run_test.py", "--include", "test_ops", "--new")
+    commands = [
+        ScriptCommand(argv=argv, cwd=".", env={"VALGRIND": "ON"}, place="test.sh:7"),
+        ScriptCommand(argv=("make", "test"), cwd=".", env={}, place="test.sh:9"),
+    ]
+    found = script_inventory({**LINE, "config": "any name"}, commands, "'--include'")
+    first, second = found.steps
+    assert (first.test, first.number, first.unknown, first.env) == (
+        "test.sh:7",
+        1,
+        ("--new",),
+        {"VALGRIND": "ON"},
+    )
+    assert (first.question.env["VALGRIND"], first.question.env["TEST_CONFIG"]) == ("ON", "any name")
+    assert (second.test, second.question) == ("test.sh:9", None)
+
+
+def test_a_job_of_a_script_that_is_no_job_says_why():
+    assert script_inventory({**LINE, "shard": 9}, [], "").problem is not None

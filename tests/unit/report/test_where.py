@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from inventories import command, job, part, step
 
 from ci_sessions.inventory.where import find, parse_target
@@ -44,6 +46,18 @@ def test_a_file_that_runs_by_itself_is_its_step():
         [parse_target("test_a")],
     )
     assert repeat_command(one, PROGRAM, "", None).endswith("--test test_q --step 4")
+
+
+def test_a_step_of_a_script_is_repeated_without_the_runner():
+    one = replace(
+        step(part("test_ops"), options=("--include", "test_ops", "test_nn")),
+        env={"VALGRIND": "ON", "CPP_TESTS_DIR": "$SITE/bin"},
+    )
+    (found,) = find([job(one)], [parse_target("test_ops")])
+    assert repeat_command(found, PROGRAM, "", "my tree") == (
+        "(cd 'my tree' && env TEST_CONFIG=default BUILD_ENVIRONMENT=linux-jammy-py3.10-gcc11 SHARD_NUMBER=1 NUM_TEST_SHARDS=1 "
+        "VALGRIND=ON python test/run_test.py --include test_ops)"
+    )
 
 
 def test_json_has_an_object_for_each_workflow():
