@@ -96,7 +96,7 @@ def test_the_steps_of_a_traced_script_have_its_lines():
         ScriptCommand(argv=argv, cwd=".", env={"VALGRIND": "ON"}, place="test.sh:7"),
         ScriptCommand(argv=("make", "test"), cwd=".", env={}, place="test.sh:9"),
     ]
-    found = script_inventory({**LINE, "config": "any name"}, commands, "'--include'")
+    found = script_inventory({**LINE, "config": "any_name"}, commands, "'--include'")
     first, second = found.steps
     assert (first.test, first.number, first.unknown, first.env) == (
         "test.sh:7",
@@ -104,7 +104,7 @@ def test_the_steps_of_a_traced_script_have_its_lines():
         ("--new",),
         {"VALGRIND": "ON"},
     )
-    assert (first.question.env["VALGRIND"], first.question.env["TEST_CONFIG"]) == ("ON", "any name")
+    assert (first.question.env["VALGRIND"], first.question.env["TEST_CONFIG"]) == ("ON", "any_name")
     assert (second.test, second.question) == ("test.sh:9", None)
 
 
