@@ -21,7 +21,8 @@ from ci_sessions.inventory.selection import Fault, Selection
 from ci_sessions.job.variables import BUILD_ENVIRONMENT, SHARD_NUMBER
 from ci_sessions.log import logger
 from ci_sessions.run.process import LineProcess
-from ci_sessions.run.scratch import assign_user, make_temporary_folder, remove
+from ci_sessions.run.scratch import assign_user, remove
+from ci_sessions.run.temporary import make_temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -26,10 +26,10 @@ from ci_sessions import clock
 from ci_sessions.errors import InternalError, MissingToolError
 from ci_sessions.log import logger
 from ci_sessions.parity.recording import Fault, FaultKind, Recording, from_dict
-from ci_sessions.parity.temporary import make_temporary_folder
 from ci_sessions.parity.tracer import RECORDER
 from ci_sessions.run.process import LineProcess
 from ci_sessions.run.scratch import assign_user, remove
+from ci_sessions.run.temporary import make_temporary_folder
 
 if TYPE_CHECKING:
     from ci_sessions.parity.profile import Profile

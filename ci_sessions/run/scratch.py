@@ -1,18 +1,16 @@
-"""Temporary folders for sandboxed processes, and the users that own them."""
+"""The users that own the folders of sandboxed processes, and the removal of these folders."""
 
 from __future__ import annotations
 
 import itertools
 import os
 import shutil
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from ci_sessions.errors import InternalError
 from ci_sessions.run.sandbox import NOBODY
 
-__all__ = ["assign_user", "make_temporary_folder", "remove"]
+__all__ = ["assign_user", "remove"]
 
 _USERS = itertools.count(0x4000_0000 + 64 * os.getpid())  # above the IDs of people and services
 
@@ -29,21 +27,6 @@ def assign_user(folder: Path) -> int:
                 os.chown(folder, user, user)
                 return user
     return NOBODY
-
-
-def make_temporary_folder() -> Path:
-    """Create a folder that any user can enter, with a path that needs no quotes in scripts."""
-    for parent in (Path(tempfile.gettempdir()).resolve(), Path("/var/tmp"), Path("/tmp")):  # noqa: S108 - safe with mkdtemp
-        is_plain = all(char.isalnum() or char in "/._-" for char in str(parent))
-        is_open = all(path.stat().st_mode & 0o001 for path in (parent, *parent.parents))
-        if is_plain and is_open and os.access(parent, os.W_OK):
-            base = Path(tempfile.mkdtemp(prefix="ci-sessions-", dir=parent))
-            base.chmod(0o711)
-            return base
-    raise InternalError(
-        "no suitable folder for temporary files: set TMPDIR to one that every user can enter, "
-        "with a path of letters, digits and ._- only."
-    )
 
 
 def remove(folder: Path) -> None:

@@ -5,8 +5,8 @@ import os
 import pytest
 
 from ci_sessions.errors import InternalError
-from ci_sessions.parity import temporary
-from ci_sessions.parity.temporary import make_temporary_folder
+from ci_sessions.run import temporary
+from ci_sessions.run.temporary import make_temporary_folder
 
 
 @pytest.fixture

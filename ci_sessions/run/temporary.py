@@ -1,4 +1,4 @@
-"""The temporary folder of traces, in memory if possible: a trace makes many small files."""
+"""The folder of sandboxed processes, in memory if possible: a trace makes many small files."""
 
 from __future__ import annotations
 
