@@ -20,7 +20,7 @@ from ci_sessions.report.shards import (
     matrix_lines,
     plan_to_json,
 )
-from ci_sessions.text import for_json, shown
+from ci_sessions.text import count, for_json, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +44,7 @@ class ShardsOptions(InventoryGroup):
     all: bool = False
     matrix: bool = False
     svg: str | None = None
+    write_times: str | None = None
 
     @classmethod
     def add_arguments(cls, parser: OptionParser, *, has_config: bool) -> None:
@@ -61,6 +62,12 @@ class ShardsOptions(InventoryGroup):
         )
         add("--matrix", action="store_true", help="print the lines of the workflow's test matrix")
         add("--svg", metavar="FILE", help="write a plot for a pull request")
+        add(
+            "--write-times",
+            metavar="FILE",
+            help="write a timing file with the times in test/test-reports, those of runs of this "
+            "configuration",
+        )
 
 
 def main(argv: Sequence[str], context: Context) -> int:
@@ -68,7 +75,11 @@ def main(argv: Sequence[str], context: Context) -> int:
     options = parse_options(ShardsOptions, argv, context)
     if (options.config is None) != options.all:
         raise InputError("name a configuration, such as default, or use --all.")
+    if options.write_times is not None and (options.all or options.build_environment is None):
+        raise InputError("--write-times is for one configuration: add --build-environment.")
     with take_survey(options) as survey:
+        if options.write_times is not None:
+            return _write_times(options, survey, context)
         times = RecordedTimes(read_runs(records_folder(options.records, survey.root)))
         plans = [_plan(jobs, survey, options, times) for jobs in _families(survey, options)]
     if options.all:
@@ -76,7 +87,7 @@ def main(argv: Sequence[str], context: Context) -> int:
     if options.svg is not None:
         from ci_sessions.report.shards_plot import draw  # noqa: PLC0415 - only for a plot
 
-        _write(Path(options.svg), draw(plans))
+        _write(options.svg, "--svg", draw(plans))
     if options.json:
         data = [plan_to_json(plan) for plan in plans]
         print(for_json(data if options.all else data[0], indent=1), file=context.out)
@@ -89,11 +100,32 @@ def main(argv: Sequence[str], context: Context) -> int:
     return 0
 
 
-def _write(path: Path, text: str) -> None:
+def _write_times(options: ShardsOptions, survey: Survey, context: Context) -> int:
+    """Write the times in the checkout's reports to a timing file."""
+    from ci_sessions.inventory.measured import (  # noqa: PLC0415 - only here
+        measured_seconds,
+        merge_times,
+    )
+
+    seconds = measured_seconds(survey.root)
+    if not seconds:
+        raise InputError("test/test-reports has no report with times: run the configuration first.")
+    build, config = str(options.build_environment), str(options.config)
+    text = merge_times(survey.tree.times, build, config, seconds)
+    _write(str(options.write_times), "--write-times", text)
+    total = sum(seconds.values()) / 60
+    what = f"the times of {count(len(seconds), 'test file')}, {total:.1f} minutes"
+    print(f"wrote {what}, to {shown(options.write_times)}", file=context.out)
+    return 0
+
+
+def _write(name: str, option: str, text: str) -> None:
     try:
-        path.write_text(text, encoding="utf-8")
+        Path(name).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise InputError(f"--svg is {shown(str(path))}: it cannot be written: {error}.") from error
+        raise InputError(
+            f"{option} is {shown(name)}: it cannot be written: {error.strerror}."
+        ) from error
 
 
 def _families(survey: Survey, options: ShardsOptions) -> list[list[JobInventory]]:
