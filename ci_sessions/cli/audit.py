@@ -70,7 +70,8 @@ def main(argv: Sequence[str], context: Context) -> int:
         _write(options.write_baseline, write_baseline(found, files, clock.now().date()))
     verdict = Verdict.of(found, baseline, files)
     if options.json:
-        print(for_json(audit_to_json(verdict), indent=1), file=context.out)
+        data = context.redact.fields(audit_to_json(verdict))
+        print(for_json(data, indent=1), file=context.out)
     else:
         print(context.redact(describe_audit(verdict, every=options.every)), file=context.out)
     return int(verdict.has_news)

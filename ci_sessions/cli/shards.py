@@ -89,7 +89,7 @@ def main(argv: Sequence[str], context: Context) -> int:
 
         _write(options.svg, "--svg", draw(plans))
     if options.json:
-        data = [plan_to_json(plan) for plan in plans]
+        data = [context.redact.fields(plan_to_json(plan)) for plan in plans]
         print(for_json(data if options.all else data[0], indent=1), file=context.out)
     elif options.matrix:
         print("\n".join(line for plan in plans for line in matrix_lines(plan)), file=context.out)

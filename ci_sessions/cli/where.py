@@ -76,7 +76,8 @@ def _show(targets: list[Target], survey: Survey, options: WhereOptions, context:
         for one in found
     ]
     if options.json:
-        print(for_json(where_to_json(found, commands), indent=1), file=context.out)
+        data = context.redact.fields(where_to_json(found, commands))
+        print(for_json(data, indent=1), file=context.out)
         return 0
     missing = _missing(targets, found, survey)
     text = describe_where(found, commands, len(survey.jobs), missing=missing, every=options.every)

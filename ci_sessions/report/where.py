@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ci_sessions.checkout.checkout import Checkout
+    from ci_sessions.inventory.jobs import JobInventory
     from ci_sessions.inventory.where import Occurrence
 
 __all__ = ["describe_where", "repeat_command", "where_to_json"]
@@ -54,9 +55,14 @@ def repeat_command(
         *("--shard", f"{job.shard}/{job.num_shards}"),
         *(("--checkout", checkout) if checkout is not None else ()),
     )
-    inputs = {n: text for n, text in job.env.items() if n in BY_NAME and BY_NAME[n].is_repeated}
+    inputs = _inputs(job)
     more = ["--test", step.test, "--step", str(step.number), *file]
     return Invocation(argv=argv, inputs=inputs).line(*more, *(["--case", case] if case else []))
+
+
+def _inputs(job: JobInventory) -> dict[str, str]:
+    """Return the variables of a job's workflow that a run needs to be the same."""
+    return {n: text for n, text in job.env.items() if n in BY_NAME and BY_NAME[n].is_repeated}
 
 
 def _plain_command(occurrence: Occurrence, case: str, checkout: str | None, tree: Checkout) -> str:
@@ -74,7 +80,7 @@ def _plain_command(occurrence: Occurrence, case: str, checkout: str | None, tree
         NUM_TEST_SHARDS.name: str(job.num_shards),
     }
     # What names a place of the traced machine ($SITE …) has another value here.
-    variables = {**shared, **job.env, **(step.env or {})}
+    variables = {**shared, **_inputs(job), **(step.env or {})}
     sets = [f"{name}={quote(text)}" for name, text in variables.items() if "$" not in text]
     words = quote_all(render(word, lambda piece: piece.name) for word in program.argv)
     return f"(cd {quote(checkout or '.')} && env {' '.join(sets)} {words})"
