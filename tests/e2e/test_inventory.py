@@ -25,6 +25,7 @@ from ci_sessions.inventory.selection import Selection
 from ci_sessions.inventory.tree import read_tree
 
 HERE = Path(__file__).parent
+DYNAMO = "class config:\n    pass\n"
 TIMES = {
     # In the format of PyTorch's CI: with long files, which get parts, and unknown ones.
     "default": {
@@ -68,9 +69,13 @@ def real_answers(release, root, questions, tmp_path):
         {"argv": q.argv, "cwd": q.cwd, "env": dict(q.env), "facts": q.facts.to_dict()} for q in questions
     ]  # fmt: skip
     (tmp_path / "questions.json").write_text(json.dumps(data))
+    # The script of 1.13 installs it for the configuration dynamo, from a repository; a dry run only
+    # imports it.
+    (tmp_path / "stubs").mkdir(exist_ok=True)
+    (tmp_path / "stubs" / "torchdynamo.py").write_text(DYNAMO)
     subprocess.run(
         ["python", str(HERE / "real_selection.py"), str(root), "questions.json", str(tmp_path / "answers.json")],
-        cwd=tmp_path, env={**release.variables, "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(tmp_path)}, check=True,
+        cwd=tmp_path, env={**release.variables, "PYTHONPATH": str(tmp_path / "stubs"), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(tmp_path)}, check=True,
     )  # fmt: skip
     return json.loads((tmp_path / "answers.json").read_text())
 
