@@ -341,7 +341,7 @@ BAD = [
     (
         {},
         ["fly"],
-        "unknown command 'fly': choose from plan, run, dispatch, explain, matrix, parity, history, ",
+        "unknown command 'fly': choose from plan, run, dispatch, explain, matrix, where, audit, shards, parity, history, ",
     ),
 ]
 

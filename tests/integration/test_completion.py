@@ -12,7 +12,21 @@ import pytest
 from integration.conftest import ci
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ["plan", "run", "dispatch", "explain", "matrix", "parity", "history", "rollout"]
+COMMANDS = [
+    *(
+        "plan",
+        "run",
+        "dispatch",
+        "explain",
+        "matrix",
+        "where",
+        "audit",
+        "shards",
+        "parity",
+        "history",
+    ),
+    "rollout",
+]
 argcomplete = pytest.importorskip("argcomplete")
 
 

@@ -13,6 +13,7 @@ from importlib import resources
 import jsonschema
 import pytest
 from integration.conftest import ci, git
+from integration.test_json_formats import errors_in
 
 from ci_sessions.run.sandbox import has_landlock
 
@@ -314,3 +315,14 @@ def test_a_release_that_asks_more_of_torch_is_not_answered_wrongly(ask, checkout
 def test_a_checkout_without_run_test_says_so(ask, checkout):
     (checkout / RUN_TEST).unlink()
     assert RUN_TEST in ask("where", "test_ops", "--checkout", ".", check=2).stderr
+
+
+def test_the_minutes_of_a_planned_job(checkout):
+    words = ("plan", "jit_legacy", "--build-environment", BUILD, "--minutes")
+    found = json.loads(ci(*words, "--json", cwd=checkout, check=0).stdout)
+    assert errors_in("plan.schema.json", found) == []
+    assert found["minutes"]["total"] == 2.5
+    text = ci(*words, cwd=checkout, check=0).stdout
+    assert text.endswith(
+        "about 2.5 minutes, 1 of 1 step with a known time\n  test_jit_legacy 1  2.5  (run_test.py)\n"
+    )

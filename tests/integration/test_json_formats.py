@@ -179,3 +179,20 @@ def test_closed_sets_are_those_of_the_code(name):
     assert set(totals) == {verdict.value for verdict in JobVerdict}
     verdict = SCHEMAS["rollout.schema.json"]["$defs"]["configuration"]["properties"]["verdict"]
     assert set(verdict["enum"]) == {action.value for action in Action}
+
+
+def test_what_runs_where():
+    jobs = json.dumps(
+        [
+            {**JOB, "shard": 1, "num_shards": 1, "workflows": ["pull.yml"]},
+            {**JOB, "config": "default"},
+        ]
+    )
+    for name, words in {
+        "where": ("where", "test_jit_legacy"),
+        "shards": ("shards", "default", "--target-minutes", "20"),
+        "audit": ("audit",),
+    }.items():
+        found = json.loads(run(*words, "--json", "--no-cache", "--jobs", "-", stdin=jobs))
+        assert errors_in(f"{name}.schema.json", found) == []
+        assert found

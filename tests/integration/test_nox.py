@@ -156,7 +156,7 @@ def test_every_scheduled_configuration_has_its_session(tree):
     assert done.returncode == 0, done.stderr
     assert [name for name in names if f"* {name} " not in done.stdout] == []
     assert len(configs) > 90
-    assert len(nox("-l", cwd=tree).stdout.splitlines()) < 25, "the list stays short"
+    assert len(nox("-l", cwd=tree).stdout.splitlines()) < 28, "the list stays short"
 
 
 def test_explaining_and_the_matrix(tree):
