@@ -149,12 +149,20 @@ def _families(survey: Survey, options: ShardsOptions) -> list[list[JobInventory]
     return families[:1] or [_unscheduled(survey, options)]
 
 
+def _describe_unscheduled(survey: Survey, options: ShardsOptions) -> str:
+    """Return why there is nothing to show, and what to add."""
+    config, build = shown(options.config), options.build_environment
+    builds = dict.fromkeys(j.build_environment for j in survey.jobs if j.config == options.config)
+    known = f", or choose from {', '.join(builds)}" if builds else ""
+    if build is None:
+        return f"{config} is not scheduled: add --build-environment and --shards, to see it split."
+    return f"{config} is not scheduled on {shown(build)}: add --shards, to see it split{known}."
+
+
 def _unscheduled(survey: Survey, options: ShardsOptions) -> list[JobInventory]:
     """Return the inventory of a configuration that no workflow schedules on the build."""
     if options.build_environment is None or options.shards is None:
-        raise InputError(
-            f"{shown(options.config)} is not scheduled: add --build-environment and --shards."
-        )
+        raise InputError(_describe_unscheduled(survey, options))
     job = {"config": options.config, "build_environment": options.build_environment}
     numbers = range(1, options.shards + 1)
     found = survey.take([{**job, "shard": n, "num_shards": options.shards} for n in numbers])

@@ -52,7 +52,7 @@ def repeat_command(
         *program,
         job.config,
         *("--build-environment", job.build_environment),
-        *("--shard", f"{job.shard}/{job.num_shards}"),
+        *(("--shard", f"{job.shard}/{job.num_shards}") if job.num_shards > 1 else ()),
         *(("--checkout", checkout) if checkout is not None else ()),
     )
     inputs = _inputs(job)
