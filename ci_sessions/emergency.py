@@ -26,7 +26,7 @@ __all__ = ["define", "run"]
 
 COMMANDS = (
     *("plan", "run", "explain", "matrix", "where", "audit", "shards", "parity", "history"),
-    "rollout",
+    *("rollout", "report"),
 )
 TEST_CONFIG = "TEST_CONFIG"
 BUILD_ENVIRONMENT = "BUILD_ENVIRONMENT"

@@ -23,6 +23,7 @@ from ci_sessions.cli.execution import Execution, build_invocation, check_run, lo
 from ci_sessions.cli.options import OptionParser, parse_options
 from ci_sessions.cli.plan import show_plan
 from ci_sessions.cli.prepare import local_label
+from ci_sessions.cli.program import run_program
 from ci_sessions.cli.run import RunOptions
 from ci_sessions.cli.script import ScriptRun
 from ci_sessions.errors import CiSessionsError, InputError, InternalError
@@ -265,7 +266,7 @@ class _Dispatch:
         except Exception as error:  # noqa: BLE001 - whatever fails here, the script can run
             return _PythonFailure.of(error)
         config = prepared.plan.job.config
-        program = self.run_program(config)
+        program = run_program(self.context.program, "dispatch", config)
         self.has_started = True
         execution = Execution(
             prepared=prepared,
@@ -279,13 +280,6 @@ class _Dispatch:
         if run.outcome is Outcome.RUNNER_ERROR and not run.has_run_tests:
             return _PythonFailure(Fallback.BUG_IN_RUN, run.note)
         return run.exit_code or 0
-
-    def run_program(self, config: str) -> tuple[str, ...]:
-        """Return the command line that runs the configuration in Python, called as this one was."""
-        *program, command = (word for word in self.context.program if word != "--")
-        if program[-1] == "-s":
-            return (*program, f"ci(config={config!r})", "--")
-        return (*program, command.replace("dispatch", "run"), config)
 
     def run_script(self, route: Route, record: RouteRecord) -> int:
         """Run the checkout's own script, for which nothing of this package is essential."""

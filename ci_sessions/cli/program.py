@@ -9,7 +9,7 @@ from pathlib import Path
 from ci_sessions.job.environment import process_environment
 from ci_sessions.job.variables import CI
 
-__all__ = ["module_program", "nox_program"]
+__all__ = ["module_program", "nox_program", "run_program"]
 
 _LAUNCHERS = ("UV", "POETRY_ACTIVE", "PIPENV_ACTIVE", "HATCH_ENV_ACTIVE", "PIXI_IN_SHELL")
 """Variables that ``uv run``, ``uvx`` and their like set for the programs that they start."""
@@ -29,6 +29,14 @@ def nox_program() -> tuple[str, ...]:
     """Return the command line of nox, with the noxfile if one was given."""
     program = ("nox",) if _is_ours("nox") else (sys.executable, "-m", "nox")
     return (*program, *_noxfile_option(sys.argv[1:]))
+
+
+def run_program(program: tuple[str, ...], command: str, config: str) -> tuple[str, ...]:
+    """Return the command line that runs a configuration in Python, called as ``command`` was."""
+    *words, last = (word for word in program if word != "--")
+    if words[-1:] == ["-s"]:
+        return (*words, f"ci(config={config!r})", "--")
+    return (*words, last.replace(command, "run"), config)
 
 
 def _python() -> tuple[str, ...]:

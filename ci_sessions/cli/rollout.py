@@ -10,26 +10,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci_sessions.cli.options import OptionParser, Options, parse_options
-from ci_sessions.cli.record_files import record_files
+from ci_sessions.cli.record_files import read_runs
 from ci_sessions.cli.rollout_commands import RolloutCommands
 from ci_sessions.cli.rollout_file import apply_verdicts, open_phase
-from ci_sessions.errors import InputError
-from ci_sessions.gate.evidence import Evidence, collect_evidence, relevant_runs
+from ci_sessions.gate.evidence import judged_evidence
 from ci_sessions.gate.forecast import forecast, measure_pace
 from ci_sessions.gate.rollout import read_rollout
 from ci_sessions.gate.verdict import Action, judge
-from ci_sessions.records.details import read_details
-from ci_sessions.records.query import read_summaries
 from ci_sessions.records.run_list import RunList
 from ci_sessions.report.rollout import describe_rollout
 from ci_sessions.report.rollout_json import plan_to_json, rollout_to_json
 from ci_sessions.report.rollout_plan import describe_plan
-from ci_sessions.text import count, for_json, for_log, shown
+from ci_sessions.text import for_json, for_log, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from ci_sessions.cli.options import Context
+    from ci_sessions.gate.evidence import Evidence
     from ci_sessions.gate.rollout import Rollout
     from ci_sessions.records.query import Summary
 
@@ -91,8 +89,8 @@ def main(argv: Sequence[str], context: Context) -> int:
         open_phase(rollout, options.open, path, context.out)
         return 0
     runs: dict[str, RunList] = defaultdict(RunList)
-    read = _read_runs(options.records)
-    evidence = _evidence(_keep(read, runs) if options.plan else read, rollout)
+    read = read_runs(options.records)
+    evidence = judged_evidence(_keep(read, runs) if options.plan else read, rollout)
     if options.plan:
         _print_plan(rollout, evidence, runs, options, context)
         return 0
@@ -116,34 +114,11 @@ def main(argv: Sequence[str], context: Context) -> int:
     return int(any(item.action is Action.ROLL_BACK for item in verdicts.values()))
 
 
-def _read_runs(source: str | None) -> Iterator[Summary]:
-    """Yield all runs in the records. Raises InputError if the given place has none."""
-    files = record_files(source)
-    is_empty = True
-    for run in read_summaries(files):
-        is_empty = False
-        yield run
-    if source is not None and is_empty:
-        what = f"no run in {count(len(files), 'file')}" if files else "no file of records there"
-        raise InputError(f"--records is {shown(source)}: {what}.")
-
-
 def _keep(runs: Iterable[Summary], kept: dict[str, RunList]) -> Iterator[Summary]:
     """Yield runs and keep them by configuration, also those that do not count any more."""
     for run in runs:
         kept[run.config].append(run)
         yield run
-
-
-def _evidence(runs: Iterable[Summary], rollout: Rollout) -> dict[str, Evidence]:
-    """Return the evidence for each configuration; runs of pairs are read again in full."""
-    found = collect_evidence(relevant_runs(runs, rollout), acknowledged=rollout.acknowledged)
-    evidence = {name: found.get(name, Evidence(name)) for name in rollout.configurations}
-    pairs = [pair for one in evidence.values() for pair in one.pairs]
-    details = read_details(run for pair in pairs for run in pair.runs)
-    for one in evidence.values():
-        one.pairs = [pair.with_details(details) for pair in one.pairs]
-    return evidence
 
 
 def _print_plan(

@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "parity": "Check that the plans run what the checkout's own test.sh runs.",
         "history": "List past runs, newest first.",
         "rollout": "Show the evidence and a verdict for each configuration of the rollout.",
+        "report": "Write an HTML page about one run, or about the runs of a fleet.",
     }
 )
 """Each command with its summary."""

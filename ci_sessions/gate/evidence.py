@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ci_sessions.gate.pairs import MAX_PAIRS, FlakyCase, Measure, Pair, flaky_cases, newest_pairs
 from ci_sessions.gate.statistics import Interval, Rate, bootstrap_median
+from ci_sessions.records.details import read_details
 from ci_sessions.records.query import by_time
 from ci_sessions.records.record import Outcome
 from ci_sessions.records.route import Reason, Runner
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from ci_sessions.records.details import RunDetails
     from ci_sessions.records.query import Summary
 
-__all__ = ["Evidence", "collect_evidence", "relevant_runs"]
+__all__ = ["Evidence", "collect_evidence", "judged_evidence", "relevant_runs"]
 
 
 @dataclass(slots=True)
@@ -205,3 +206,14 @@ def _add(evidence: Evidence, run: Summary) -> None:
     elif run.outcome is not Outcome.UNKNOWN:
         side = evidence.python if run.runner is Runner.PYTHON else evidence.shell
         side.append(run)
+
+
+def judged_evidence(runs: Iterable[Summary], rollout: Rollout) -> dict[str, Evidence]:
+    """Return the evidence for each configuration of a rollout; runs of pairs are read in full."""
+    found = collect_evidence(relevant_runs(runs, rollout), acknowledged=rollout.acknowledged)
+    evidence = {name: found.get(name, Evidence(name)) for name in rollout.configurations}
+    pairs = [pair for one in evidence.values() for pair in one.pairs]
+    details = read_details(run for pair in pairs for run in pair.runs)
+    for one in evidence.values():
+        one.pairs = [pair.with_details(details) for pair in one.pairs]
+    return evidence

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ci_sessions.plan.step import Step, Variables
     from ci_sessions.records.record import RunRecord, StepRecord
 
-__all__ = ["Invocation", "repeat_commands"]
+__all__ = ["Invocation", "recorded_commands", "repeat_commands"]
 
 _HIDDEN = frozenset({"TERM", "PYTHONUNBUFFERED", "PATH"})  # not needed to repeat a step
 
@@ -56,19 +56,32 @@ def repeat_commands(
         return {}
     step = _step_of(plan, failed)
     before = _steps_before(plan, failed)
-    is_alone = step is None or _can_run_alone(step, before)
-    found: dict[str, list[str]] = {}
-    if invocation is not None:
-        if step is not None and can_narrow(step):
-            found["one case of each message"] = list(_case_lines(plan, failed, invocation))
-        what, options = _step_options(failed, invocation.narrowing, is_alone=is_alone)
-        line = invocation.line(*options)
-        if [line] not in found.values():  # if the run was of this case
-            found[what] = [line]
-    if step is not None and is_alone:
+    found = {} if invocation is None else _own_commands(plan, failed, invocation)
+    if step is not None and _can_run_alone(step, before):
         steps = [*(one for one in before if one.is_preparation and not one.skipped), step]
         found["this step, without ci_sessions"] = [_plain_line(plan, steps, root, env)]
     return {what: lines for what, lines in found.items() if lines}
+
+
+def recorded_commands(plan: Plan, run: RunRecord, invocation: Invocation) -> dict[str, list[str]]:
+    """Return the commands of ``repeat_commands`` for which the record of a run is enough."""
+    failed = next(iter(run.failed_steps), None)
+    found = {} if failed is None else _own_commands(plan, failed, invocation)
+    return {what: lines for what, lines in found.items() if lines}
+
+
+def _own_commands(plan: Plan, failed: StepRecord, invocation: Invocation) -> dict[str, list[str]]:
+    """Return the commands with ci_sessions."""
+    step = _step_of(plan, failed)
+    is_alone = step is None or _can_run_alone(step, _steps_before(plan, failed))
+    found: dict[str, list[str]] = {}
+    if step is not None and can_narrow(step):
+        found["one case of each message"] = list(_case_lines(plan, failed, invocation))
+    what, options = _step_options(failed, invocation.narrowing, is_alone=is_alone)
+    line = invocation.line(*options)
+    if [line] not in found.values():  # if the run was of this case
+        found[what] = [line]
+    return found
 
 
 def _can_run_alone(step: Step, before: Sequence[Step]) -> bool:

@@ -1,0 +1,1 @@
+"""The HTML page of ``report``: values first, then templates."""

@@ -1,0 +1,121 @@
+"""How often Python falls back, fails or is red, day by day."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from ci_sessions.gate.statistics import Rate
+from ci_sessions.records.record import Outcome
+from ci_sessions.records.route import Fallback, Runner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ci_sessions.records.query import Summary
+
+__all__ = ["ALL", "DailyCounts", "Period"]
+
+ALL = ""
+"""The name under which all configurations are counted together."""
+_MOST_PERIODS = 45  # of a plot; more could not be told apart
+_NO_RESULT = (Outcome.INTERRUPTED, Outcome.ABORTED, Outcome.UNKNOWN)
+_ATTEMPTS, _FALLBACKS, _ERRORS, _OURS, _OUR_RED, _THEIRS, _THEIR_RED = range(7)
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Some days, and what happened in them. ``days`` is how many there are, from ``start`` on."""
+
+    start: date
+    days: int
+    fallback: Rate
+    errors: Rate
+    python_red: Rate
+    shell_red: Rate
+
+    @property
+    def runs(self) -> int:
+        """The runs in Python, including those that fell back, and in the shell."""
+        return self.fallback.total + self.shell_red.total
+
+
+@dataclass(slots=True)
+class DailyCounts:
+    """Counts runs as they pass, by configuration and day (UTC), by the rules of the roll-out.
+
+    Runs count that the gate routed, and that were neither partial nor cut off. Unlike a verdict,
+    which starts anew with each share, these counts have all days.
+    """
+
+    _counts: dict[tuple[str, str], list[int]] = field(
+        default_factory=lambda: defaultdict(lambda: [0] * 7)
+    )
+
+    def watch(self, runs: Iterable[Summary]) -> Iterator[Summary]:
+        """Yield the runs, and count them."""
+        for run in runs:
+            if run.reason and not run.is_partial and run.outcome not in _NO_RESULT:
+                day = run.started[:10]
+                _count(self._counts[run.config, day], run)
+                _count(self._counts[ALL, day], run)
+            yield run
+
+    @property
+    def configurations(self) -> list[str]:
+        """The configurations that were counted, by name."""
+        return sorted({config for config, _ in self._counts} - {ALL})
+
+    def periods(self, config: str) -> list[Period]:
+        """Return the counts of a configuration, or of all, in periods of equal length.
+
+        They are the same for all configurations, from the first to the last day of any.
+        """
+        days = sorted(day for day in map(_parse_day, {day for _, day in self._counts}) if day)
+        if not days:
+            return []
+        first, length = days[0], (days[-1] - days[0]).days + 1
+        size = -(-length // _MOST_PERIODS)
+        return [
+            self._period(config, first + timedelta(days=start), size)
+            for start in range(0, length, size)
+        ]
+
+    def _period(self, config: str, start: date, size: int) -> Period:
+        days = [(start + timedelta(days=number)).isoformat() for number in range(size)]
+        found = [self._counts[config, day] for day in days if (config, day) in self._counts]
+        total = [sum(numbers) for numbers in zip(*found, strict=True)] or [0] * 7
+        return Period(
+            start=start,
+            days=size,
+            fallback=Rate(total[_FALLBACKS], total[_ATTEMPTS]),
+            errors=Rate(total[_ERRORS], total[_ATTEMPTS]),
+            python_red=Rate(total[_OUR_RED], total[_OURS]),
+            shell_red=Rate(total[_THEIR_RED], total[_THEIRS]),
+        )
+
+
+def _count(counts: list[int], run: Summary) -> None:
+    is_error = run.outcome is Outcome.RUNNER_ERROR
+    is_red = not (run.is_pass or is_error)
+    if run.fallback:
+        # After a bug in the run, the run in Python has a record of its own.
+        counts[_ATTEMPTS] += run.fallback != Fallback.BUG_IN_RUN
+        counts[_FALLBACKS] += 1
+    elif run.runner is Runner.PYTHON:
+        counts[_ATTEMPTS] += 1
+        counts[_ERRORS] += is_error
+        counts[_OURS] += not is_error
+        counts[_OUR_RED] += is_red
+    else:
+        counts[_THEIRS] += not is_error
+        counts[_THEIR_RED] += is_red
+
+
+def _parse_day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:  # a record may have any text for a time
+        return None
