@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import stat
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["append_regular", "open_regular", "read_regular", "reason_of"]
+__all__ = ["append_regular", "open_regular", "read_regular", "reason_of", "replace_file"]
 
 MAX_SIZE = 16 << 20  # bytes; no file that this package reads is as large
 
@@ -66,6 +67,21 @@ def append_regular(path: Path, data: bytes, *, follow_links: bool = True) -> Non
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     finally:
         os.close(handle)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Replace whatever is at a path with a file, at once: nobody reads a part of it.
+
+    A link is replaced, and not what it names. Raises OSError; then nothing has changed.
+    """
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        with os.fdopen(handle, "wb") as out:
+            out.write(data)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _check_regular(handle: int, path: Path) -> os.stat_result:

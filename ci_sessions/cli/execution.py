@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ci_sessions import clock
 from ci_sessions.catalogue.missing import missing_from, other_device
-from ci_sessions.checkout.files import append_regular
+from ci_sessions.checkout.files import append_regular, replace_file
 from ci_sessions.errors import HardwareError, NoTestsError
 from ci_sessions.github.output import annotate, step_summary
 from ci_sessions.job.job_json import job_to_json
@@ -181,7 +181,9 @@ class Execution:
             on_ci=environment[CI],
             requires_test=self._requires_test(),
             requires_case=bool(self.options.case),
+            keeps_all_cases=self.options.junit is not None,
         )
+        extra("remove the JUnit report of an earlier run", self._remove_junit, None)
         started = clock.timestamp()
         record = RunRecord(
             id=f"{started}/{plan.job.id}/{secrets.token_hex(4)}",
@@ -210,6 +212,7 @@ class Execution:
         """
         run = executor.run(record, before)
         extra("complete the record", executor.journal.close, None)
+        extra("write the JUnit report", lambda: self._write_junit(run), None)
         extra("print the summary", lambda: self._report(run, executor.journal), None)
         return run
 
@@ -241,6 +244,21 @@ class Execution:
             records, days = count(len(removed), "record"), count(options.keep_days, "day")
             logger.info("removed %s older than %s", records, days)
         return create_journal(folder, clock.timestamp(), self.prepared.plan.job.config, redact)
+
+    def _remove_junit(self) -> None:
+        """Remove an earlier run's report: it would be taken for this one's, if that is killed."""
+        if self.options.junit is not None:
+            Path(self.options.junit).unlink(missing_ok=True)
+
+    def _write_junit(self, run: RunRecord) -> None:
+        if self.options.junit is None:
+            return
+        from ci_sessions.report.junit import junit_lines  # noqa: PLC0415 - few runs write it
+
+        text = "".join(f"{line}\n" for line in junit_lines(run, self.context.redact))
+        path = Path(self.options.junit)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, text.encode("utf-8", "replace"))
 
     def _report(self, run: RunRecord, journal: Journal) -> None:
         redact, out = self.context.redact, self.context.out

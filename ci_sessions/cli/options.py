@@ -213,6 +213,7 @@ class RecordGroup(Options):
     verbose: bool = False
     records: str | None = None
     keep_days: int | None = None
+    junit: str | None = None
 
     @classmethod
     def add_arguments(cls, parser: OptionParser, *, has_config: bool) -> None:
@@ -242,6 +243,7 @@ class RecordGroup(Options):
             metavar="N",
             help="first remove records older than N days",
         )
+        add("--junit", metavar="FILE", help="also write the results as a JUnit report")
 
 
 def integer(least: int, most: int = 1_000_000) -> Callable[[str], int]:

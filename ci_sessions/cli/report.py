@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ci_sessions.checkout.files import reason_of
+from ci_sessions.checkout.files import reason_of, replace_file
 from ci_sessions.cli.options import OptionParser, Options, integer, parse_options
 from ci_sessions.cli.record_commands import RecordCommands
 from ci_sessions.cli.record_files import default_records, read_runs
@@ -151,16 +149,11 @@ def _of_run(run: Summary, context: Context, templates: Templates) -> tuple[str, 
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Replace the file at once, so that a browser never reads a part. Raises InputError."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    """Write the page. Raises InputError."""
     try:
         if path.is_dir():
             raise InputError(f"--out is {shown(str(path))}: it is a folder, give a file's name.")
-        try:
-            partial.write_bytes(data)
-            os.replace(partial, path)  # noqa: PTH105 - it replaces a link, and not what it names
-        finally:
-            partial.unlink(missing_ok=True)
+        replace_file(path, data)
     except OSError as error:
         raise InputError(
             f"--out is {shown(str(path))}: it cannot be written: {reason_of(error)}."

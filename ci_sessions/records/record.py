@@ -20,6 +20,7 @@ __all__ = [
     "NOT_TESTS",
     "STRUCTURE",
     "Case",
+    "CaseResult",
     "Cases",
     "Outcome",
     "RunRecord",
@@ -89,8 +90,20 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
+class CaseResult:
+    """The result of any test case: ``passed``, ``skipped``, ``failure`` or ``error``."""
+
+    name: str
+    result: str
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Cases:
-    """Counts of a step's test cases, and those that failed. ``source`` is where they come from."""
+    """Counts of a step's test cases, and those that failed. ``source`` is where they come from.
+
+    ``every`` has all of them, if a report is to name them; a record does not have it.
+    """
 
     total: int = 0
     failures: int = 0
@@ -98,6 +111,7 @@ class Cases:
     skipped: int = 0
     failed: tuple[Case, ...] = ()
     source: str = ""
+    every: tuple[CaseResult, ...] = field(default=(), compare=False, repr=False)
 
     def groups(self) -> list[tuple[Case, int]]:
         """Return the failed cases grouped by message, the largest group first.
@@ -198,7 +212,11 @@ def step_started_event(step: StepRecord) -> Event:
 
 def step_ended_event(step: StepRecord) -> Event:
     """Return the event for the end of a step, with all of its fields."""
-    return {"event": "step ended", **{k: _plain(v) for k, v in asdict(step).items()}}
+    cases = replace(step.cases, every=()) if step.cases else None
+    values = asdict(replace(step, cases=cases))
+    if cases is not None:
+        del values["cases"]["every"]
+    return {"event": "step ended", **{k: _plain(v) for k, v in values.items()}}
 
 
 def _plain(value: object) -> object:
@@ -270,6 +288,6 @@ def _step(event: Event) -> StepRecord:
     cases = values.get("cases")
     if cases is not None:
         failed = tuple(Case(**case) for case in cases["failed"])
-        values["cases"] = Cases(**{**cases, "failed": failed})
+        values["cases"] = Cases(**{**cases, "failed": failed, "every": ()})
     values["tail"] = tuple(values.get("tail", ()))
     return StepRecord(**values)

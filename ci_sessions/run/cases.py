@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci_sessions.log import logger
-from ci_sessions.records.record import Case, Cases
+from ci_sessions.records.record import Case, CaseResult, Cases
 from ci_sessions.run.case_scanner import MAX_FAILED
 from ci_sessions.run.reports import FOLDER, Limits, ReportReader, find_reports
 
@@ -26,8 +26,12 @@ def read_cases(
     root: Path,
     before: Mapping[Path, int],
     limits: Limits = Limits(),  # noqa: B008 - frozen
+    *,
+    keeps_all: bool = False,
 ) -> Cases | None:
     """Read the reports written since ``find_reports`` returned ``before``; None if there are none.
+
+    ``keeps_all``: also return the names of the cases that did not fail.
 
     A case that was rerun counts once, with its last result. There is a warning about reports that
     cannot be read, for example because their writer was killed.
@@ -52,6 +56,10 @@ def read_cases(
         skipped=results.count("skipped"),
         failed=tuple(list(reader.failed.values())[:MAX_FAILED]),
         source=str(parents.pop()) if len(parents) == 1 else FOLDER,
+        every=tuple(
+            CaseResult(key[1], result, reader.seconds[key])
+            for key, result in (reader.results.items() if keeps_all else ())
+        ),
     )
 
 
@@ -60,7 +68,8 @@ def complete_cases(cases: Cases | None, redact: Redactor, root: Path) -> Cases |
     if cases is None:
         return None
     failed = tuple(_complete(case, redact, root) for case in cases.failed)
-    return replace(cases, failed=failed)
+    every = tuple(replace(case, name=redact(case.name)) for case in cases.every)
+    return replace(cases, failed=failed, every=every)
 
 
 def _complete(case: Case, redact: Redactor, root: Path) -> Case:

@@ -67,7 +67,8 @@ class Executor:
     """Runs a plan. ``on_ci``: a checkout that was dirty before the run is a failure too.
 
     ``requires_test``: a run in which no test ran is not a success. ``requires_case``: nor is one
-    whose tests report that no case ran.
+    whose tests report that no case ran. ``keeps_all_cases``: the record that is returned also has
+    the cases that passed; the one that is written does not.
     """
 
     plan: Plan
@@ -80,6 +81,7 @@ class Executor:
     on_ci: bool = False
     requires_test: bool = True
     requires_case: bool = False
+    keeps_all_cases: bool = False
 
     def run(
         self, run: RunRecord, before: Callable[[RunRecord], RunRecord] = lambda run: run
@@ -91,7 +93,13 @@ class Executor:
         with note_signals() as signals:
             self.machine.signals = signals
             runner = StepRunner(
-                self.plan, self.machine, self.screen, self.journal, self.redact, signals
+                plan=self.plan,
+                machine=self.machine,
+                screen=self.screen,
+                journal=self.journal,
+                redact=self.redact,
+                signals=signals,
+                keeps_all_cases=self.keeps_all_cases,
             )
             return _Run(self, runner, signals, clock.monotonic()).execute(run, before)
 

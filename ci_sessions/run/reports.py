@@ -30,6 +30,7 @@ _BAD = ("failure", "error")
 _PIECE = 65536
 _DEEPEST = 12  # folders below FOLDER
 _LONGEST_NAME = 500  # characters
+_LONGEST_CASE = 1e7  # seconds
 _LONGEST_MESSAGE = 4000  # characters of a message, its end
 
 
@@ -98,11 +99,13 @@ class ReportReader:
     """Reads reports; the limits apply to all of them together.
 
     ``results`` maps each case, as (folder of its report, name), to its last result: ``passed``,
-    ``skipped``, ``failure`` or ``error``. ``rejected`` has the reports that were not read, and why.
+    ``skipped``, ``failure`` or ``error``, and ``seconds`` to how long that took. ``rejected`` has
+    the reports that were not read, and why.
     """
 
     limits: Limits = field(default_factory=Limits)
     results: dict[tuple[str, str], str] = field(default_factory=dict)
+    seconds: dict[tuple[str, str], float] = field(default_factory=dict)
     failed: dict[tuple[str, str], Case] = field(default_factory=dict)
     rejected: list[str] = field(default_factory=list)
     _bytes: int = 0
@@ -138,6 +141,7 @@ class ReportReader:
         for name, case in cases.results.items():
             key = (str(path.parent), name)
             self.results[key] = case.fault
+            self.seconds[key] = cases.seconds[name]
             self.failed.pop(key, None)
             if case.fault in _BAD:
                 self.failed[key] = replace(case, test_file=test_file)
@@ -148,7 +152,9 @@ class _CaseParser:
 
     def __init__(self, most: int) -> None:
         self.results: dict[str, Case] = {}
+        self.seconds: dict[str, float] = {}
         self._most = most
+        self._time = 0.0
         self._name: str | None = None
         self._result, self._message, self._place = "passed", "", ("", 0)
         self._text: list[str] | None = None
@@ -171,7 +177,7 @@ class _CaseParser:
 
     def _start(self, tag: str, given: Mapping[str, str]) -> None:
         if tag == "testcase":
-            self._name = _name(given)
+            self._name, self._time = _name(given), _seconds(given.get("time", ""))
             self._result, self._message, self._place = "passed", "", ("", 0)
         elif self._name is not None and tag in _BAD:
             if self._result not in _BAD:
@@ -204,12 +210,22 @@ class _CaseParser:
                 raise _RejectedError("more cases than are read")
             message = _last_line(self._message)
             self.results[self._name] = Case(self._name, self._result, message, *self._place)
+            self.seconds[self._name] = self._time
             self._name, self._text = None, None
 
 
 def _name(given: Mapping[str, str]) -> str:
     name = f"{given.get('classname', '')}.{given.get('name', '')}".strip(".")
     return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
+
+
+def _seconds(text: str) -> float:
+    """Return the time of a case, or 0 if it is not one."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        return 0.0
+    return seconds if 0 <= seconds < _LONGEST_CASE else 0.0
 
 
 def _last_line(text: str) -> str:

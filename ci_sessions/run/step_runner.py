@@ -93,6 +93,7 @@ class StepRunner:
     records: list[StepRecord] = field(default_factory=list)
     exports: dict[str, str | None] = field(default_factory=dict)
     checks: Checks = field(default_factory=Checks)
+    keeps_all_cases: bool = False
 
     def run(self, part: Part, step: Step, time_left: TimeLeft) -> Outcome:
         """Run a step, once for each of its executables if it has several; return its outcome.
@@ -320,7 +321,9 @@ class StepRunner:
         left = _MAX_REPORT_TIME if timeout is None else timeout - wall
         limits = Limits(seconds=min(max(left, _MIN_REPORT_TIME), _MAX_REPORT_TIME))
         in_reports = extra(
-            "read reports", lambda: read_cases(self.machine.root, before, limits), None
+            "read reports",
+            lambda: read_cases(self.machine.root, before, limits, keeps_all=self.keeps_all_cases),
+            None,
         )
         return in_reports or in_output
 

@@ -141,7 +141,7 @@ def _bar(run: RunRecord, step: StepRecord, total: float) -> Bar | None:
 def ticks(total: float) -> tuple[tuple[float, str], ...]:
     """Return about four round times of the axis: (place in %, label)."""
     steps = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 18000)
-    size = next((step for step in steps if total / step <= 5), total / 4)  # noqa: PLR2004 - labels
+    size = next((step for step in steps if total / step <= 6), total / 4)  # noqa: PLR2004 - labels
     return tuple(
         (round(100 * number * size / total, 2), clock_duration(number * size) if number else "0")
         for number in range(int(total / size) + 1)

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ci_sessions.records.record import Case
+from ci_sessions.records.record import Case, CaseResult
 from ci_sessions.run.cases import read_cases
 from ci_sessions.run.reports import find_reports
 
@@ -61,3 +61,23 @@ def test_an_incomplete_report_is_ignored(tmp_path, reports):
 
 def test_no_report_folder_at_all(tmp_path):
     assert read_cases(tmp_path, {}) is None
+
+
+def test_all_cases_are_kept_with_their_times_if_a_report_is_to_name_them(tmp_path, reports):
+    (reports / "a.xml").write_text(XML.replace('"test_ok"', '"test_ok" time="1.5"'))
+    cases = read_cases(tmp_path, {}, keeps_all=True)
+    assert cases.every[0] == CaseResult("jit.A.test_ok", "passed", 1.5)
+    assert [case.result for case in cases.every] == [
+        "passed",
+        "skipped",
+        "passed",
+        "failure",
+        "error",
+    ]
+    assert read_cases(tmp_path, {}).every == ()
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "nan", "inf", "1e99"])
+def test_a_time_that_is_none_is_0(tmp_path, reports, text):
+    (reports / "a.xml").write_text(XML.replace('"test_ok"', f'"test_ok" time="{text}"'))
+    assert read_cases(tmp_path, {}, keeps_all=True).every[0].seconds == 0
