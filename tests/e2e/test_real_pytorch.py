@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 
 import pytest
 from integration.conftest import suggested
+from junitparser import JUnitXml
 
 from ci_sessions.records.store import read_runs
 
@@ -32,9 +34,10 @@ def run(pytorch, tmp_path):
     return run
 
 
-def test_the_legacy_jit_fails_without_libraries_that_debian_omits(run):
+def test_the_legacy_jit_fails_without_libraries_that_debian_omits(run, tmp_path):
     done, record = run(
-        "jit_legacy", "--test", "test_jit_legacy", "--build-environment", "linux-jammy-py3.10-gcc11"
+        *("jit_legacy", "--test", "test_jit_legacy", "--junit", str(tmp_path / "junit.xml")),
+        *("--build-environment", "linux-jammy-py3.10-gcc11"),
     )
     end = done.stdout[done.stdout.index("\nFAILED  jit_legacy") :]
     print(end)
@@ -50,6 +53,24 @@ def test_the_legacy_jit_fails_without_libraries_that_debian_omits(run):
     assert len(missing) == 34
     assert "--test test_jit_legacy --step 1" in end
     assert len(end.splitlines()) <= 30
+    check_reports(tmp_path, cases)
+
+
+def check_reports(folder, cases):
+    """Check that the JUnit report and the page have what the record has."""
+    suites = {suite.name: suite for suite in JUnitXml.fromfile(str(folder / "junit.xml"))}
+    suite = suites["jit_legacy.test_jit_legacy.1"]
+    assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (2693, 0, 35, 199)
+    assert sum(case.time for case in suite) > 10
+    subprocess.run(
+        [sys.executable, "-m", "ci_sessions", "report", "--records", ".ci-sessions"],
+        cwd=folder,
+        check=True,
+    )
+    page = (folder / "ci-sessions-report.html").read_text()
+    assert "test_jit_legacy: 35 cases failed" in page
+    assert all(html.escape(case.message) in page for case, _ in cases.groups())
+    assert "--case jit.test_torchbind.TestTorchbind." in page
 
 
 def test_without_reports_a_red_job_names_its_errors_and_one_case_of_it_repeats(run, pytorch):

@@ -15,7 +15,7 @@ from ci_sessions.report.page.failures import NEW_DAYS, FailedCases
 from ci_sessions.report.page.packing import DetailsPacker, pack, run_columns
 from ci_sessions.report.page.plots import percent, series_plot
 from ci_sessions.report.page.rates import ALL
-from ci_sessions.report.page.rollout import Tone, rollout_phases
+from ci_sessions.report.page.rollout import MOST_BEHIND, Tone, rollout_phases
 from ci_sessions.report.page.run import view_run
 from ci_sessions.report.page.timeline import tone_of
 from ci_sessions.text import count
@@ -46,7 +46,6 @@ _SECTIONS = (
 )
 _MOST_RED = 1_000  # red runs that are read in full
 _MOST_OTHERS = 3_000  # newest runs that are not, to see how long tests take
-_MOST_BEHIND = 2_000  # runs behind a verdict that can be listed alone
 _MOST_TESTS = 25
 _MOST_NAMES = 5_000  # of failed cases that the list of runs can be searched for
 _DETAILS_SIZE = 500_000  # characters in the page
@@ -267,7 +266,7 @@ def _behind(fleet: Fleet, runs: Iterable[Summary]) -> dict[str, list[int]]:
     """
     wanted: dict[str, list[str]] = defaultdict(list)
     for config, verdict in fleet.verdicts.items():
-        if 0 < len(verdict.runs) <= _MOST_BEHIND:
+        if 0 < len(verdict.runs) <= MOST_BEHIND:
             for name in verdict.runs:
                 wanted[name].append(config)
     found: dict[str, list[int]] = defaultdict(list)

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from ci_sessions.gate.verdict import Verdict
     from ci_sessions.report.page.plots import IntervalPlot, PairPlot
 
-__all__ = ["ConfigurationRow", "PhaseRows", "Tone", "rollout_phases"]
+__all__ = ["MOST_BEHIND", "ConfigurationRow", "PhaseRows", "Tone", "rollout_phases"]
 
 _AXIS_STEPS = (0.15, 0.25, 0.5, 1.0)  # ends of the axis of paired times
-_MOST_RUNS = 2_000  # of a verdict that are selected in the list one by one
+MOST_BEHIND = 2_000
+"""How many runs behind a verdict are selected in the list, at most."""
 _MOST_FLAKY = 8
 
 
@@ -68,7 +69,7 @@ class MeasureRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConfigurationRow:
-    """One configuration. ``runs`` are the IDs behind the verdict if they can be selected."""
+    """One configuration. ``is_listed``: the runs behind the verdict are selected in the list."""
 
     config: str
     share: int
@@ -88,7 +89,7 @@ class ConfigurationRow:
     flaky: tuple[str, ...]
     more_flaky: int
     commands: tuple[str, ...]
-    runs: tuple[str, ...]
+    is_listed: bool
     number_of_runs: int
 
 
@@ -171,7 +172,7 @@ def _row(
         ),
         more_flaky=max(0, len(flaky) - _MOST_FLAKY),
         commands=tuple(commands),
-        runs=tuple(verdict.runs) if 0 < number <= _MOST_RUNS else (),
+        is_listed=0 < number <= MOST_BEHIND,
         number_of_runs=number,
     )
 
