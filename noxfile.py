@@ -100,7 +100,7 @@ def release_check(session: nox.Session) -> None:
 @nox.session(reuse_venv=True, default=False)
 def bench(session: nox.Session) -> None:
     """Benchmark against plain baselines; -- --fast, --check, --against REV, --json FILE."""
-    install(session)
+    session.install("-e", ".[report]")
     session.run("python", "tests/bench/bench.py", *session.posargs)
 
 

@@ -155,6 +155,7 @@ def all_cases(folder: Path, *, is_fast: bool) -> Iterator[Case]:
     yield from cases.output(folder, 3, 50 if is_fast else 200)
     yield from cases.records(folder, 3, 10_000 if is_fast else 100_000, 0 if is_fast else 1_000_000)
     yield from cases.inventories(folder, 1 if is_fast else 3)
+    yield from cases.pages(folder, 1 if is_fast else 3, 10_000, 0 if is_fast else 100_000)
     if not is_fast:
         yield from cases.tracing(folder, 3)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
 TRACES = ROOT / "tests" / "parity" / "traces.jsonl.xz"
 CONFIG = "jit_legacy"
 STEPS = 6  # of a run, each with two events that a summary skips
@@ -263,6 +264,36 @@ def records(folder: Path, rounds: int, few: int, most: int) -> Iterator[Case]:
     )
     if most > few:
         yield larger(case, most, judge_runs(write_runs(folder / "many", most)))
+
+
+def pages(folder: Path, rounds: int, few: int, most: int) -> Iterator[Case]:
+    """Yield the cases that write a page about a fleet, compared with reading its runs."""
+    from fleet_files import write_fleet_files  # noqa: PLC0415 - it imports the package
+
+    for number in dict.fromkeys((few, most)):
+        if number:
+            fleet = folder / f"fleet-{number}"
+            records = write_fleet_files(fleet / "records", number)
+            yield Case(
+                name=f"report, {number:,} runs",
+                command=write_page(records),
+                baseline=python(ROOT, *_HISTORY, str(records), cwd=fleet),
+                baseline_name="history, the same runs",
+                rounds=rounds,
+                amount=number,
+                unit="runs",
+            )
+
+
+_HISTORY = ("-m", "ci_sessions", "history", "--last", "1", "--records")
+
+
+def write_page(records: Path) -> Callable[[Path], Command]:
+    """Return the command that writes a page about a fleet, beside its records."""
+    fleet = records.parent
+    files = ("--rollout", str(fleet / "rollout.toml"), "--out", str(fleet / "page.html"))
+    argv = ("-m", "ci_sessions", "report", "--records", str(records), *files)
+    return lambda tree: python(tree, *argv, cwd=fleet)
 
 
 def larger(case: Case, amount: int, command: Callable[[Path], Command]) -> Case:

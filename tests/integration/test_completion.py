@@ -26,6 +26,7 @@ COMMANDS = [
         "history",
     ),
     "rollout",
+    "report",
 ]
 argcomplete = pytest.importorskip("argcomplete")
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NEW_DAYS", "FailedCase", "FailedCases"]
 
+_MOST_CASES = 20_000  # of the newest red runs, for which there is memory; usually all of them
 NEW_DAYS = 3
 """A failure is new if it was first seen in this many days before the last run."""
 
@@ -59,11 +60,13 @@ class FailedCases:
         """Add the cases of a red run."""
         names = set()
         for case in {case.name: case for case in _cases(record)}.values():
-            one = self._found.setdefault(
-                (run.config, case.name), FailedCase(run.config, case.name, case.message)
-            )
-            one.failed.append(run)
-            names.add(one.name)
+            one = self._found.get((run.config, case.name))
+            if one is None and len(self._found) < _MOST_CASES:
+                one = FailedCase(run.config, case.name, case.message)
+                self._found[run.config, case.name] = one
+            if one is not None:
+                one.failed.append(run)
+            names.add(case.name if one is None else one.name)
         self._names[run.id] = names if _is_complete(record) else set()
 
     def result(self, runs: Sequence[Summary]) -> list[FailedCase]:

@@ -21,7 +21,7 @@ from ci_sessions.report.page.timeline import tone_of
 from ci_sessions.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from ci_sessions.gate.evidence import Evidence
     from ci_sessions.gate.rollout import Rollout
@@ -47,7 +47,7 @@ _SECTIONS = (
 _MOST_RED = 1_000  # red runs that are read in full
 _MOST_OTHERS = 3_000  # newest runs that are not, to see how long tests take
 _MOST_TESTS = 25
-_MOST_NAMES = 5_000  # of failed cases that the list of runs can be searched for
+_NAMES_SIZE = 400_000  # characters of the cases that can be searched for, before compression
 _DETAILS_SIZE = 500_000  # characters in the page
 _ANSWERS = (
     ("May move now", Action.PROMOTE, Tone.GOOD),
@@ -233,16 +233,43 @@ class _Details:
             self.packer.add(number, self.templates.part("details.html", {"run": view}))
 
 
-def _cases(found: list[FailedCase]) -> list[tuple[str, str, list[FailedCase]]]:
-    """Return the tables of failed cases: heading, explanation, rows."""
+class CaseRow(NamedTuple):
+    """A failed case, and the number of ``others`` with its message that failed in the same runs."""
+
+    case: FailedCase
+    others: int
+
+
+class CaseTable(NamedTuple):
+    """Failed cases of a kind, and their number."""
+
+    heading: str
+    note: str
+    number: int
+    rows: list[CaseRow]
+
+
+def _cases(found: list[FailedCase]) -> list[CaseTable]:
+    """Return the tables of failed cases."""
     new = [case for case in found if case.is_new]
     flaky = [case for case in found if case.passed and not case.is_new]
     other = [case for case in found if not case.passed and not case.is_new]
-    return [
+    tables = (
         ("New", f"They first failed in the last {NEW_DAYS} days of these records.", new),
         ("Flaky", "They failed in one run, and not in another of the same job and commit.", flaky),
         ("Failing for longer", "They have failed since before that.", other),
-    ]
+    )
+    return [CaseTable(heading, note, len(cases), _rows(cases)) for heading, note, cases in tables]
+
+
+def _rows(cases: Iterable[FailedCase]) -> list[CaseRow]:
+    """Return a row for each case, and one for all that failed together with the same message."""
+    groups: dict[tuple[str, ...], list[FailedCase]] = defaultdict(list)
+    for case in cases:
+        message = case.message or f"\0{case.name}"
+        key = (case.config, message, *(run.id for run in case.failed))
+        groups[key].append(case)
+    return [CaseRow(group[0], len(group) - 1) for group in groups.values()]
 
 
 def _data(fleet: Fleet, runs: Sequence[Summary], cases: Sequence[FailedCase]) -> dict[str, Any]:
@@ -250,13 +277,23 @@ def _data(fleet: Fleet, runs: Sequence[Summary], cases: Sequence[FailedCase]) ->
     numbers = {run.id: number for number, run in enumerate(runs)}
     return {
         **run_columns(runs),
-        "cases": [
-            (case.name, [numbers[run.id] for run in case.failed]) for case in cases[:_MOST_NAMES]
-        ],
+        "cases": list(_searchable(cases, numbers)),
         "phases": {name: one.phase for name, one in fleet.rollout.configurations.items()},
         "verdicts": _behind(fleet, runs),
         "command": fleet.own_page,
     }
+
+
+def _searchable(
+    cases: Sequence[FailedCase], numbers: Mapping[str, int]
+) -> Iterator[tuple[str, list[int]]]:
+    """Yield the names of failed cases with the numbers of their runs, as far as there is room."""
+    size = 0
+    for case in cases:
+        size += len(case.name) + 3 * len(case.failed)
+        if size > _NAMES_SIZE:
+            return
+        yield case.name, [numbers[run.id] for run in case.failed]
 
 
 def _behind(fleet: Fleet, runs: Iterable[Summary]) -> dict[str, list[int]]:

@@ -114,7 +114,7 @@ def _short(text: str) -> str:
 def _id(run: Summary) -> str:
     start = f"{run.started}/{run.job}/"
     is_usual = run.id.startswith(start) and _milliseconds(run.started) > 0
-    return run.id[len(start) :] if is_usual and len(run.job) <= _LONGEST else f"={run.id}"
+    return run.id[len(start) :] if is_usual and len(run.id) <= _LONGEST else f"={_short(run.id)}"
 
 
 def _milliseconds(text: str) -> int:

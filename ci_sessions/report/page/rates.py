@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ __all__ = ["ALL", "DailyCounts", "Period"]
 
 ALL = ""
 """The name under which all configurations are counted together."""
+_MOST_CONFIGURATIONS = 40  # with plots of their own
 _MOST_PERIODS = 45  # of a plot; more could not be told apart
 _NO_RESULT = (Outcome.INTERRUPTED, Outcome.ABORTED, Outcome.UNKNOWN)
 _ATTEMPTS, _FALLBACKS, _ERRORS, _OURS, _OUR_RED, _THEIRS, _THEIR_RED = range(7)
@@ -65,8 +66,12 @@ class DailyCounts:
 
     @property
     def configurations(self) -> list[str]:
-        """The configurations that were counted, by name."""
-        return sorted({config for config, _ in self._counts} - {ALL})
+        """The configurations that were counted, by name; of many, only the most frequent."""
+        runs: Counter[str] = Counter()
+        for (config, _), numbers in self._counts.items():
+            runs[config] += numbers[_ATTEMPTS] + numbers[_THEIRS]
+        del runs[ALL]
+        return sorted(config for config, _ in runs.most_common(_MOST_CONFIGURATIONS))
 
     def periods(self, config: str) -> list[Period]:
         """Return the counts of a configuration, or of all, in periods of equal length.

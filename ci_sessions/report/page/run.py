@@ -114,7 +114,7 @@ def _headline(run: RunRecord) -> str:
         tests = dict.fromkeys(step.test for step in run.steps if step.test not in NOT_TESTS)
         reasons = {
             Outcome.PASSED: f"{count(len(tests), 'test')} passed",
-            Outcome.ABORTED: "the run was killed: its record has no end",
+            Outcome.ABORTED: "its record has no end: the run was killed, or is still running",
             Outcome.NO_TEST: "no test ran",
             Outcome.RUNNER_ERROR: "the runner failed, not a test",
         }

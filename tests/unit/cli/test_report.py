@@ -80,6 +80,14 @@ def test_the_page_of_a_fleet_has_each_configuration_and_all_runs(default_page):
     assert all(set(numbers) <= set(red) for _, numbers in data["cases"])
 
 
+def test_cases_that_fail_together_are_one_row(tmp_path):
+    folder = write_fleet_files(tmp_path / "records", 4_000, seed=2)
+    call("--records", folder, "--out", tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    assert text.count("TestCppWrapper.test_conv2d_unary_") == 1
+    assert "and 5 more in the same runs" in text
+
+
 def test_the_runs_behind_a_verdict_can_be_listed(default_page):
     data = packed(default_page, "data")
     configs = [data["texts"]["config"][code] for code in data["codes"]["config"]]
@@ -166,3 +174,42 @@ def test_hostile_names_are_in_no_tag_of_the_page_or_its_details(tmp_path):
     assert "&lt;img src=x" in text + fragments
     assert "<img" not in text + fragments
     assert text.count("</script>") == 3
+
+
+def test_a_fleet_of_odd_records_has_a_page_that_is_not_large(tmp_path):
+    """Names that differ in each record, and are long, as a test could write them."""
+    path, out = tmp_path / "odd.jsonl", tmp_path / "page.html"
+    with path.open("w") as lines:
+        for n in range(80):
+            start = {
+                **GOOD[0],
+                "id": f"{n}" * 400,
+                "job": {
+                    "config": f"c{n}" * 100,
+                    "id": f"j{n}" * 200,
+                    "build_environment": f"b{n}" * 200,
+                },
+                "route": {"runner": "python", "reason": "flag-on", "commit": f"{n}" * 300},
+            }
+            cases = {
+                "total": 500,
+                "failures": 500,
+                "failed": [
+                    {"name": f"n{n}.{m}" * 20, "fault": "failure", "message": f"m{m}{n}" * 40}
+                    for m in range(500)
+                ],
+            }
+            step = {
+                "event": "step ended",
+                "id": "s",
+                "test": f"t{n}" * 100,
+                "number": 1,
+                "kind": "test",
+                "command": "x",
+                "outcome": "failed",
+                "cases": cases,
+            }
+            for event in (start, step, {**GOOD[1], "id": start["id"], "outcome": "failed"}):
+                lines.write(json.dumps(event) + "\n")
+    call("--records", path, "--out", out)
+    assert out.stat().st_size < 2_000_000

@@ -145,6 +145,7 @@
         const box = make("div", undefined, "command");
         const line = make("pre", data.command.replace("RUN", quote(run.id)));
         line.tabIndex = 0;
+        line.setAttribute("role", "group");
         line.setAttribute("aria-label", "Command");
         const button2 = make("button", "Copy", "copy");
         button2.type = "button";
@@ -262,7 +263,7 @@
         if (state.run && found.length === 1) rows.querySelector("button.open").click();
       }
       const target = section && params && find(section);
-      if (target) target.scrollIntoView();
+      if (target) target.scrollIntoView({ behavior: "instant" });
     };
     window.addEventListener("hashchange", follow);
     form.hidden = false;

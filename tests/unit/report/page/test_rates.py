@@ -85,3 +85,10 @@ def test_a_time_that_is_none_is_counted_but_in_no_plot():
     )  # fmt: skip
     assert counts_of(odd).periods(ALL) == []
     assert [one.runs for one in counts_of(odd, run(2)).periods(ALL)] == [1]
+
+
+def test_only_the_most_frequent_of_many_configurations_have_plots():
+    counts = counts_of(*(run(1, config=f"c{n:02}") for n in range(60) for _ in range(1 + n % 2)))
+    assert len(counts.configurations) == 40
+    assert {f"c{n:02}" for n in range(1, 60, 2)} < set(counts.configurations)
+    assert counts_of().configurations == []

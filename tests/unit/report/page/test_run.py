@@ -67,7 +67,7 @@ def test_a_route_says_who_ran_it_and_why():
 @pytest.mark.parametrize(
     ("outcome", "text"),
     [
-        (Outcome.PASSED, "1 test passed"), (Outcome.ABORTED, "the run was killed: its record has no end"),
+        (Outcome.PASSED, "1 test passed"), (Outcome.ABORTED, "its record has no end: the run was killed, or is still running"),
         (Outcome.NO_TEST, "no test ran"), (Outcome.RUNNER_ERROR, "the runner failed, not a test"), (Outcome.INTERRUPTED, "interrupted"),
     ],
 )  # fmt: skip
