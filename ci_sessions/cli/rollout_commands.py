@@ -7,6 +7,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ci_sessions.checkout.locate import find_checkout, sample_checkout
+from ci_sessions.errors import CheckoutError
 from ci_sessions.gate.findings import NextStep
 from ci_sessions.job.variables import (
     BUILD_ENVIRONMENT,
@@ -91,8 +93,19 @@ class RolloutCommands:
         }
         variables = quote_all(f"{name}={value}" for name, value in values.items())
         program = [word for word in self._verb("dispatch") if word != "--"]
+        program += _checkout_option(self.program)
         commit = "" if flag == "shadow" else f' {SHA1.name}="$(git rev-parse HEAD)"'
         return f"env {variables}{commit} {quote_all(program)}"
+
+
+def _checkout_option(program: tuple[str, ...]) -> list[str]:
+    """Return ``--checkout`` with the sample outside of a checkout, where dispatch requires one."""
+    try:
+        find_checkout(None, sample=False)
+    except CheckoutError:
+        words = ["--checkout", str(sample_checkout())]
+        return ["--", *words] if "--" in program else words
+    return []
 
 
 def _job_of(found: Evidence) -> dict[str, str]:

@@ -476,6 +476,23 @@ def test_a_writer_that_is_killed_loses_at_most_its_last_line(tmp_path):
     assert len(numbers) >= last_number
 
 
+def type_in(folder, line):
+    """Run a line of bash in a folder, as in an activated environment."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path}
+    return subprocess.run(
+        ["bash", "-c", line], cwd=folder, env=env, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_commands_that_rollout_suggests_work_outside_of_a_checkout_too(tmp_path):
+    done = ci("rollout", "--json", cwd=tmp_path)
+    (line,) = json.loads(done.stdout)["docs_test"]["next"]
+    done = type_in(tmp_path, line)
+    assert done.returncode == 0, done.stderr
+    assert "shadow" in next((tmp_path / ".ci-sessions" / "runs").iterdir()).read_text()
+
+
 def test_the_commands_that_rollout_suggests_work_where_they_are_printed(tree):
     """A shadow comparison is asked for, then what differs in it, then a pair."""
 
@@ -484,12 +501,7 @@ def test_the_commands_that_rollout_suggests_work_where_they_are_printed(tree):
         return json.loads(done.stdout)["jit_legacy"]["next"]
 
     def typed(line):
-        env = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        }
-        return subprocess.run(["bash", "-c", line], cwd=tree, env=env, capture_output=True, text=True, check=False)  # fmt: skip
+        return type_in(tree, line)
 
     (line,) = suggested_commands()
     assert "USE_PYTHON_TEST_RUNNER=shadow TEST_CONFIG=jit_legacy" in line

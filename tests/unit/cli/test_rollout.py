@@ -8,6 +8,7 @@ import re
 import shlex
 
 import pytest
+from conftest import ROOT
 from fleets import Fleet
 
 from ci_sessions.cli import rollout as command
@@ -133,12 +134,17 @@ def test_every_verdict_names_the_next_command(tmp_path):
     assert call(*shlex.split(command)[2:])[0] == 0
 
 
-def test_a_pair_is_made_with_the_newest_job(tmp_path):
+@pytest.mark.parametrize("is_in_checkout", [True, False])
+def test_a_pair_is_made_with_the_newest_job(tmp_path, monkeypatch, is_in_checkout):
+    """Outside of a checkout, dispatch has to be told one."""
+    sample = ROOT / "examples" / "checkout"
+    monkeypatch.chdir(sample if is_in_checkout else tmp_path)
+    option = "" if is_in_checkout else f" --checkout {sample}"
     folder = write_fleet(tmp_path / "records", a_fleet(share=25, pairs=0))
     _, text = call("--rollout", own_file(tmp_path), "--records", folder, "--json")
     assert json.loads(text)["docs_test"]["next"] == [
         f"env USE_PYTHON_TEST_RUNNER={flag} TEST_CONFIG=docs_test BUILD_ENVIRONMENT=linux-x SHARD_NUMBER=1 "
-        'NUM_TEST_SHARDS=2 SHA1="$(git rev-parse HEAD)" x dispatch'
+        f'NUM_TEST_SHARDS=2 SHA1="$(git rev-parse HEAD)" x dispatch{option}'
         for flag in "01"
     ]
 
