@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ci_sessions.catalogue.explain import explain
-from ci_sessions.cli.options import JobGroup, OptionParser, SelectionGroup, parse_options
+from ci_sessions.cli.options import (
+    JobGroup,
+    MinutesGroup,
+    OptionParser,
+    SelectionGroup,
+    parse_options,
+)
+from ci_sessions.cli.plan import estimate
 from ci_sessions.cli.prepare import local_label, prepare_job
 from ci_sessions.report.explanation import STRUCTURE, describe_explanation, explanation_to_json
 from ci_sessions.text import for_json
@@ -20,7 +27,7 @@ __all__ = ["main"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExplainOptions(JobGroup):
+class ExplainOptions(MinutesGroup, JobGroup):
     """The options of ``explain``."""
 
     json: bool = False
@@ -39,9 +46,13 @@ def main(argv: Sequence[str], context: Context) -> int:
     everything = SelectionGroup()
     prepared = prepare_job(job, options.checkout, everything, context.environment, with_added=True)
     found = explain(prepared.plan.job, prepared.checkout)
+    minutes = estimate(prepared, options)
     if options.json:
-        data = context.redact.fields(explanation_to_json(found), STRUCTURE)
+        extra = {"minutes": minutes.to_dict()} if minutes else {}
+        data = context.redact.fields({**explanation_to_json(found), **extra}, STRUCTURE)
         print(for_json(data, indent=1), file=context.out)
     else:
         print(describe_explanation(found), file=context.out)
+        if minutes:
+            print(context.redact(minutes.describe()), file=context.out)
     return 0

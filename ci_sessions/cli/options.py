@@ -33,6 +33,7 @@ __all__ = [
     "Context",
     "JobGroup",
     "LimitGroup",
+    "MinutesGroup",
     "Options",
     "RecordGroup",
     "SelectionGroup",
@@ -244,6 +245,25 @@ class RecordGroup(Options):
             help="first remove records older than N days",
         )
         add("--junit", metavar="FILE", help="also write the results as a JUnit report")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MinutesGroup(Options):
+    """Whether to estimate how long a job takes, and from which times."""
+
+    minutes: bool = False
+    times: str | None = None
+
+    @classmethod
+    def add_arguments(cls, parser: OptionParser, *, has_config: bool) -> None:
+        """Add the options for the estimate."""
+        add = parser.add_argument_group("minutes").add_argument
+        add(
+            "--minutes",
+            action="store_true",
+            help="ask the checkout's run_test.py how long its steps take",
+        )
+        add("--times", metavar="FILE", help="timing file for --minutes")
 
 
 def integer(least: int, most: int = 1_000_000) -> Callable[[str], int]:

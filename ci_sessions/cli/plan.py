@@ -11,7 +11,13 @@ from ci_sessions.catalogue.missing import missing_from, other_device
 from ci_sessions.catalogue.planner import plan_job
 from ci_sessions.catalogue.table import config_facts
 from ci_sessions.checkout.checkout import RECORDED
-from ci_sessions.cli.options import JobGroup, OptionParser, SelectionGroup, parse_options
+from ci_sessions.cli.options import (
+    JobGroup,
+    MinutesGroup,
+    OptionParser,
+    SelectionGroup,
+    parse_options,
+)
 from ci_sessions.cli.prepare import PreparedJob, local_label, prepare_job, read_job_file
 from ci_sessions.errors import CiSessionsError, InputError
 from ci_sessions.report.plan import describe_plan, plan_script
@@ -23,19 +29,18 @@ if TYPE_CHECKING:
 
     from ci_sessions.cli.options import Context
     from ci_sessions.cli.stdout import Stdout
+    from ci_sessions.inventory.estimate import Estimate
 
-__all__ = ["PlanOptions", "main", "plan_jobs", "show_plan"]
+__all__ = ["PlanOptions", "estimate", "main", "plan_jobs", "show_plan"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanOptions(SelectionGroup, JobGroup):
+class PlanOptions(MinutesGroup, SelectionGroup, JobGroup):
     """The options of ``plan``."""
 
     json: bool = False
     shell: bool = False
     jobs: str | None = None
-    minutes: bool = False
-    times: str | None = None
 
     @classmethod
     def add_arguments(cls, parser: OptionParser, *, has_config: bool) -> None:
@@ -49,12 +54,6 @@ class PlanOptions(SelectionGroup, JobGroup):
             metavar="FILE",
             help="plan each job in a file: JSON Lines, a list, or a matrix (- is stdin)",
         )
-        group.add_argument(
-            "--minutes",
-            action="store_true",
-            help="ask the checkout's run_test.py how long its steps take",
-        )
-        group.add_argument("--times", metavar="FILE", help="timing file for --minutes")
 
 
 def main(argv: Sequence[str], context: Context) -> int:
@@ -65,32 +64,25 @@ def main(argv: Sequence[str], context: Context) -> int:
         return plan_jobs(read_job_file(options.jobs), context.out)
     job = options.job_options(keep_going=options.keep_going, default_label=local_label())
     prepared = prepare_job(job, options.checkout, options, context.environment, with_added=True)
-    if not options.minutes:
-        return show_plan(prepared, context, as_json=options.json, as_script=options.shell)
-    from ci_sessions.cli.minutes import minutes_of  # noqa: PLC0415 - only with --minutes
-
-    found = minutes_of(prepared, options.times)
-    code = show_plan(
+    return show_plan(
         prepared,
         context,
         as_json=options.json,
         as_script=options.shell,
-        extra={"minutes": found.to_dict()},
+        minutes=estimate(prepared, options),
     )
-    if not (options.json or options.shell):
-        print(context.redact(found.describe()), file=context.out)
-    return code
 
 
-def show_plan(
+def show_plan(  # noqa: PLR0913 - all are options of the caller
     prepared: PreparedJob,
     context: Context,
     *,
     as_json: bool = False,
     as_script: bool = False,
+    minutes: Estimate | None = None,
     extra: Mapping[str, Any] = MappingProxyType({}),
 ) -> int:
-    """Print what would run, and what of it the checkout lacks.
+    """Print what would run, what of it the checkout lacks, and how long it takes, if that is known.
 
     The only process that this starts is one to locate torch. ``extra`` is added to the JSON.
     """
@@ -101,7 +93,8 @@ def show_plan(
     if as_json:
         from ci_sessions.plan.plan_json import STRUCTURE, plan_to_json  # noqa: PLC0415 - only here
 
-        data = {**extra, **plan_to_json(plan.filled(machine.resolve))}
+        estimated = {"minutes": minutes.to_dict()} if minutes else {}
+        data = {**extra, **estimated, **plan_to_json(plan.filled(machine.resolve))}
         data["checkout"] = str(prepared.root)
         print(for_json(redact.fields(data, STRUCTURE), indent=1), file=out)
         return 0
@@ -114,8 +107,18 @@ def show_plan(
         text = plan_script(pinned, checkout, place)
     else:
         text = describe_plan(pinned, checkout, count_devices(plan.needs), place)
+        text += f"\n{minutes.describe()}" if minutes else ""
     print(redact(text), file=out)
     return 0
+
+
+def estimate(prepared: PreparedJob, options: MinutesGroup) -> Estimate | None:
+    """Return how long a job takes if the options ask for it, since that runs run_test.py."""
+    if not options.minutes:
+        return None
+    from ci_sessions.cli.minutes import minutes_of  # noqa: PLC0415 - only with --minutes
+
+    return minutes_of(prepared, options.times)
 
 
 def _check_only_jobs(options: PlanOptions) -> None:

@@ -20,12 +20,13 @@ from ci_sessions.cli.last_failed import select_last_failed
 from ci_sessions.cli.options import (
     JobGroup,
     LimitGroup,
+    MinutesGroup,
     OptionParser,
     RecordGroup,
     SelectionGroup,
     parse_options,
 )
-from ci_sessions.cli.plan import show_plan
+from ci_sessions.cli.plan import estimate, show_plan
 from ci_sessions.cli.prepare import PreparedJob, local_label, prepare_job
 from ci_sessions.errors import InputError
 from ci_sessions.log import logger
@@ -71,7 +72,7 @@ class RunOptions(RecordGroup, LimitGroup, SelectionGroup, JobGroup):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RepeatOptions(RunOptions):
+class RepeatOptions(MinutesGroup, RunOptions):
     """The options of ``run``: those of a run, and what is only for a person at a terminal."""
 
     last_failed: bool = False
@@ -104,7 +105,13 @@ def main(argv: Sequence[str], context: Context) -> int:
         options = select_last_failed(options, folder, context.environment)
     prepared = options.prepare(context.environment, with_added=True)
     if options.is_dry_run:
-        return show_plan(prepared, context, as_json=options.json, as_script=options.shell)
+        return show_plan(
+            prepared,
+            context,
+            as_json=options.json,
+            as_script=options.shell,
+            minutes=estimate(prepared, options),
+        )
     if options.exec or options.shell_in:
         run_in_environment(prepared, options, context)
     check_run(prepared, options)
@@ -116,7 +123,11 @@ def main(argv: Sequence[str], context: Context) -> int:
         prepared=prepared, options=options, context=context, invocation=invocation
     )
     with lock_for_run(prepared, options):
-        return execution.run().exit_code or 0
+        minutes = estimate(prepared, options)
+        record = execution.run()
+    if minutes is not None:
+        print(context.redact(minutes.compare(record)), file=context.out)
+    return record.exit_code or 0
 
 
 def run_in_environment(prepared: PreparedJob, options: RepeatOptions, context: Context) -> NoReturn:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ci_sessions.records.record import Outcome
 from ci_sessions.text import count, for_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ci_sessions.inventory.jobs import JobInventory, StepInventory
+    from ci_sessions.records.record import RunRecord
 
 __all__ = ["Estimate", "StepEstimate"]
+
+_FINISHED = (Outcome.PASSED, Outcome.FAILED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +58,16 @@ class Estimate:
         ]
         return {"total": round(self.minutes, 2), "steps": steps}
 
+    def compare(self, run: RunRecord) -> str:
+        """Return a line for each step that ran: its estimate, and what it took."""
+        estimated = {(one.test, one.step): one for one in self.steps}
+        lines = [
+            f"  {step.test} {step.number}  {_in_minutes(found)}, took {step.wall / 60:.1f}"
+            for step in run.steps
+            if (found := estimated.get((step.test, step.number))) and step.outcome in _FINISHED
+        ]
+        return for_log("\n".join(["minutes estimated and taken", *lines])) if lines else ""
+
     def describe(self) -> str:
         """Return the total and a line for each step with a known time."""
         known = [one for one in self.steps if one.minutes is not None]
@@ -63,6 +77,11 @@ class Estimate:
         lines = [f"{head} with a known time"]
         lines += [f"  {one.test} {one.step}  {one.minutes:.1f}  ({one.basis})" for one in known]
         return for_log("\n".join(lines))
+
+
+def _in_minutes(found: StepEstimate) -> str:
+    known = found.minutes is not None
+    return f"{found.minutes:.1f} ({found.basis})" if known else "unknown"
 
 
 def _estimate(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -326,3 +327,21 @@ def test_the_minutes_of_a_planned_job(checkout):
     assert text.endswith(
         "about 2.5 minutes, 1 of 1 step with a known time\n  test_jit_legacy 1  2.5  (run_test.py)\n"
     )
+    assert ci("run", *words[1:], "--dry-run", cwd=checkout, check=0).stdout.endswith(
+        text[text.rindex("about ") :]
+    )
+
+
+def test_the_minutes_of_an_explained_job(checkout):
+    words = ("explain", "jit_legacy", "--build-environment", BUILD, "--minutes")
+    found = json.loads(ci(*words, "--json", cwd=checkout, check=0).stdout)
+    assert errors_in("explain.schema.json", found) == []
+    assert found["minutes"]["total"] == 2.5
+    assert "\nabout 2.5 minutes, 1 of 1 step" in ci(*words, cwd=checkout, check=0).stdout
+
+
+def test_after_a_run_the_estimate_is_compared_with_what_it_took(checkout):
+    words = ("run", "jit_legacy", "--build-environment", BUILD, "--minutes")
+    text = ci(*words, cwd=checkout, check=0).stdout
+    end = r"minutes estimated and taken\n  test_jit_legacy 1  2\.5 \(run_test\.py\), took \d+\.\d\n"
+    assert re.search(f"{end}$", text)
