@@ -26,6 +26,8 @@ from ci_sessions import clock
 from ci_sessions.errors import InternalError, MissingToolError
 from ci_sessions.log import logger
 from ci_sessions.parity.recording import Fault, FaultKind, Recording, from_dict
+from ci_sessions.parity.sharing import group_jobs, has_read, unmentioned, watching
+from ci_sessions.parity.staging import places_below
 from ci_sessions.parity.tracer import RECORDER
 from ci_sessions.run.process import LineProcess
 from ci_sessions.run.scratch import assign_user, remove
@@ -112,8 +114,8 @@ def trace_jobs(  # noqa: PLR0913 - all are options of the caller
     """Trace the stage's script for each job's variables; yield recordings in the jobs' order.
 
     ``workers`` is the number of processes; 0 means one per CPU. ``limit`` is in seconds per job.
-    Identical jobs are traced once. ``unknown`` has, for each job, the names of variables whose
-    values are known only at run time (see ``Tracer.trace``).
+    Jobs that differ only in what the script never reads are traced once. ``unknown`` has, for each
+    job, the names of variables whose values are known only at run time (see ``Tracer.trace``).
     """
     cache = cache or Cache(None)
     bash, tools = _programs()
@@ -129,7 +131,7 @@ def trace_jobs(  # noqa: PLR0913 - all are options of the caller
         return
     count = min(workers or os.cpu_count() or 1, len(missing))
     with _pool(stage, profile, (bash, tools), count, limit) as pool:
-        futures = pool.trace_all(missing, count)
+        futures = pool.trace_all(missing, _unread(missing, stage, profile), count)
         for key in keys:
             if key not in known:
                 known[key] = futures[key].result()
@@ -137,6 +139,13 @@ def trace_jobs(  # noqa: PLR0913 - all are options of the caller
                     cache.put(key, known[key])
             yield known[key]
     cache.prune()
+
+
+def _unread(jobs: Mapping[str, Request], stage: Stage, profile: Profile) -> frozenset[str]:
+    """Return the variables of the jobs that nothing mentions that takes part in a trace."""
+    answers = profile.to_bash(places_below(Path("/"))).encode()
+    texts = (answers, RECORDER.read_bytes(), *stage.files.values())
+    return unmentioned(jobs.values(), texts)
 
 
 def _keys(jobs: Sequence[Request], stage: Stage, profile: Profile, bash: Path) -> list[str]:
@@ -178,30 +187,43 @@ class _Pool:
         for worker in self.started:
             worker.process.terminate()
 
-    def trace_all(self, jobs: Mapping[str, Request], threads: int) -> dict[str, Future[Recording]]:
+    def trace_all(
+        self, jobs: Mapping[str, Request], unread: frozenset[str], threads: int
+    ) -> dict[str, Future[Recording]]:
         """Start tracing jobs, in this many threads; return a future for each.
 
-        The threads are daemons, so they do not delay the exit of this process after a signal.
+        ``unread`` are variables that the script hardly reads: jobs that differ only in these are
+        traced once, if it does not. The threads are daemons, so they do not delay the exit of this
+        process after a signal.
         """
         futures: dict[str, Future[Recording]] = {key: Future() for key in jobs}
-        pending: SimpleQueue[str] = SimpleQueue()
-        for key in jobs:
-            pending.put(key)
+        pending: SimpleQueue[list[str]] = SimpleQueue()
+        for group in group_jobs(jobs, unread):
+            pending.put(group)
 
         def work() -> None:
             while True:
                 try:
-                    key = pending.get_nowait()
+                    group = pending.get_nowait()
                 except Empty:
                     return
-                try:
-                    futures[key].set_result(self.trace(jobs[key]))
-                except Exception as error:  # noqa: BLE001 - raised where the result is used
-                    futures[key].set_exception(error)
+                shared = None
+                for key in group:
+                    try:
+                        if len(group) > 1 and key == group[0]:
+                            shared = self.trace_for_all(jobs[key], unread)
+                        futures[key].set_result(shared or self.trace(jobs[key]))
+                    except Exception as error:  # noqa: BLE001 - raised where the result is used
+                        futures[key].set_exception(error)
 
         for _ in range(threads):
             Thread(target=work, daemon=True).start()
         return futures
+
+    def trace_for_all(self, job: Request, unread: frozenset[str]) -> Recording | None:
+        """Return a recording that does not depend on these variables, or None."""
+        recording = self.trace(watching(job, unread))
+        return None if has_read(recording, unread) else recording
 
     def trace(self, job: Request) -> Recording:
         worker = self.idle.get()

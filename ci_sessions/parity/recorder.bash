@@ -9,8 +9,8 @@
 # The caller provides __ci_base (the temporary folder), __ci_log (a folder for the records),
 # __ci_path (the folder of the real tools), and the functions __ci_answer and __ci_setup, generated
 # from the profile. __ci_unset, __ci_listed and __ci_reading say which variables are known only at run
-# time; all three are empty if there are none. All names of the recorder start with __ci_, are not exported, and work under
-# set -eux, a changed IFS and noglob.
+# time, and __ci_watched which others are watched; all are empty if there are none. All names of the
+# recorder start with __ci_, are not exported, and work under set -eux, a changed IFS and noglob.
 
 unset BASH_ENV
 __ci_main=$BASHPID
@@ -23,6 +23,7 @@ __ci_over=
 __ci_limit=${__ci_most:-20000}
 declare -A __ci_noted=() __ci_tainted=() __ci_builtin=() __ci_defined=() __ci_opaque=() __ci_silent=() __ci_actions=()
 __ci_own=${BASH_SOURCE[0]}
+for __ci_i in $__ci_watched; do __ci_tainted[$__ci_i]=1; done # a read is noted, though it is set
 
 # A word as bash prints it in BASH_COMMAND, with up to six levels of nested parentheses and braces.
 __ci_nest='[^()]*' __ci_brace='[^{}]*'
@@ -182,7 +183,9 @@ __ci_reads() { # command, line, positional parameters...
   local IFS=$' \t\n' __ci_flags=$-
   builtin set +u
   case $__ci_text in
-  set | export | "export -p" | "declare -"[px] | "typeset -"[px] | "compgen -"[ev]* | *environ*)
+  set | export | "export -p" | "declare -"[px] | "typeset -"[px] | "compgen -"[ev]* | *environ* | *ENVIRON* | \
+    \[*\ -v\ *[\$\"\'\\]* | test\ *-v\ *[\$\"\'\\]* | declare\ -*[npx]*[\$\"\'\\]* | typeset\ -*[npx]*[\$\"\'\\]* | \
+    local\ -*[npx]*[\$\"\'\\]*)
     __ci_names["all of the environment"]=1
     ;;
   "unset "* | "export "* | "local "* | "readonly "*) [[ $__ci_text == *\$* ]] || __ci_left= __ci_text= ;;
@@ -209,7 +212,7 @@ __ci_reads() { # command, line, positional parameters...
   local __ci_word='[^][:space:]`(;&|=?]*'
   if [[ $__ci_text =~ ^([A-Za-z_][A-Za-z0-9_]*)=$__ci_word$ && ${BASH_REMATCH[1]} == $__ci_unset ]]; then
     __ci_tainted[${BASH_REMATCH[1]}]=${__ci_names[*]+1}
-    __ci_names=()
+    [[ $__ci_watched ]] || __ci_names=()
   fi
   for __ci_name in "${!__ci_names[@]}"; do
     [[ ${__ci_noted["$__ci_name $__ci_line"]-} ]] ||

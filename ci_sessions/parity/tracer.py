@@ -26,7 +26,7 @@ from ci_sessions.run.sandbox import TOOLS, confine
 from ci_sessions.run.scratch import remove
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from ci_sessions.parity.profile import Profile
     from ci_sessions.parity.recording import Command
@@ -60,12 +60,17 @@ class Tracer:
     limit: float
 
     def trace(
-        self, variables: Mapping[str, str], base: Path, unknown: Iterable[str] = ()
+        self,
+        variables: Mapping[str, str],
+        base: Path,
+        unknown: Sequence[str] = (),
+        watched: Iterable[str] = (),
     ) -> Recording:
         """Run the script once under the recorder, in an empty folder ``base``.
 
         ``unknown`` are the names, or patterns of names, of variables that a run would have, with
-        values that are not known here: the recording notes where the script reads one.
+        values that are not known here: the recording notes where the script reads one. So it does
+        for ``watched`` variables, whose values are known.
         """
         write_stage(self.stage, self.profile, base)
         places = places_below(base)
@@ -78,7 +83,7 @@ class Tracer:
             "path": self.tools,
             "scripts": f"{places['root']}/{self.stage.scripts}",
         }
-        text = self.profile.to_bash(paths) + unknown_to_bash(unknown) + self.recorder
+        text = self.profile.to_bash(paths) + unknown_to_bash(unknown, watched) + self.recorder
         prelude.write_text(text, encoding="utf-8")
         start = {
             **self.profile.variables(places),
@@ -177,16 +182,21 @@ def _is_irrelevant(note: Note, scripts: Mapping[str, bytes]) -> bool:
     return note.kind is NoteKind.UNKNOWN and changes_nothing(scripts, note)
 
 
-def unknown_to_bash(patterns: Iterable[str]) -> str:
-    """Return the recorder's definitions for variables that are known only at run time."""
-    names = sorted(name for name in patterns if name.rstrip("*").isidentifier())
+def unknown_to_bash(patterns: Iterable[str], watched: Iterable[str] = ()) -> str:
+    """Return the recorder's definitions for variables of which it notes where they are read.
+
+    ``patterns`` are those that are known only at run time, ``watched`` those that are known.
+    """
+    known = sorted(name for name in watched if name.isidentifier())
+    names = sorted({*known, *(name for name in patterns if name.rstrip("*").isidentifier())})
     if not names:
-        return "__ci_unset= __ci_listed= __ci_reading=\n"
+        return "__ci_unset= __ci_listed= __ci_reading= __ci_watched=\n"
     stems = "|".join(name.rstrip("*") for name in names)
-    dumps = "set|export|export -p|declare -*|typeset -*|compgen *"
+    dumps = "set|export|export -p|declare -*|typeset -*|local -*|compgen *|[[]*-v *|test *-v *"
     return (
         f"__ci_unset='@({'|'.join(names)})' __ci_listed='{' '.join(names)}'\n"
-        f"__ci_reading='@({dumps}|*@({stems}|\\$\\{{!|environ)*)'\n"
+        f"__ci_reading='@({dumps}|*@({stems}|\\$\\{{!|environ|ENVIRON)*)'\n"
+        f"__ci_watched='{' '.join(known)}'\n"
     )
 
 
@@ -224,7 +234,9 @@ def main(args: list[str]) -> int:
         folder = base / f"job{number}"
         folder.mkdir()
         request = json.loads(line)
-        recording = tracer.trace(request["variables"], folder, request["unknown"])
+        recording = tracer.trace(
+            request["variables"], folder, request["unknown"], request.get("watched", ())
+        )
         remove(folder)
         print(json.dumps(recording.to_dict()), flush=True)
     return 0

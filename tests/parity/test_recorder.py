@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from parity.recorder import SCRIPT, trace, tree_of
 
+from ci_sessions.parity import pool
 from ci_sessions.parity.pool import trace_jobs
 from ci_sessions.parity.profile import read_profile
 from ci_sessions.parity.recording import NoteKind, classify
@@ -382,3 +383,83 @@ def unknown_reads(folder, text):
 )  # fmt: skip
 def test_reads_of_variables_that_are_known_only_at_run_time(tmp_path, text, expected):
     assert unknown_reads(tmp_path, text) == expected
+
+
+# --- jobs that differ only in what the script never reads
+
+
+def traces_of(folder, text, jobs, monkeypatch):
+    """Trace jobs; return the recordings, and how many traces were made."""
+    made = []
+    trace_one = pool._Pool.trace
+    monkeypatch.setattr(
+        pool._Pool, "trace", lambda self, job: (made.append(job), trace_one(self, job))[1]
+    )
+    profile = read_profile()
+    stage = read_stage(tree_of(folder, text), SCRIPT, profile)
+    return list(trace_jobs(jobs, stage, profile, workers=1)), len(made)
+
+
+JOBS = [
+    {"TEST_CONFIG": config, "GITHUB_WORKFLOW": workflow}
+    for config in ("one", "two")
+    for workflow in ("pull", "trunk", "periodic")
+]
+
+
+def test_jobs_that_differ_in_what_the_script_never_reads_are_traced_once(tmp_path, monkeypatch):
+    text = "[[ $TEST_CONFIG == one ]] && python a\npython b\nenv\n"
+    found, traces = traces_of(tmp_path, text, JOBS, monkeypatch)
+    assert traces == 2
+    assert [len(recording.commands) for recording in found] == [
+        2,
+        2,
+        2,
+        1,
+        1,
+        1,
+    ]  # env is not recorded
+    assert not any(recording.notes for recording in found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "python $GITHUB_WORKFLOW\n",
+        "n=GITHUB; n+=_WORKFLOW; python ${!n}\n",
+        "f() { python ${!1}; }; f GITHUB''_WORKFLOW\n",
+        "eval python \\$GITHUB''_WORKFLOW\n",
+        "n=GITHUB; eval OTHER=\\$${n}_WORKFLOW; export OTHER; python a\n",
+        "x=$(env | grep WORK); python $x\n",
+        "x=$(declare -p GITHUB''_WORKFLOW); python $x\n",
+        "n=GITHUB; n+=_WORKFLOW; x=$(declare -p $n); python $x\n",
+        "n=GITHUB; n+=_WORKFLOW; declare -n r=$n; python $r\n",
+        "n=GITHUB; n+=_WORKFLOW; f() { local -n r=$n; python $r; }; f\n",
+        "n=GITHUB; for n in ${!GITHUB@}; do python ${!n}; done\n",
+        "n=GITHUB; x=$(awk -v n=${n}_WORKFLOW 'BEGIN{print ENVIRON[n]}'); python $x\n",
+        "x=$(set | grep '^GITHUB_W'); python $x\n",
+        "x=$(export -p | grep 'GITHUB_W'); python $x\n",
+        "x=$(compgen -v GITHUB_); python ${!x}\n",
+        "x=$(grep -c pull /proc/self/environ || true); python $x\n",
+    ],
+)
+def test_what_a_script_reads_in_any_way_is_traced_for_each_job(tmp_path, monkeypatch, text):
+    jobs = JOBS[:2]
+    found, traces = traces_of(tmp_path, text, jobs, monkeypatch)
+    assert traces >= 2
+    alone = [traces_of(tmp_path, text, [job], monkeypatch)[0][0] for job in jobs]
+    assert [one.commands for one in found] == [one.commands for one in alone]
+
+
+def test_a_variable_whose_existence_is_read_is_traced_for_each_job(tmp_path, monkeypatch):
+    text = "n=GITHUB_; n+=WORKFLOW; [[ -v $n ]] && python a\npython b\n"
+    jobs = [{"TEST_CONFIG": "one"}, JOBS[0]]
+    found, _ = traces_of(tmp_path, text, jobs, monkeypatch)
+    assert [len(recording.commands) for recording in found] == [1, 2]
+    found, _ = traces_of(tmp_path, text, jobs[::-1], monkeypatch)
+    assert [len(recording.commands) for recording in found] == [2, 1]
+
+
+def test_what_bash_reads_of_its_own_accord_is_traced_for_each_job(tmp_path, monkeypatch):
+    jobs = [{"TEST_CONFIG": "one", "LC_COLLATE": name} for name in ("C", "C.UTF-8")]
+    assert traces_of(tmp_path, "python a\n", jobs, monkeypatch)[1] == 2
