@@ -270,12 +270,15 @@ class Act:
         return path
 
     def stand_ins(self) -> list[str]:
-        """Write the local actions; return the options for the commits that the workflows name."""
+        """Write the local actions; return the options for the commits that the workflows name.
+
+        An action without a stand-in is one of a workflow that does not run here.
+        """
         options = []
         pinned = set()
         for path in (self.root / ".github" / "workflows").iterdir():
             pinned |= set(re.findall(r"uses: ([\w-]+/[\w-]+)@([0-9a-f]{40})", path.read_text()))
-        for name, commit in sorted(pinned):
+        for name, commit in sorted(one for one in pinned if one[0] in ACTIONS):
             folder = self.folder / "actions" / name
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "action.yml").write_text(f"name: {name}\n{ACTIONS[name]}")
