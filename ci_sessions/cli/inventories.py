@@ -19,6 +19,7 @@ from ci_sessions.inventory.survey import survey
 from ci_sessions.job.job_json import job_variables, merge_jobs
 from ci_sessions.log import logger
 from ci_sessions.records.folder import records_folder
+from ci_sessions.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,7 +94,16 @@ def take_survey(options: InventoryGroup) -> Iterator[Survey]:
 
         plan = script_planner(root, checkout)
     with survey(root, checkout, jobs, times, AnswerCache(folder), plan) as found:
+        _warn_of_problems(found)
         yield found
+
+
+def _warn_of_problems(found: Survey) -> None:
+    """Say that some jobs have no plan, so that nobody takes them for jobs without the test."""
+    problems = [job.problem for job in found.jobs if job.problem is not None]
+    if problems:
+        number, reason = count(len(problems), "job"), " ".join(problems[0].split())
+        logger.warning("%s cannot be planned, and no test of it is known: %s", number, reason)
 
 
 def _jobs(options: InventoryGroup, root: Path, checkout: Checkout) -> list[dict[str, Any]]:

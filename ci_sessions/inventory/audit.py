@@ -220,7 +220,7 @@ def _refused(jobs: Iterable[JobInventory]) -> Iterator[Finding]:
     places: dict[tuple[str, str, str], list[JobInventory]] = defaultdict(list)
     for job in jobs:
         if job.problem is not None:
-            places[job.config, "the job", job.problem.splitlines()[0]].append(job)
+            places[job.config, "the job", " ".join(job.problem.split())].append(job)
         for step in job.steps:
             where = f"{step.test} {step.number}"
             for option in step.unknown:

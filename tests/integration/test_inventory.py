@@ -345,3 +345,13 @@ def test_after_a_run_the_estimate_is_compared_with_what_it_took(checkout):
     text = ci(*words, cwd=checkout, check=0).stdout
     end = r"minutes estimated and taken\n  test_jit_legacy 1  2\.5 \(run_test\.py\), took \d+\.\d\n"
     assert re.search(f"{end}$", text)
+
+
+def test_a_job_that_cannot_be_planned_is_named(checkout, tmp_path):
+    path = tmp_path / "jobs.json"
+    path.write_text('{"config": "jit_legacy"}')
+    done = ci("where", "test_jit_legacy", "--jobs", str(path), cwd=checkout, check=0)
+    assert "1 job cannot be planned, and no test of it is known: " in done.stderr
+    assert "BUILD_ENVIRONMENT is empty: set it to a build label" in done.stderr
+    done = ci("audit", "--jobs", str(path), cwd=checkout, check=0)
+    assert "jit_legacy, the job: " in done.stdout
