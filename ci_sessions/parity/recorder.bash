@@ -34,6 +34,7 @@ __ci_nest="\\\$\\($__ci_nest\\)" __ci_brace="\\\$\\{$__ci_brace\\}"
 __ci_dollar='\$[A-Za-z_][A-Za-z0-9_]*|\$[0-9@*#?$!_-]|'$__ci_brace'|'$__ci_nest'|`[^`]*`'
 __ci_piece="[^[:space:]\"'\$\`\\\\;|&<>()]|\\\\.|'[^']*'|\\\$'([^'\\\\]|\\\\.)*'|\"([^\"\\\\\$\`]|\\\\.|$__ci_dollar)*\"|$__ci_dollar"
 __ci_word="^($__ci_piece)+"
+__ci_built_name="^((declare|typeset|local) -[a-zA-Z]*[np][a-zA-Z]* .*|(\\[\\[?|test) (.* )?-v +[^ ]*)[\$\"'\\\\]"
 __ci_assign="^[A-Za-z_][A-Za-z0-9_]*(\[[^]]*\])?\+?=(\([^()]*\)|($__ci_piece)*)[[:space:]]*"
 
 # Set __ci_where to the call stack, innermost first, without the recorder's own lines.
@@ -179,13 +180,15 @@ __ci_signal() { # name or number: set __ci_name to the key in __ci_actions
 __ci_reads() { # command, line, positional parameters...
   local __ci_text=$1 __ci_line=$2 __ci_saved=("${BASH_REMATCH[@]}") __ci_name __ci_left=$1 __ci_found=
   local -A __ci_names=()
+  # A name that is put together: of a reference, of a variable whose text is printed, or that may be set.
+  if [[ $__ci_watched && $1 =~ $__ci_built_name ]]; then
+    __ci_names["all of the environment"]=1
+  fi
   builtin shift 2
   local IFS=$' \t\n' __ci_flags=$-
   builtin set +u
   case $__ci_text in
-  set | export | "export -p" | "declare -"[px] | "typeset -"[px] | "compgen -"[ev]* | *environ* | *ENVIRON* | \
-    \[*\ -v\ *[\$\"\'\\]* | test\ *-v\ *[\$\"\'\\]* | declare\ -*[npx]*[\$\"\'\\]* | typeset\ -*[npx]*[\$\"\'\\]* | \
-    local\ -*[npx]*[\$\"\'\\]*)
+  set | export | "export -p" | "declare -"[px] | "typeset -"[px] | "compgen -"[ev]* | *environ* | *ENVIRON\[*)
     __ci_names["all of the environment"]=1
     ;;
   "unset "* | "export "* | "local "* | "readonly "*) [[ $__ci_text == *\$* ]] || __ci_left= __ci_text= ;;

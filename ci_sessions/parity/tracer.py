@@ -195,7 +195,7 @@ def unknown_to_bash(patterns: Iterable[str], watched: Iterable[str] = ()) -> str
     dumps = "set|export|export -p|declare -*|typeset -*|local -*|compgen *|[[]*-v *|test *-v *"
     return (
         f"__ci_unset='@({'|'.join(names)})' __ci_listed='{' '.join(names)}'\n"
-        f"__ci_reading='@({dumps}|*@({stems}|\\$\\{{!|environ|ENVIRON)*)'\n"
+        f"__ci_reading='@({dumps}|*@({stems}|\\$\\{{!|environ|ENVIRON\\[)*)'\n"
         f"__ci_watched='{' '.join(known)}'\n"
     )
 

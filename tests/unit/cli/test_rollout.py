@@ -98,7 +98,8 @@ def test_details_of_changed_records_are_read_or_left_out(tmp_path):
     assert not found.has_cases
 
 
-def test_the_screen_fits_100_columns_and_has_every_rate(tmp_path):
+def test_the_screen_fits_100_columns_and_has_every_rate(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT / "examples" / "checkout")  # elsewhere, commands have its path
     folder = write_fleet(tmp_path / "records", a_fleet(share=25))
     _, text = call("--rollout", own_file(tmp_path), "--records", folder)
     block = text[text.index("  docs_test ") :].split("  python ")[0]

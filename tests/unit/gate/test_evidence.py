@@ -8,6 +8,7 @@ import random
 from dataclasses import replace
 
 import pytest
+from conftest import ROOT
 
 from ci_sessions.cli import rollout as command
 from ci_sessions.cli.options import Context
@@ -296,7 +297,8 @@ def rollout(args, out):
     return command.main(args, context)
 
 
-def test_the_table_and_the_exit_code(tmp_path):
+def test_the_table_and_the_exit_code(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT / "examples" / "checkout")  # elsewhere, commands have its path
     write_history(tmp_path / "records", history(500, fallbacks=60))
     out = io.StringIO()
     assert rollout(options(tmp_path), out) == 1

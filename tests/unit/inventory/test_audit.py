@@ -130,7 +130,7 @@ def test_what_run_test_refuses_or_does_not_know_is_named_with_its_step():
     assert [one.name for one in run(jobs, []).of("refused")] == [
         "openreg, test_python 1: run_test.py of this checkout does not know --openreg",
         "openreg, test_python 1: run_test.py refuses: no",
-        "x, the job: it is unknown",
+        "x, the job: it is unknown more",
     ]
 
 
