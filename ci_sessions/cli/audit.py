@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci_sessions import clock
-from ci_sessions.cli.inventories import InventoryGroup, take_survey
+from ci_sessions.cli.inventories import InventoryGroup, take_survey, write_result
 from ci_sessions.cli.options import OptionParser, integer, parse_options
-from ci_sessions.errors import InputError
 from ci_sessions.inventory.audit import audit, files_per_config
 from ci_sessions.inventory.baseline import read_baseline, write_baseline
 from ci_sessions.inventory.reasons import reasons
 from ci_sessions.report.audit import Verdict, audit_to_json, describe_audit
-from ci_sessions.text import for_json, shown
+from ci_sessions.text import for_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +66,11 @@ def main(argv: Sequence[str], context: Context) -> int:
         )
         files = files_per_config(survey.jobs)
     if options.write_baseline is not None:
-        _write(options.write_baseline, write_baseline(found, files, clock.now().date()))
+        write_result(
+            "--write-baseline",
+            options.write_baseline,
+            write_baseline(found, files, clock.now().date()),
+        )
     verdict = Verdict.of(found, baseline, files)
     if options.json:
         data = context.redact.fields(audit_to_json(verdict))
@@ -75,12 +78,3 @@ def main(argv: Sequence[str], context: Context) -> int:
     else:
         print(context.redact(describe_audit(verdict, every=options.every)), file=context.out)
     return int(verdict.has_news)
-
-
-def _write(name: str, text: str) -> None:
-    try:
-        Path(name).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            f"--write-baseline is {shown(name)}: it cannot be written: {error.strerror}."
-        ) from error

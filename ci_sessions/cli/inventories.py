@@ -19,7 +19,7 @@ from ci_sessions.inventory.survey import survey
 from ci_sessions.job.job_json import job_variables, merge_jobs
 from ci_sessions.log import logger
 from ci_sessions.records.folder import records_folder
-from ci_sessions.text import count
+from ci_sessions.text import count, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ci_sessions.cli.options import Context
     from ci_sessions.inventory.survey import Survey
 
-__all__ = ["InventoryGroup", "run_words", "take_survey"]
+__all__ = ["InventoryGroup", "run_words", "take_survey", "write_result"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,3 +126,13 @@ def _jobs(options: InventoryGroup, root: Path, checkout: Checkout) -> list[dict[
 def run_words(context: Context, command: str) -> tuple[str, ...]:
     """Return the command line of ``run``, called as ``command`` was."""
     return tuple("run" if word == command else word for word in context.program)
+
+
+def write_result(option: str, name: str, text: str) -> None:
+    """Write the file that an option names. Raises InputError."""
+    try:
+        Path(name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"{option} is {shown(name)}: it cannot be written: {error.strerror}."
+        ) from error

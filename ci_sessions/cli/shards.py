@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ci_sessions.cli.inventories import InventoryGroup, take_survey
+from ci_sessions.cli.inventories import InventoryGroup, take_survey, write_result
 from ci_sessions.cli.options import OptionParser, integer, parse_options
 from ci_sessions.errors import InputError
 from ci_sessions.inventory.recorded import RecordedTimes
@@ -87,7 +86,7 @@ def main(argv: Sequence[str], context: Context) -> int:
     if options.svg is not None:
         from ci_sessions.report.shards_plot import draw  # noqa: PLC0415 - only for a plot
 
-        _write(options.svg, "--svg", draw(plans))
+        write_result("--svg", options.svg, draw(plans))
     if options.json:
         data = [context.redact.fields(plan_to_json(plan)) for plan in plans]
         print(for_json(data if options.all else data[0], indent=1), file=context.out)
@@ -112,20 +111,11 @@ def _write_times(options: ShardsOptions, survey: Survey, context: Context) -> in
         raise InputError("test/test-reports has no report with times: run the configuration first.")
     build, config = str(options.build_environment), str(options.config)
     text = merge_times(survey.tree.times, build, config, seconds)
-    _write(str(options.write_times), "--write-times", text)
+    write_result("--write-times", str(options.write_times), text)
     total = sum(seconds.values()) / 60
     what = f"the times of {count(len(seconds), 'test file')}, {total:.1f} minutes"
     print(f"wrote {what}, to {shown(options.write_times)}", file=context.out)
     return 0
-
-
-def _write(name: str, option: str, text: str) -> None:
-    try:
-        Path(name).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            f"{option} is {shown(name)}: it cannot be written: {error.strerror}."
-        ) from error
 
 
 def _families(survey: Survey, options: ShardsOptions) -> list[list[JobInventory]]:
