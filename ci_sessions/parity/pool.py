@@ -131,7 +131,8 @@ def trace_jobs(  # noqa: PLR0913 - all are options of the caller
         return
     count = min(workers or os.cpu_count() or 1, len(missing))
     with _pool(stage, profile, (bash, tools), count, limit) as pool:
-        futures = pool.trace_all(missing, _unread(missing, stage, profile), count)
+        unread = _unread(missing, stage, profile) if len(missing) > 1 else frozenset()
+        futures = pool.trace_all(missing, unread, count)
         for key in keys:
             if key not in known:
                 known[key] = futures[key].result()
@@ -207,18 +208,27 @@ class _Pool:
                     group = pending.get_nowait()
                 except Empty:
                     return
-                shared = None
-                for key in group:
-                    try:
-                        if len(group) > 1 and key == group[0]:
-                            shared = self.trace_for_all(jobs[key], unread)
-                        futures[key].set_result(shared or self.trace(jobs[key]))
-                    except Exception as error:  # noqa: BLE001 - raised where the result is used
-                        futures[key].set_exception(error)
+                self.trace_group({key: jobs[key] for key in group}, unread, futures)
 
         for _ in range(threads):
             Thread(target=work, daemon=True).start()
         return futures
+
+    def trace_group(
+        self,
+        jobs: Mapping[str, Request],
+        unread: frozenset[str],
+        futures: Mapping[str, Future[Recording]],
+    ) -> None:
+        """Trace jobs that differ only in these variables: once, if the script reads none."""
+        shared = None
+        for number, (key, job) in enumerate(jobs.items()):
+            try:
+                if len(jobs) > 1 and not number:
+                    shared = self.trace_for_all(job, unread)
+                futures[key].set_result(shared or self.trace(job))
+            except Exception as error:  # noqa: BLE001 - raised where the result is used
+                futures[key].set_exception(error)
 
     def trace_for_all(self, job: Request, unread: frozenset[str]) -> Recording | None:
         """Return a recording that does not depend on these variables, or None."""
