@@ -125,8 +125,8 @@ def main(argv: Sequence[str], context: Context) -> int:
     with lock_for_run(prepared, options):
         minutes = estimate(prepared, options)
         record = execution.run()
-    if minutes is not None:
-        print(context.redact(minutes.compare(record)), file=context.out)
+    if minutes is not None and (text := minutes.compare(record)):
+        print(context.redact(text), file=context.out)
     return record.exit_code or 0
 
 
