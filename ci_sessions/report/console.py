@@ -98,7 +98,9 @@ class ConsoleScreen:
             return
         self._clear()
         self.out.raw(text)
-        self._line_so_far = (self._line_so_far + text).rpartition("\n")[2][-_LONGEST_LINE:]
+        line_start = text.rfind("\n") + 1
+        before = "" if line_start else self._line_so_far
+        self._line_so_far = (before + text[line_start:])[-_LONGEST_LINE:]
         self._at_line_start = text.endswith("\n")
 
     def tick(self, elapsed: float, doing: Callable[[], str]) -> None:

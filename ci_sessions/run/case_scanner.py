@@ -84,19 +84,29 @@ class CaseScanner:
 
     def feed(self, text: str) -> None:
         """Process a piece of output."""
-        complete, newline, rest = text.rpartition("\n")
-        if newline:
-            self._read_lines(f"\n{self._rest}{complete}\n")
-            self._rest = rest[:_MAX_LINE]
-        elif len(self._rest) < _MAX_LINE:
-            self._rest += rest[:_MAX_LINE]
+        first = text.find("\n")
+        if first < 0:
+            if len(self._rest) < _MAX_LINE:
+                self._rest += text[:_MAX_LINE]
+            return
+        self._read_first(self._rest + text[: min(first, _MAX_LINE)])
+        last = text.rfind("\n")
+        self._read_lines(text, first, last)
+        self._rest = text[last + 1 : last + 1 + _MAX_LINE]
 
-    def _read_lines(self, text: str) -> None:
-        """Read the lines that are about cases. Nearly all others are skipped by one search."""
-        end = 0  # the line feed before the next line
-        while end + 1 < len(text):
+    def _read_first(self, line: str) -> None:
+        """Read a line of which a part may have come before."""
+        if self._detail is not None or line.startswith(_STARTS):
+            self._read(line[:_MAX_LINE].rstrip("\r"))
+
+    def _read_lines(self, text: str, end: int, last: int) -> None:
+        """Read the lines about cases between two line feeds: one search skips nearly all others.
+
+        The text is not copied for that, since this is done for all output.
+        """
+        while end < last:
             if self._detail is None:
-                match = _ABOUT_CASES.search(text, end)
+                match = _ABOUT_CASES.search(text, end, last)
                 if match is None:
                     return
                 end = match.start()

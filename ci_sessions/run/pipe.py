@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import fcntl
 import os
 import selectors
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
 from ci_sessions import clock
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["PipeReader"]
 
 _MAX_DELAY = 0.3  # seconds before an incomplete line is passed on
-_CHUNK = 65536
+_CHUNK = 1 << 18  # bytes
+_SIZE = 1 << 20  # bytes of a pipe, so that few switches between processes are needed
 _MAX_DRAINED = 64  # chunks; more than any pipe holds
 _MAX_PENDING = 65536  # bytes of an incomplete line
 
@@ -29,6 +32,7 @@ class PipeReader:
     def __init__(self, file: IO[bytes], emit: Callable[[str], None]) -> None:
         self._file = file
         os.set_blocking(self._file.fileno(), False)
+        _enlarge(self._file.fileno())
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._file, selectors.EVENT_READ)
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
@@ -103,3 +107,11 @@ class PipeReader:
         """Pass on the remaining output."""
         self._emit_pending(is_last=True)
         self._selector.close()
+
+
+def _enlarge(handle: int) -> None:
+    """Make a pipe larger, where the system can do that and this user may."""
+    command = getattr(fcntl, "F_SETPIPE_SZ", None)  # Linux only
+    if command is not None:
+        with suppress(OSError):
+            fcntl.fcntl(handle, command, _SIZE)

@@ -105,3 +105,30 @@ def test_cases_that_are_announced_are_no_total():
     scanner = CaseScanner()
     scanner.feed("Running 0 items in this shard: \nRunning 15 items in this shard: a, b\n")
     assert scanner.cases() is None
+
+
+_OUTPUT = (
+    "Running test_x 1/1 ... [now]\nfine\r\n"
+    "ERROR: test_a (jit.test_x.TestX)\n----\nTraceback (most recent call last):\n"
+    '  File "/pytorch/test/test_x.py", line 12, in test_a\nValueError: 1\n\n'
+    "Ran 3 tests in 0.1s\n\nFAILED (errors=1)\nthe end, without a line feed"
+)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 50, len(_OUTPUT)])
+def test_output_may_arrive_in_pieces_of_any_size(size):
+    scanner = CaseScanner()
+    for at in range(0, len(_OUTPUT), size):
+        scanner.feed(_OUTPUT[at : at + size])
+    cases = scanner.cases()
+    assert cases.total == 3
+    assert cases.failed == (
+        Case(
+            "jit.test_x.TestX.test_a",
+            "error",
+            "ValueError: 1",
+            "/pytorch/test/test_x.py",
+            12,
+            "test_x",
+        ),
+    )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 
 import pytest
@@ -49,3 +50,28 @@ def test_an_incomplete_line_is_passed_on_if_it_is_long_but_no_part_of_a_characte
         source.write(piece)
         reader.read(0.01)
     assert texts == ["x" * 80_000, "é!\n"]
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_GETPIPE_SZ"), reason="only Linux can enlarge a pipe")
+def test_a_pipe_holds_a_megabyte_so_that_a_test_that_prints_much_waits_less(pipe):
+    source, reader, texts = pipe
+    text = b"x" * 99 + b"\n"
+    os.set_blocking(source.fileno(), False)
+    assert source.write(text * 10_000) == 1_000_000
+    while sum(map(len, texts)) < 1_000_000:
+        reader.read(0.01)
+    assert "".join(texts).encode() == text * 10_000
+
+
+def test_a_pipe_that_may_not_grow_is_still_read(pipe, monkeypatch):
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
+    read, write = os.pipe()
+    with os.fdopen(read, "rb") as file:
+        reader = PipeReader(file, pipe[2].append)
+        os.write(write, b"text\n")
+        reader.read(0.01)
+        os.close(write)
+    assert pipe[2] == ["text\n"]
