@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["Evidence", "collect_evidence", "judged_evidence", "relevant_runs"]
 
 
+_UNDECIDED = str(Reason.UNDECIDED)
+_CUT_OFF = (Outcome.INTERRUPTED, Outcome.ABORTED)
+
+
 @dataclass(slots=True)
 class Evidence:
     """The runs of one configuration that count.
@@ -161,13 +165,11 @@ def relevant_runs(runs: Iterable[Summary], rollout: Rollout) -> Iterator[Summary
     since = {config: entry.since for config, entry in rollout.configurations.items()}
     for run in runs:
         if run.reason and not run.is_partial and run.started >= since.get(run.config, ""):
-            yield _decide(run, rollout)
+            yield run if run.reason != _UNDECIDED else _decide(run, rollout)
 
 
 def _decide(run: Summary, rollout: Rollout) -> Summary:
     """Return a run that the gate could not decide: a fallback only if Python was to run it."""
-    if run.reason != Reason.UNDECIDED.value:
-        return run
     is_for_python = rollout.is_for_python(run.config, run.job)
     return run if is_for_python else replace(run, fallback="", place=-1)  # the file says otherwise
 
@@ -184,7 +186,7 @@ def collect_evidence(
     found: dict[str, Evidence] = {}
     known = tuple(acknowledged)
     for run in runs:
-        if run.outcome in (Outcome.INTERRUPTED, Outcome.ABORTED):
+        if run.outcome in _CUT_OFF:
             continue
         if run.config not in found:
             found[run.config] = Evidence(

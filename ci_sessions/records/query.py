@@ -1,12 +1,16 @@
 """Summaries of runs, read quickly: only the first and the last event of each, and failed steps.
 
 A fleet's records have millions of lines, nearly all of which are about steps that passed. So files
-are read in large blocks, and such a line is recognised by its beginning.
+are read in large blocks, and one search skips such lines.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
+import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,31 +23,35 @@ from ci_sessions.records.verdict import JobVerdict
 from ci_sessions.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from typing import IO
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import IO, TypeAlias
+
+    _Row: TypeAlias = tuple[Any, ...]
 
 __all__ = ["Summary", "by_time", "event_of", "lines_of", "read_again", "read_summaries"]
 
-_NAMES = (b'"run started"', b'"run ended"')
+_NAMES, _RUN = (b'"run started"', b'"run ended"'), b'"run '
 _STEP, _PASSED = b'"step ended"', b'"outcome": "passed"'
 _FAILURES = {outcome.value for outcome in Outcome if outcome.is_failure}
-_STEP_EVENT = b'{"event": "step '  # how this package writes them
-_STARTED_EVENT = _STEP_EVENT + b'started"'
+# A line that is not about a step that started or passed, as this package writes those.
+_NOTABLE = re.compile(rb'\n(?!\{"event": "step (?:started"|(?=[^\n]*"outcome": "passed")))([^\n]+)')
 _LONGEST_LINE = 1 << 20  # bytes
 _BLOCK = 1 << 18  # bytes
 _CLOSE = 1 << 16  # bytes between runs that are read in one pass
 _SHORT_BLOCK = 1 << 14  # bytes, to read a single run
-_DECODE = (
-    json.JSONDecoder().raw_decode
-)  # json.loads also looks for the encoding, and for white space
+_DECODE = json.JSONDecoder().raw_decode  # json.loads also looks for the encoding
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
 _RUNNERS = {runner.value: runner for runner in Runner}
+_LARGE = 1 << 26  # bytes of files that are worth several processes
 _LONGEST_RUN = 1e7  # seconds: no run takes four months
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Summary:
     """What the rollout and the history need to know about a run. ``wall`` is in seconds.
+
+    Nothing changes one. It is not frozen, since that takes three times as long to create, and a
+    fleet has a million.
 
     ``failed_tests`` are the names of the tests with a failed step. ``path`` is the record file, and
     ``place`` the number of bytes in it before the run's first event; -1 if it is not from a file.
@@ -85,17 +93,44 @@ def read_summaries(paths: Iterable[Path]) -> Iterator[Summary]:
     file) are counted in one warning.
     """
     unreadable: list[str] = []
-    for path in paths:
-        name = str(path)
-        for events in _runs(path, unreadable):
-            found = _summary(events, name)
-            if found is None:
-                unreadable.append(str(path))
-            else:
-                yield found
+    for row in _read_rows(list(paths)):
+        if isinstance(row, str):
+            unreadable.append(row)
+        else:
+            yield Summary(*row)
     if unreadable:
         number = count(len(unreadable), "record")
         logger.warning("skipped %s that cannot be read, such as %s", number, unreadable[0])
+
+
+def _read_rows(paths: Sequence[Path]) -> Iterator[_Row | str]:
+    """Give the rows of some files; a text instead of a row that cannot be read."""
+    if _size(paths) >= _LARGE:
+        from ci_sessions.records import processes  # noqa: PLC0415 - slow to import
+
+        number = min(processes.usable_processes(), len(paths))
+        if number > 1:
+            return processes.read_in_processes(paths, _rows, number)
+    return itertools.chain.from_iterable(map(_rows, paths))
+
+
+def _size(paths: Iterable[Path]) -> int:
+    """Return the number of bytes in some files."""
+    sizes = 0
+    for path in paths:
+        with suppress(OSError):
+            sizes += path.stat().st_size
+    return sizes
+
+
+def _rows(path: Path) -> Iterator[_Row | str]:
+    """Give the rows of a file, and its name for each that cannot be read."""
+    unreadable: list[str] = []
+    name = str(path)
+    for events in _runs(path, unreadable):
+        row = _row(events, name)
+        yield name if row is None else row
+    yield from unreadable
 
 
 def read_again(path: str, places: Iterable[int]) -> Iterator[Summary]:
@@ -108,8 +143,8 @@ def read_again(path: str, places: Iterable[int]) -> Iterator[Summary]:
     if len(wanted) > 1 and max(wanted) - min(wanted) < _CLOSE * len(wanted):
         left = set(wanted)
         for run in _runs(Path(path), [], min(wanted)):
-            if run.place in left and (summary := _summary(run, path)) is not None:
-                yield summary
+            if run.place in left and (row := _row(run, path)) is not None:
+                yield Summary(*row)
             left.discard(run.place)
             if not left:
                 return
@@ -118,9 +153,9 @@ def read_again(path: str, places: Iterable[int]) -> Iterator[Summary]:
         events = next(
             (one for one in _runs(Path(path), [], place, _SHORT_BLOCK) if one.place == place), None
         )
-        found = None if events is None else _summary(events, path)
-        if found is not None:
-            yield found
+        row = None if events is None else _row(events, path)
+        if row is not None:
+            yield Summary(*row)
 
 
 @dataclass(slots=True)
@@ -140,22 +175,15 @@ def _runs(
     open_runs: dict[str, _Events] = {}
     latest: _Events | None = None  # events of steps do not name their run
     for place, block in _blocks(path, unreadable, begin, size):
-        at = 0  # of the line in the block; only looked up for the first event of a run
-        for line in block.split(b"\n"):
-            if line.startswith(_STEP_EVENT) and (
-                line.startswith(_STARTED_EVENT) or _PASSED in line
-            ):
-                continue
+        for at, line in _notable_lines(block):
             if _NAMES[0] in line or _NAMES[1] in line:
                 event = event_of(line)
                 if event is None or event.get("format", FORMAT) != FORMAT:
                     unreadable.append(str(path))
                     continue
                 if event.get("event") == "run started":
-                    at = block.index(line, at)
                     latest = _Events(place + at, event, {}, {})
                     open_runs[event["id"]] = latest
-                    at += 1
                 elif event.get("event") == "run ended" and event["id"] in open_runs:
                     run = open_runs.pop(event["id"])
                     run.end = event
@@ -166,6 +194,27 @@ def _runs(
                 if test:
                     latest.failed[test] = None
     yield from open_runs.values()
+
+
+def _notable_lines(block: bytes) -> Iterator[tuple[int, bytes]]:
+    """Give the lines that may be about a run, or about a step that did not pass, with their places.
+
+    A block has a hundred lines for each of these. So none is looked at on its own where as many
+    steps passed as ended.
+    """
+    done = 0
+    while done < len(block):
+        word = block.find(_RUN, done)
+        start = len(block) if word < 0 else block.rfind(b"\n", 0, word)
+        if block.count(_STEP, done, start) > block.count(_PASSED, done, start):
+            yield from (
+                (match.start(), match[1]) for match in _NOTABLE.finditer(block, done, start)
+            )
+        done = start
+        if word >= 0:
+            done = block.find(b"\n", word)
+            done = len(block) if done < 0 else done
+            yield start, block[start + 1 : done]
 
 
 def _failed_test(line: bytes) -> str:
@@ -182,7 +231,7 @@ def lines_of(path: Path, unreadable: list[str], begin: int = 0) -> Iterator[byte
     A file that cannot be read has no lines; its path is appended to ``unreadable``.
     """
     for _, block in _blocks(path, unreadable, begin, _SHORT_BLOCK if begin else None):
-        yield from block.split(b"\n")
+        yield from block[1:].split(b"\n")
 
 
 def _blocks(
@@ -190,7 +239,7 @@ def _blocks(
 ) -> Iterator[tuple[int, bytes]]:
     """Give the complete lines of a file in blocks, each with its place in the file.
 
-    Of a line that is very long, only its beginning is given.
+    There is a line feed before each line. Of a line that is very long, only its beginning is given.
     """
     try:
         with open_regular(path) as file:
@@ -201,23 +250,13 @@ def _blocks(
 
 
 def _complete_lines(file: IO[bytes], place: int, size: int) -> Iterator[tuple[int, bytes]]:
-    rest, is_cut = b"", False  # what is left of a block, and whether it belongs to a cut line
     while data := file.read(size):
-        block = rest + data
-        if is_cut:
-            end = block.find(b"\n") + 1
-            is_cut = end == 0
-            skipped = end or len(block)
-            place, block = place + skipped, block[skipped:]
-        end = block.rfind(b"\n") + 1
-        if end:
-            yield place, block[:end]
-        place, rest = place + end, block[end:]
-        if len(rest) >= _LONGEST_LINE:
-            yield place, rest[:_LONGEST_LINE]
-            place, rest, is_cut = place + len(rest), b"", True
-    if rest:
-        yield place, rest
+        rest = b"" if data.endswith(b"\n") else file.readline(_LONGEST_LINE)
+        yield place, b"".join((b"\n", data, rest))
+        place += len(data) + len(rest)
+        while len(rest) == _LONGEST_LINE and not rest.endswith(b"\n"):
+            rest = file.readline(_LONGEST_LINE)
+            place += len(rest)
 
 
 def event_of(line: bytes) -> dict[str, Any] | None:
@@ -231,35 +270,35 @@ def event_of(line: bytes) -> dict[str, Any] | None:
     return event if is_event else None
 
 
-def _summary(events: _Events, path: str) -> Summary | None:
-    """Return the summary of a run from its events, or None if a value is invalid."""
+def _row(events: _Events, path: str) -> _Row | None:
+    """Return the values of a run's summary, or None if one is invalid."""
     try:
-        return _parse_summary(events, path)
+        return _parse_row(events, path)
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
 
 
-def _parse_summary(events: _Events, path: str) -> Summary:
+def _parse_row(events: _Events, path: str) -> _Row:
     start, end = events.start, events.end
     job, route = start.get("job", {}), end.get("route") or start.get("route", {})
-    return Summary(
-        id=start["id"],
-        config=_text(job.get("config")),
-        job=_text(job.get("id")),
-        runner=_RUNNERS[start["runner"]] if "runner" in start else Runner.PYTHON,
-        commit=_text(route.get("commit")),
-        started=_text(start.get("started")),
-        outcome=_OUTCOMES[end["outcome"]] if "outcome" in end else Outcome.ABORTED,
-        wall=_seconds(end.get("wall")),
-        fallback=_text(route.get("fallback")),
-        shadow=JobVerdict(route["shadow"]) if route.get("shadow") else None,
-        reason=_text(route.get("reason")),
-        is_partial=bool(route.get("is_partial")),
-        build=_text(job.get("build_environment")),
-        shard=_shard(job),
-        failed_tests=tuple(events.failed),
-        path=path,
-        place=events.place,
+    return (  # in the order of the fields of Summary
+        start["id"],
+        sys.intern(_text(job.get("config"))),  # one text for all runs
+        _text(job.get("id")),
+        _RUNNERS[start["runner"]] if "runner" in start else Runner.PYTHON,
+        _text(route.get("commit")),
+        _text(start.get("started")),
+        _OUTCOMES[end["outcome"]] if "outcome" in end else Outcome.ABORTED,
+        _seconds(end.get("wall")),
+        _text(route.get("fallback")),
+        JobVerdict(route["shadow"]) if route.get("shadow") else None,
+        _text(route.get("reason")),
+        bool(route.get("is_partial")),
+        sys.intern(_text(job.get("build_environment"))),
+        _shard(job),
+        tuple(events.failed),
+        path,
+        events.place,
     )
 
 

@@ -32,7 +32,7 @@ _PLACE_BITS = 40  # of the place in a file; the rest is the number of the file
 _WHOLE = (1 << 64) - 1  # instead of a place, if the summary itself is kept
 _SPLIT_IN, _HAS_OWN_RECORD = 1, 2
 _FEW = 50  # runs whose IDs are read at once
-_DIGITS = str.maketrans("", "", "-:.TZ")
+_SEPARATORS = b"-:.TZ"
 _TIME_LENGTH = len("2026-11-28T05:41:00.000Z")
 
 
@@ -224,9 +224,8 @@ def _packed_time(text: str) -> int:
     """Return a time as a number with the same order, or 0 if it is not written as usual."""
     if len(text) != _TIME_LENGTH or not text.endswith("Z"):
         return 0
-    digits = text.translate(_DIGITS)
-    is_usual = len(digits) == _TIME_LENGTH - 7 and digits.isascii() and digits.isdigit()
-    return int(digits) if is_usual else 0
+    digits = text.encode("ascii", "replace").translate(None, _SEPARATORS)
+    return int(digits) if len(digits) == _TIME_LENGTH - 7 and digits.isdigit() else 0
 
 
 # --- pairs

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from faults.conftest import git, wait_for
@@ -217,3 +218,38 @@ def test_killed_at_any_moment_the_record_can_be_read(tree):
     assert len(runs) + sum(path.stat().st_size == 0 for path in files) == len(files)
     assert {str(run.outcome) for run in runs} <= {"aborted", "passed"}
     assert len(list(read_summaries(files))) == len(runs)
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    """Records that are large enough to be read by several processes, which takes some time."""
+    filler = '{"event": "step started", "id": "s", "command": "' + "x" * 2000 + '"}\n'
+    for part in range(4):
+        with (tmp_path / f"{part}.jsonl").open("w") as out:
+            for number in range(1, 9001):
+                name = {"id": f"{part}.{number}"}
+                out.write(f"{json.dumps(STARTED | name)}\n{filler}{json.dumps(ENDED | name)}\n")
+    return tmp_path
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2,
+    reason="one process reads all records here",
+)
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_readers_of_a_fleet_end_without_a_word_if_the_command_does(fleet, signum):
+    argv = [sys.executable, "-m", "ci_sessions", "rollout", "--records", str(fleet)]
+    command = subprocess.Popen(
+        argv, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+    children = Path(f"/proc/{command.pid}/task/{command.pid}/children")
+    wait_for(lambda: len(children.read_text().split()) >= 2)
+    if signum == signal.SIGINT:
+        os.killpg(command.pid, signum)  # Ctrl-C goes to all processes of a terminal
+    else:
+        command.send_signal(signum)
+    # The pipe of standard error is open until all of its processes have ended.
+    _, errors = command.communicate(timeout=30)
+    is_killed = signum == signal.SIGKILL
+    assert command.returncode == (-signum if is_killed else 128 + signum)
+    assert errors == ("" if is_killed else f"error: interrupted by {signum.name}\n")

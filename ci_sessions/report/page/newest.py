@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,8 @@ if TYPE_CHECKING:
     from ci_sessions.records.query import Summary
 
 __all__ = ["NewestRuns"]
+
+_ROOM = 1.1  # sorting now and then takes less time than a heap
 
 
 @dataclass(slots=True)
@@ -27,7 +28,8 @@ class NewestRuns:
     total: int = 0
     first: str = ""
     last: str = ""
-    _heap: list[tuple[tuple[str, str], int, Summary]] = field(default_factory=list)
+    _kept: list[Summary] = field(default_factory=list)  # and some more, up to ``_ROOM`` times that
+    _since: str = ""  # when the first of the newest started, as far as it is known
 
     def watch(self, runs: Iterable[Summary]) -> Iterator[Summary]:
         """Yield the runs, and keep the newest."""
@@ -39,13 +41,18 @@ class NewestRuns:
         self.total += 1
         self.first = min(self.first or run.started, run.started)
         self.last = max(self.last, run.started)
-        entry = (by_time(run), self.total, run)
-        if len(self._heap) < self.most:
-            heapq.heappush(self._heap, entry)
-        else:
-            heapq.heappushpop(self._heap, entry)
+        if run.started >= self._since:
+            self._kept.append(run)
+            if len(self._kept) > _ROOM * self.most:
+                self._drop_oldest()
+                self._since = self._kept[-1].started
+
+    def _drop_oldest(self) -> None:
+        self._kept.sort(key=by_time, reverse=True)
+        del self._kept[self.most :]
 
     @property
     def runs(self) -> list[Summary]:
         """The newest runs, newest first."""
-        return [run for _, _, run in sorted(self._heap, reverse=True)]
+        self._drop_oldest()
+        return list(self._kept)

@@ -12,7 +12,7 @@ from ci_sessions.records.record import Outcome
 from ci_sessions.records.route import Fallback, Runner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from ci_sessions.records.query import Summary
 
@@ -59,9 +59,7 @@ class DailyCounts:
         """Yield the runs, and count them."""
         for run in runs:
             if run.reason and not run.is_partial and run.outcome not in _NO_RESULT:
-                day = run.started[:10]
-                _count(self._counts[run.config, day], run)
-                _count(self._counts[ALL, day], run)
+                _count(self._counts[run.config, run.started[:10]], run)
             yield run
 
     @property
@@ -70,7 +68,7 @@ class DailyCounts:
         runs: Counter[str] = Counter()
         for (config, _), numbers in self._counts.items():
             runs[config] += numbers[_ATTEMPTS] + numbers[_THEIRS]
-        del runs[ALL]
+        runs.pop(ALL, None)  # runs whose record has no configuration
         return sorted(config for config, _ in runs.most_common(_MOST_CONFIGURATIONS))
 
     def periods(self, config: str) -> list[Period]:
@@ -83,14 +81,19 @@ class DailyCounts:
             return []
         first, length = days[0], (days[-1] - days[0]).days + 1
         size = -(-length // _MOST_PERIODS)
+        by_day: dict[str, list[list[int]]] = defaultdict(list)
+        for (name, day), numbers in self._counts.items():
+            if config in (ALL, name):
+                by_day[day].append(numbers)
         return [
-            self._period(config, first + timedelta(days=start), size)
+            self._period(by_day, first + timedelta(days=start), size)
             for start in range(0, length, size)
         ]
 
-    def _period(self, config: str, start: date, size: int) -> Period:
+    @staticmethod
+    def _period(by_day: Mapping[str, list[list[int]]], start: date, size: int) -> Period:
         days = [(start + timedelta(days=number)).isoformat() for number in range(size)]
-        found = [self._counts[config, day] for day in days if (config, day) in self._counts]
+        found = [numbers for day in days for numbers in by_day.get(day, ())]
         total = [sum(numbers) for numbers in zip(*found, strict=True)] or [0] * 7
         return Period(
             start=start,

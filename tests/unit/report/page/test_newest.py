@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from ci_sessions.records.query import Summary
+import random
+
+import pytest
+
+from ci_sessions.records.query import Summary, by_time
 from ci_sessions.records.record import Outcome
 from ci_sessions.records.route import Runner
 from ci_sessions.report.page.newest import NewestRuns
@@ -32,3 +36,12 @@ def test_runs_of_the_same_name_are_all_kept():
 def test_without_runs():
     newest = NewestRuns(5)
     assert (newest.runs, newest.total, newest.first) == ([], 0, "")
+
+
+@pytest.mark.parametrize("most", [1, 10, 99, 200])
+def test_of_many_in_any_order_those_that_started_last_are_kept(most):
+    runs = [run(number % 97) for number in random.Random(1).sample(range(300), 200)]
+    newest = NewestRuns(most)
+    list(newest.watch(runs))
+    assert newest.runs == sorted(runs, key=by_time, reverse=True)[:most]
+    assert newest.total == 200
