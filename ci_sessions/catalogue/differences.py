@@ -55,7 +55,7 @@ def _is_idle_dashboard(job: Job) -> bool:
     suites = {benchmark.huggingface, benchmark.timm, benchmark.torchbench}
     is_suite = not suites.isdisjoint(find_row(job).parts)
     is_other = any(job.has(name) for name in ("perf_compare", "smoketest", "unbacked_parity"))
-    return job.has("perf") and is_suite and not is_other and not dashboard_cells(job)
+    return job.has("perf") and is_suite and not is_other and not dashboard_cells(job[DASHBOARD_TAG])
 
 
 def _matches_all(*matches: Match) -> Callable[[Job], bool]:

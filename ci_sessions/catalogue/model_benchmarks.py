@@ -6,6 +6,7 @@ shapes, mixed precision and frozen weights.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -197,26 +198,29 @@ def _trace(job: Job, name: str) -> list[str]:
 def _dashboard(job: Job, checkout: Checkout, suite: str, extra: list[str]) -> list[Item]:
     """Return accuracy and speed runs for each row of the dashboard that DASHBOARD_TAG selects."""
     shared = [*_mode_flags(job), *extra, *_partition(job)]
-    runs = [_dashboard_run(job, suite, shared, *cell) for cell in dashboard_cells(job)]
+    runs = [
+        _dashboard_run(job, suite, shared, *cell) for cell in dashboard_cells(job[DASHBOARD_TAG])
+    ]
     if not job.has("cpu"):
         return [*_report_folders(job), *runs]
     return [*_report_folders(job), cpu_affinity(checkout), *map(pinned_to_cpus, runs)]
 
 
-def dashboard_cells(job: Job) -> list[tuple[Variant, str, str]]:
-    """Return the cells that DASHBOARD_TAG selects: variant, mode, target."""
-    modes = [mode for mode in ("training", "inference") if f"{mode}-true" in job[DASHBOARD_TAG]]
-    return [
+@functools.lru_cache
+def dashboard_cells(tag: str) -> tuple[tuple[Variant, str, str], ...]:
+    """Return the cells that a DASHBOARD_TAG selects: variant, mode, target."""
+    modes = [mode for mode in ("training", "inference") if f"{mode}-true" in tag]
+    return tuple(
         (variant, mode, target)
         for mode in modes
         for target in ("accuracy", "performance")
-        for variant in _selected_variants(job, mode, target)
-    ]
+        for variant in _selected_variants(tag, mode, target)
+    )
 
 
-def _selected_variants(job: Job, mode: str, target: str) -> Iterator[Variant]:
+def _selected_variants(tag: str, mode: str, target: str) -> Iterator[Variant]:
     for variant in DASHBOARD:
-        if f"{variant.tag}-true" not in job[DASHBOARD_TAG]:
+        if f"{variant.tag}-true" not in tag:
             continue
         if variant.inference_only and mode != "inference":
             continue
@@ -229,7 +233,7 @@ def _dashboard_run(  # noqa: PLR0913, PLR0917 - a cell's file name depends on al
     job: Job, suite: str, shared: list[str], variant: Variant, mode: str, target: str
 ) -> Step:
     """Run one cell of the dashboard: a variant in a mode (training, inference) for a target."""
-    device = _dashboard_device(job)
+    device = _dashboard_device(job.config)
     half = "amp" if device == "cpu_x86" else "bfloat16"
     precision = half if mode == "inference" else "amp"
     stem = f"inductor_{variant.name}_{suite}_{precision}_{mode}_{device}"
@@ -254,13 +258,14 @@ def pinned_to_cpus(step: Step) -> Step:
     return replace(step, command=program)
 
 
-def _dashboard_device(job: Job) -> str:
+@functools.lru_cache
+def _dashboard_device(config: str) -> str:
     """Return the device's name in the dashboard's files."""
-    if job.has("cpu"):
+    if "cpu" in config:
         names = ("cpu_x86_zen", "cpu_x86", "cpu_aarch64")
-        return next((name for name in names if job.has(name)), "cuda")
+        return next((name for name in names if name in config), "cuda")
     for entry in DASHBOARD_DEVICES:
         text, name = entry if isinstance(entry, tuple) else (entry, entry)
-        if job.has(text):
+        if text in config:
             return name
     return "cuda"

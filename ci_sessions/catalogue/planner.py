@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ci_sessions.catalogue.table import Row
     from ci_sessions.checkout.checkout import Checkout
     from ci_sessions.job.job import Job
-    from ci_sessions.plan.plan import Item
+    from ci_sessions.plan.plan import Draft, Item
 
 __all__ = ["describe_row", "plan_job"]
 
@@ -62,9 +62,7 @@ def plan_job(job: Job, checkout: Checkout) -> Plan:
         questions=QUESTIONS,
     )
     drafts = [
-        replace(draft, items=tuple(item for item in draft.items if _is_helped(item, checkout)))
-        for part in row.parts
-        for draft in part(escaped, checkout)
+        _with_help(draft, checkout) for part in row.parts for draft in part(escaped, checkout)
     ]
     before = {variable.name: escaped[variable] for variable in _EXTENDED if escaped[variable]}
     assembled = assemble(plan, drafts, before=before, scripts=checkout.scripts)
@@ -74,6 +72,12 @@ def plan_job(job: Job, checkout: Checkout) -> Plan:
 def describe_row(row: Row) -> str:
     """Return the row's number in the table and its condition."""
     return f"row {TABLE.index(row) + 1} of {len(TABLE)}: {row.match.text}"
+
+
+def _with_help(draft: Draft, checkout: Checkout) -> Draft:
+    """Return a test without the steps that need a function which the checkout does not have."""
+    items = tuple(item for item in draft.items if _is_helped(item, checkout))
+    return draft if len(items) == len(draft.items) else replace(draft, items=items)
 
 
 def _is_helped(item: Item, checkout: Checkout) -> bool:

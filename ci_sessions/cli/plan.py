@@ -149,5 +149,5 @@ def plan_jobs(jobs: Iterable[Any], out: Stdout) -> int:
         except CiSessionsError as error:
             shown = None if isinstance(job, InputError) else job
             code, data = 2, {"job": shown, "error": str(error)}
-        print(for_json(data), file=out)
+        out.write(f"{for_json(data)}\n")
     return code

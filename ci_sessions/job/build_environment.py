@@ -7,6 +7,7 @@ a device. Unknown words are accepted, because new labels appear all the time.
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -59,6 +60,7 @@ def label_problem(label: str) -> str | None:
     return None
 
 
+@functools.lru_cache(maxsize=1024)  # the same words are in thousands of labels
 def _version(word: str, text: str) -> Version | None:
     text = text.removesuffix("t") if word == "py" else text  # free-threaded Python
     try:

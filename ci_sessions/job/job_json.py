@@ -151,11 +151,11 @@ def _load(text: str) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise _RejectedError(f"the key {shown(name)} appears twice")
-        found[name] = value
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _RejectedError(f"the key {shown(twice)} appears twice")
     return found
 
 

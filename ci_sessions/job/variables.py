@@ -11,7 +11,7 @@ import enum
 import re
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ci_sessions.text import shown
 
@@ -236,7 +236,7 @@ class Inputs:
     )
 
     def __getitem__(self, variable: Variable[T]) -> T:
-        return cast("T", self.values.get(variable.name, variable.default))
+        return self.values.get(variable.name, variable.default)  # type: ignore[return-value]
 
     @classmethod
     def parse(cls, environment: Mapping[str, str], problems: list[str]) -> Inputs:

@@ -259,7 +259,7 @@ def assemble(
         return substitute(template, value) if "SCRIPTS" in template else template
 
     def fill_step(step: Step) -> Step:
-        return step.mapped(fill) if "SCRIPTS" in "\n".join(step.templates()) else step
+        return step.mapped(fill) if step.mentions("SCRIPTS") else step
 
     def fill_item(item: Item) -> Item:
         if isinstance(item, Step):
@@ -270,14 +270,10 @@ def assemble(
     def numbered(steps: Iterable[Step]) -> tuple[Step, ...]:
         return tuple(fill_step(step).in_plan(n, step.env) for n, step in enumerate(steps, 1))
 
-    # Before exports are folded in, which many steps share.
-    filled = (
-        dataclasses.replace(draft, items=tuple(map(fill_item, draft.items))) for draft in drafts
-    )
     return dataclasses.replace(
         plan,
         setup=numbered(plan.setup),
-        tests=tuple(_fold_exports(filled, {**before, **plan.env})),
+        tests=tuple(_fold_exports(drafts, {**before, **plan.env}, fill_item)),
         cleanup=numbered(plan.cleanup),
     )
 
@@ -285,25 +281,29 @@ def assemble(
 _SCRIPTS = Piece(PieceKind.PLACE, "SCRIPTS")
 
 
-def _fold_exports(drafts: Iterable[Draft], start: Variables) -> Iterator[Test]:
+def _fold_exports(
+    drafts: Iterable[Draft], start: Variables, fill: Callable[[Item], Item]
+) -> Iterator[Test]:
     """Fold exports into the steps after them, including those of later tests.
+
+    ``fill`` changes each item before, because many steps share an export.
 
     An added test sees earlier exports, but its own end with it, so it cannot affect the tests
     that replace the script's.
     """
-    inherited: dict[str, str | None] = {}
+    inherited: Variables = {}
     for draft in drafts:
-        exported = dict(inherited)
+        exported = inherited
         steps: list[Step] = []
-        for item in draft.items:
+        for item in map(fill, draft.items):
             if isinstance(item, Export):
                 now = {**start, **exported}
-                exported.update(
-                    {name: _fill_before(text, now) for name, text in item.values.items()}
-                )
+                new = {name: _fill_before(text, now) for name, text in item.values.items()}
+                exported = {**exported, **new}
             else:
                 ignores_env = item.kind in (Kind.FILE, Kind.PROBE)  # ln and git, for example
-                env = item.env if ignores_env else {**exported, **item.env}
+                more = {**exported, **item.env} if item.env else exported  # which steps share
+                env = item.env if ignores_env else more
                 steps.append(item.in_plan(len(steps) + 1, env))
         if draft.kind is not TestKind.ADDED:
             inherited = exported

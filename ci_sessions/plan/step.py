@@ -64,11 +64,14 @@ class Expect(StrEnum):
 def _check_argv(argv: object) -> None:
     if not isinstance(argv, tuple) or not argv:
         raise _invalid_argv(argv)
-    for arg in argv:
-        if not isinstance(arg, str):
-            raise _invalid_argv(argv)
-        if "$" in arg:
-            parse(arg)
+    try:
+        has_placeholders = "$" in "".join(argv)
+    except TypeError:
+        raise _invalid_argv(argv) from None
+    if has_placeholders:
+        for arg in argv:
+            if "$" in arg:
+                parse(arg)
 
 
 def _invalid_argv(argv: object) -> TypeError:
@@ -232,6 +235,15 @@ class Step:
         """Return the step with some fields of its policy changed."""
         policy = dataclasses.replace(self.policy, **changes)  # type: ignore[arg-type]
         return dataclasses.replace(self, policy=policy)
+
+    def mentions(self, text: str) -> bool:
+        """Return whether any template contains a text. Nearly all steps have only arguments."""
+        if text in "\n".join(self.argv) or text in self.cwd:
+            return True
+        has_more = (
+            self.env or self.policy.required_output or isinstance(self.command, ShellFunction)
+        )
+        return bool(has_more) and text in "\n".join(self.templates())
 
     def templates(self) -> list[str]:
         """Return every template of the step that is not empty."""
