@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from typing import IO, TYPE_CHECKING
 
@@ -74,7 +73,7 @@ def replace_file(path: Path, data: bytes) -> None:
 
     A link is replaced, and not what it names. Raises OSError; then nothing has changed.
     """
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    partial = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         with os.fdopen(handle, "wb") as out:
