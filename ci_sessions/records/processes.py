@@ -1,11 +1,12 @@
 """Reads files in several processes, for a fleet's records; what is read comes in the files' order.
 
-Each process reads every n-th file and sends what it finds in batches, so that none waits long for
-another, and memory does not grow with the number or the size of the files.
+Each process reads every n-th group of files and sends what it finds in batches, so that none waits
+long for another, and memory does not grow with the number or the size of the files.
 """
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import pickle
@@ -15,7 +16,6 @@ import warnings
 from collections import deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import islice
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from multiprocessing.connection import Connection
     from multiprocessing.process import BaseProcess
-    from pathlib import Path
 
 __all__ = ["read_in_processes", "usable_processes"]
 
@@ -33,6 +32,7 @@ _BATCH = 250  # rows, which fit into a pipe
 _MOST_WAITING = 50  # batches of a process that may wait until it is their turn
 _MOST_PROCESSES = 4  # one process receives what all others read
 
+Group = TypeVar("Group")
 Row = TypeVar("Row")
 
 
@@ -45,7 +45,7 @@ def usable_processes() -> int:
 
 @dataclass(slots=True)
 class _Reader:
-    """A process that reads some of the files, and the batches that have come too early."""
+    """A process that reads some of the groups, and the batches that have come too early."""
 
     process: BaseProcess
     connection: Connection
@@ -61,17 +61,19 @@ class _Reader:
 
 
 def read_in_processes(
-    paths: Sequence[Path], read: Callable[[Path], Iterator[Row]], number: int
+    groups: Sequence[Group], read: Callable[[Group], Iterator[Row]], number: int
 ) -> Iterator[Row]:
-    """Yield what ``read`` yields for each file, in the files' order, from ``number`` processes.
+    """Yield what ``read`` yields for each group of files, in order, from ``number`` processes.
 
-    Raises InternalError if a process ends before it has read its files.
+    This process reads them if no others can be started. Raises InternalError if a process ends
+    before it has read its files.
     """
     readers: list[_Reader] = []
     try:
-        for part in range(number):  # one by one, so that each is ended if another cannot start
-            readers.append(_start(paths[part::number], read, readers))
-        for position in range(len(paths)):
+        if not _start_all(groups, read, number, readers):
+            yield from itertools.chain.from_iterable(map(read, groups))
+            return
+        for position in range(len(groups)):
             own = readers[position % number]
             while batch := _next_batch(own, readers):
                 yield from batch
@@ -82,8 +84,23 @@ def read_in_processes(
             reader.process.join()
 
 
+def _start_all(
+    groups: Sequence[Group],
+    read: Callable[[Group], Iterator[Row]],
+    number: int,
+    readers: list[_Reader],
+) -> bool:
+    """Append processes to ``readers``; return whether there may be as many."""
+    try:
+        for part in range(number):
+            readers.append(_start(groups[part::number], read, readers))
+    except OSError:
+        return False
+    return True
+
+
 def _start(
-    paths: Sequence[Path], read: Callable[[Path], Iterator[Row]], readers: Sequence[_Reader]
+    groups: Sequence[Group], read: Callable[[Group], Iterator[Row]], readers: Sequence[_Reader]
 ) -> _Reader:
     context = multiprocessing.get_context("fork")
     source, sink = context.Pipe(duplex=False)
@@ -91,7 +108,7 @@ def _start(
     def send() -> None:
         for connection in (source, *(reader.connection for reader in readers)):
             connection.close()  # only the parent reads, so that a reader sees that it is gone
-        _send(sink, paths, read)
+        _send(sink, groups, read)
 
     process = context.Process(target=send, daemon=True)
     with _quiet_fork():
@@ -116,12 +133,14 @@ def _quiet_fork() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _send(sink: Connection, paths: Sequence[Path], read: Callable[[Path], Iterator[Row]]) -> None:
-    """Send the rows of each file in batches, and an empty one after each file."""
+def _send(
+    sink: Connection, groups: Sequence[Group], read: Callable[[Group], Iterator[Row]]
+) -> None:
+    """Send the rows of each group in batches, and an empty one after each group."""
     with suppress(BrokenPipeError):  # the parent is gone
-        for path in paths:
-            rows = read(path)
-            while batch := list(islice(rows, _BATCH)):
+        for group in groups:
+            rows = read(group)
+            while batch := list(itertools.islice(rows, _BATCH)):
                 sink.send_bytes(pickle.dumps(batch))
             sink.send_bytes(pickle.dumps([]))
 

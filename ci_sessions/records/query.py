@@ -43,6 +43,8 @@ _DECODE = json.JSONDecoder().raw_decode  # json.loads also looks for the encodin
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
 _RUNNERS = {runner.value: runner for runner in Runner}
 _LARGE = 1 << 26  # bytes of files that are worth several processes
+_GROUP = 1 << 22  # bytes of files that one of them reads in turn
+_OPENING = 1 << 11  # bytes that could be read while a file is opened
 _LONGEST_RUN = 1e7  # seconds: no run takes four months
 
 
@@ -105,22 +107,38 @@ def read_summaries(paths: Iterable[Path]) -> Iterator[Summary]:
 
 def _read_rows(paths: Sequence[Path]) -> Iterator[_Row | str]:
     """Give the rows of some files; a text instead of a row that cannot be read."""
-    if _size(paths) >= _LARGE:
+    groups, total = _groups(paths)
+    if total >= _LARGE and len(groups) > 1:
         from ci_sessions.records import processes  # noqa: PLC0415 - slow to import
 
-        number = min(processes.usable_processes(), len(paths))
+        number = min(processes.usable_processes(), len(groups))
         if number > 1:
-            return processes.read_in_processes(paths, _rows, number)
-    return itertools.chain.from_iterable(map(_rows, paths))
+            return processes.read_in_processes(groups, _rows_of_all, number)
+    return _rows_of_all(paths)
 
 
-def _size(paths: Iterable[Path]) -> int:
-    """Return the number of bytes in some files."""
-    sizes = 0
+def _groups(paths: Iterable[Path]) -> tuple[list[list[Path]], int]:
+    """Return groups of files that are worth sending to a process, and the bytes in all of them.
+
+    There may be a file for each run.
+    """
+    groups: list[list[Path]] = []
+    total, room = 0, 0
     for path in paths:
+        if room <= 0:
+            groups.append([])
+            room = _GROUP
+        groups[-1].append(path)
+        size = 0
         with suppress(OSError):
-            sizes += path.stat().st_size
-    return sizes
+            size = path.stat().st_size
+        total += size
+        room -= size + _OPENING
+    return groups, total
+
+
+def _rows_of_all(paths: Iterable[Path]) -> Iterator[_Row | str]:
+    return itertools.chain.from_iterable(map(_rows, paths))
 
 
 def _rows(path: Path) -> Iterator[_Row | str]:

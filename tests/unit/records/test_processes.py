@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -27,6 +28,23 @@ def numbers(path):
 
 
 FILES = [Path(name) for name in ("0-3", "0-0", "10-1500", "7-8", "0-9000", "5-6", "2-2")]
+
+
+def test_small_files_are_read_in_groups(tmp_path):
+    sizes = [1_000_000, 10, 2_000_000, 3_000_000, 10, 10, 9_000_000, 10]
+    paths = [tmp_path / str(number) for number in range(len(sizes))]
+    for path, size in zip(paths, sizes, strict=True):
+        with path.open("wb") as file:
+            file.truncate(size)
+    groups, total = query._groups([*paths, tmp_path / "missing"])
+    assert [[path.name for path in group] for group in groups] == [
+        ["0", "1", "2", "3"],
+        ["4", "5", "6"],
+        ["7", "missing"],
+    ]
+    assert total == sum(sizes)
+    many, _ = query._groups([tmp_path / "missing"] * 10_000)
+    assert len(many) == 5, "also opening files takes time"
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 7])
@@ -73,6 +91,22 @@ def test_signals_are_left_to_the_parent():
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
+def test_without_room_for_processes_this_one_reads(monkeypatch):
+    forks = []
+
+    def fork():
+        forks.append(1)
+        if len(forks) == 2:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return os_fork()
+
+    os_fork = os.fork
+    monkeypatch.setattr(os, "fork", fork)
+    expected = [row for path in FILES for row in numbers(path)]
+    assert list(read_in_processes(FILES, numbers, 3)) == expected
+    assert not multiprocessing.active_children()
+
+
 def test_at_least_one_process_and_not_more_than_cpus_reads():
     assert 1 <= usable_processes() <= len(os.sched_getaffinity(0))
 
@@ -91,6 +125,7 @@ def test_many_records_are_read_like_few(tmp_path, monkeypatch, caplog):
     (message,) = caplog.messages
     caplog.clear()
     monkeypatch.setattr(query, "_LARGE", 0)
+    monkeypatch.setattr(query, "_GROUP", 1)
     monkeypatch.setattr(processes, "usable_processes", lambda: 3)
     found = list(read_summaries(paths))
     assert found == expected
