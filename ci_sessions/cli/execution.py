@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -186,7 +186,7 @@ class Execution:
         extra("remove the JUnit report of an earlier run", self._remove_junit, None)
         started = clock.timestamp()
         record = RunRecord(
-            id=f"{started}/{plan.job.id}/{secrets.token_hex(4)}",
+            id=f"{started}/{plan.job.id}/{os.urandom(4).hex()}",
             job=job_to_json(plan.job),
             started=started,
             checkout=str(self.prepared.root),

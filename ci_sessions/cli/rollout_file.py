@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -76,7 +75,7 @@ def _own_file(path: Path | None, option: str) -> Path:
 def _write(path: Path, text: str) -> None:
     """Replace the file at once: jobs read it at any time, and a part of it would be an error."""
     target = path.resolve()  # a link stays a link
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    partial = target.with_name(f".{target.name}.{os.urandom(4).hex()}")
     try:
         try:
             with partial.open("x", encoding="utf-8") as out:
