@@ -232,6 +232,34 @@ def test_a_failed_step_counts_also_if_its_output_says_passed(tmp_path):
     assert run.failed_tests == ("a",)
 
 
+TEXTS = ("", "run tests", '"outcome": "passed"', '"step ended"', '"run ended"', "step ended", "\n{")
+
+
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from("abc"),
+            st.sampled_from(["passed", "failed", "skipped", "timed out"]),
+            st.sampled_from(TEXTS),
+            st.sampled_from(TEXTS),
+        ),
+        max_size=8,
+    ),
+    separators=st.sampled_from([(", ", ": "), (",", ":")]),
+)
+def test_failed_tests_are_those_that_plain_reading_finds(tmp_path_factory, steps, separators):
+    events = [started()]
+    for test, outcome, command, tail in steps:
+        events.append({"event": "step started", "id": test, "command": command})
+        events.append(step(test, outcome, command=command, tail=[tail], cases={"outcome": tail}))
+    events.append(ended())
+    path = tmp_path_factory.mktemp("records") / "a.jsonl"
+    path.write_text("".join(json.dumps(one, separators=separators) + "\n" for one in events))
+    (run,) = read_summaries([path])
+    expected = [test for test, outcome, *_ in steps if outcome in ("failed", "timed out")]
+    assert run.failed_tests == tuple(dict.fromkeys(expected))
+
+
 def test_a_step_that_cannot_be_read_is_left_out(tmp_path, caplog):
     path = tmp_path / "a.jsonl"
     torn = json.dumps(step("a", "failed"))[:-9]
