@@ -45,7 +45,8 @@ def busy(tree, start):
         ignored.write("go\n")
     process = start()
     wait_for((tree.root / "pids").exists)
-    return process
+    yield process
+    go(tree)  # its test goes on when the run is killed
 
 
 def go(tree):
