@@ -32,20 +32,34 @@ def records_folder(given: str | None, root: Path) -> Path:
 
 
 def create_folder(folder: Path) -> None:
-    """Create a folder for records if necessary; git ignores it. Raises OSError."""
+    """Create a folder for records if necessary; git ignores it.
+
+    Raises OSError, also if its .gitignore cannot be written, as on a full disk: then there must be
+    no folder, since tests assert that the checkout is clean.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    ignore_in_git(folder)
+    try:
+        _write_gitignore(folder / ".gitignore")
+    except OSError:
+        with suppress(OSError):
+            (folder / ".gitignore").unlink(missing_ok=True)
+            folder.rmdir()
+        raise
 
 
 def ignore_in_git(folder: Path) -> None:
     """Write the folder's .gitignore if a test removed it, or if it is empty: the disk was full."""
-    path = folder / ".gitignore"
     with suppress(OSError):
+        _write_gitignore(folder / ".gitignore")
+
+
+def _write_gitignore(path: Path) -> None:
+    with suppress(FileNotFoundError):
         found = path.lstat()
-        if stat.S_ISREG(found.st_mode) and found.st_size:
+        if stat.S_ISDIR(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_size):
             return
         path.unlink()
-    with suppress(OSError), path.open("x", encoding="utf-8") as out:
+    with suppress(FileExistsError), path.open("x", encoding="utf-8") as out:  # by another run
         out.write("*\n")
 
 

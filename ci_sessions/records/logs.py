@@ -31,15 +31,17 @@ def log_folder(record: Path) -> Path:
 
 
 class StepLog:
-    """The log of one step. ``path`` is None if it could not be created."""
+    """The log of one step. ``path`` is None if it could not be created, or without a folder."""
 
-    def __init__(self, folder: Path, step_id: str, *, largest: int = LARGEST) -> None:
+    def __init__(self, folder: Path | None, step_id: str, *, largest: int = LARGEST) -> None:
         self.path: Path | None = None
         self._file: BinaryIO | None = None
         self._room = largest
         self._end: deque[bytes] = deque()
         self._end_size = 0
         self._left_out = 0
+        if folder is None:
+            return
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self.path, self._file = _create(folder, step_id)

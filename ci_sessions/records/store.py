@@ -73,9 +73,12 @@ class Journal:
 
     def open_log(self, step_id: str) -> StepLog:
         """Create the log of a step, and the folder if a test removed it."""
-        log = StepLog(log_folder(self.path), step_id)
-        ignore_in_git(self.path.parent.parent)
-        return log
+        try:
+            create_folder(self.path.parent.parent)
+        except OSError as error:
+            self._fail(error)
+            return StepLog(None, step_id)
+        return StepLog(log_folder(self.path), step_id)
 
     def close(self) -> None:
         """Rewrite the file if it is not what was recorded, and release the lock."""
@@ -84,8 +87,8 @@ class Journal:
             if data and _read_regular(self.path) != data:
                 if self.path.is_dir() and not self.path.is_symlink():
                     self.path = self.path.with_name(f"{self.path.stem}-restored.jsonl")
+                create_folder(self.path.parent.parent)
                 _replace(self.path, data)
-                ignore_in_git(self.path.parent.parent)
                 logger.warning("the record of this run was changed: rewrote %s", self.path)
         except OSError as error:
             self._fail(error)

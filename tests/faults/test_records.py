@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from faults.conftest import git, wait_for
+from faults.conftest import git, wait_for, write_script
 
 from ci_sessions.records import store
 from ci_sessions.records.query import read_summaries
@@ -146,6 +146,25 @@ def test_records_are_ignored_by_git_whatever_a_test_or_a_full_disk_left(tree, sp
     tree.tests("")
     git(tree.root, "commit", "-qam", "tests")
     assert tree.dispatch(flag="1", CI="true").returncode == 0
+
+
+@pytest.mark.parametrize("flag", ["0", "1"])
+def test_without_room_for_a_file_a_test_of_the_checkout_passes(tree, flag):
+    """Not even a .gitignore can be written, so there is no folder that git would see."""
+    tree.config = "python"
+    check = '#!/bin/bash\ntest -z "$(git status --porcelain)"\n'
+    write_script(tree.root / ".ci" / "pytorch" / "test.sh", check)
+    (tree.root / "test" / "run_test.py").write_text("")
+    git(tree.root, "commit", "-qam", "tests")
+    code = (
+        "import os, resource, sys\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        "os.execvp(sys.executable, [sys.executable, '-m', 'ci_sessions', 'dispatch'])"
+    )
+    done = tree.call(sys.executable, "-c", code, flag=flag)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "this run has no record" in done.stderr
+    assert not (tree.root / ".ci-sessions").exists()
 
 
 VANDAL = {
