@@ -29,6 +29,7 @@ from ci_sessions.parity.recording import Fault, FaultKind, Recording, from_dict
 from ci_sessions.parity.sharing import group_jobs, has_read, unmentioned, watching
 from ci_sessions.parity.staging import places_below
 from ci_sessions.parity.tracer import RECORDER
+from ci_sessions.records.folder import create_folder
 from ci_sessions.run.process import LineProcess
 from ci_sessions.run.scratch import assign_user, remove
 from ci_sessions.run.temporary import make_temporary_folder
@@ -80,10 +81,8 @@ class Cache:
         if self.redact(text) != text:
             return
         with suppress(OSError):
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            ignore = self.folder.parent / ".gitignore"
-            if not ignore.exists():
-                ignore.write_text("*\n", encoding="utf-8")
+            create_folder(self.folder.parent)
+            self.folder.mkdir(exist_ok=True, mode=0o700)
             partial = self.folder / f"{key}.{os.getpid()}.partial"
             handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
             with os.fdopen(handle, "wb") as file:

@@ -148,7 +148,7 @@ def test_records_are_ignored_by_git_whatever_a_test_or_a_full_disk_left(tree, sp
     assert tree.dispatch(flag="1", CI="true").returncode == 0
 
 
-@pytest.mark.parametrize("flag", ["0", "1"])
+@pytest.mark.parametrize("flag", ["0", "1", "shadow"])
 def test_without_room_for_a_file_a_test_of_the_checkout_passes(tree, flag):
     """Not even a .gitignore can be written, so there is no folder that git would see."""
     tree.config = "python"
