@@ -62,7 +62,9 @@ def plan_job(job: Job, checkout: Checkout) -> Plan:
         questions=QUESTIONS,
     )
     drafts = [
-        _with_help(draft, checkout) for part in row.parts for draft in part(escaped, checkout)
+        _without_missing_functions(draft, checkout)
+        for part in row.parts
+        for draft in part(escaped, checkout)
     ]
     before = {variable.name: escaped[variable] for variable in _EXTENDED if escaped[variable]}
     assembled = assemble(plan, drafts, before=before, scripts=checkout.scripts)
@@ -74,7 +76,7 @@ def describe_row(row: Row) -> str:
     return f"row {TABLE.index(row) + 1} of {len(TABLE)}: {row.match.text}"
 
 
-def _with_help(draft: Draft, checkout: Checkout) -> Draft:
+def _without_missing_functions(draft: Draft, checkout: Checkout) -> Draft:
     """Return a test without the steps that need a function which the checkout does not have."""
     items = tuple(item for item in draft.items if _is_helped(item, checkout))
     return draft if len(items) == len(draft.items) else replace(draft, items=items)

@@ -34,7 +34,9 @@ _NAMES, _RUN = (b'"run started"', b'"run ended"'), b'"run '
 _STEP, _PASSED = b'"step ended"', b'"outcome": "passed"'
 _FAILURES = {outcome.value for outcome in Outcome if outcome.is_failure}
 # A line that is not about a step that started or passed, as this package writes those.
-_NOTABLE = re.compile(rb'\n(?!\{"event": "step (?:started"|(?=[^\n]*"outcome": "passed")))([^\n]+)')
+_NOTABLE = re.compile(
+    rb'\n(?!\{"event": "step (?:started"|(?=[^\n]*%b)))([^\n]+)' % re.escape(_PASSED)
+)
 _LONGEST_LINE = 1 << 20  # bytes
 _BLOCK = 1 << 18  # bytes
 _CLOSE = 1 << 16  # bytes between runs that are read in one pass
